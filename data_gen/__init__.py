@@ -1,0 +1,1 @@
+"""Problems in, verified rollouts out."""

@@ -1,0 +1,1 @@
+"""Rollouts in, numbers with their uncertainty out."""

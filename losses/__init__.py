@@ -1,0 +1,1 @@
+"""Offline RL losses as pure functions: tensors in, an unreduced tensor out."""
