@@ -1,0 +1,84 @@
+"""The verifier of mathematical answers: math-verify, behind processes that may be killed."""
+
+import os
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Literal
+
+from pydantic import Field
+
+from data_gen.types import Verdict
+from data_gen.verifiers.base import OpenVerifier, Settings
+from data_gen.verifiers.extraction import last_box, own_turn
+from data_gen.verifiers.pool import Failure, Pool
+
+
+class MathSettings(Settings):
+    """Compares the final answer with the gold answer as mathematics.
+
+    `answer` "boxed" takes the last box alone; "any" also a final statement outside of a box.
+    """
+
+    kind: Literal["math"] = "math"
+    answer: Literal["boxed", "any"] = "boxed"
+    deadline_seconds: float = Field(default=8, gt=0, le=600)
+    workers: int | None = Field(default=None, ge=1, description="processes; None: one a core")
+    memory_megabytes: int = Field(default=2048, ge=512, description="limit of one worker")
+    max_characters: int = Field(default=2000, ge=1, description="longest answer that is parsed")
+    stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
+
+    def open(self) -> "MathVerifier":
+        return MathVerifier(self)
+
+    @property
+    def description(self) -> dict[str, str]:
+        libraries = ("math-verify", "latex2sympy2_extended", "sympy")
+        return super().description | {name: version(name) for name in libraries}
+
+
+class MathVerifier(OpenVerifier):
+    def __init__(self, settings: MathSettings) -> None:
+        self._settings = settings
+        limits = {
+            "memory_megabytes": settings.memory_megabytes,
+            "cpu_seconds": int(settings.deadline_seconds) + 2,
+        }
+        self._pool = Pool(
+            "data_gen.verifiers.math_worker",
+            {"setup": limits},
+            workers=settings.workers or os.cpu_count() or 1,
+            deadline_seconds=settings.deadline_seconds,
+        )
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
+        verdicts: list[Verdict | tuple[str, str]] = [self._found(*pair) for pair in pairs]
+        open_questions = list(dict.fromkeys(v for v in verdicts if not isinstance(v, Verdict)))
+        tasks = [{"gold": gold, "answer": answer} for gold, answer in open_questions]
+        settled = {
+            question: _verdict(question[1], reply)
+            for question, reply in zip(open_questions, self._pool.map(tasks), strict=True)
+        }
+        return [v if isinstance(v, Verdict) else settled[v] for v in verdicts]
+
+    def close(self) -> None:
+        self._pool.close()
+
+    def _found(self, gold: str, completion: str) -> Verdict | tuple[str, str]:
+        answer = last_box(own_turn(completion, self._settings.stop))
+        if not answer:
+            return Verdict.wrong("no boxed answer")
+        if len(answer) > self._settings.max_characters:
+            return Verdict.unverifiable("too long")
+        if answer == gold:
+            return Verdict.correct(answer)
+        return gold, answer
+
+
+def _verdict(answer: str, reply: list[str] | Failure) -> Verdict:
+    if isinstance(reply, Failure):
+        return Verdict.unverifiable(reply.reason, answer)
+    label, reason = reply
+    if label == "correct":
+        return Verdict.correct(answer)
+    make = Verdict.wrong if label == "wrong" else Verdict.unverifiable
+    return make(reason, answer)
