@@ -1,4 +1,4 @@
-"""The records that travel from problem to verified rollout, and the two protocols that make them."""
+"""The records that travel from problem to verified rollout, and the protocols that make them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

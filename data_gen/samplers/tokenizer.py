@@ -1,0 +1,18 @@
+"""Loads a model's tokenizer."""
+
+from data_gen.prompts import Tokenizer
+from data_gen.types import DataError
+
+
+def load_tokenizer(model: str, revision: str | None = None) -> Tokenizer:
+    """The tokenizer of a folder or hub name. Raises DataError where there is none."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: Tokenizer = AutoTokenizer.from_pretrained(
+            model, revision=revision, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise DataError(f"no tokenizer can be loaded from model {model!r}: {first}") from error
+    return tokenizer

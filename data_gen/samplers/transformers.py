@@ -1,0 +1,188 @@
+"""Sampling with transformers' `generate`, for machines where vLLM does not run."""
+
+import gc
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+import transformers
+from torch import Tensor
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LogitsProcessor,
+    LogitsProcessorList,
+    TopPLogitsWarper,
+)
+
+from data_gen.samplers.base import EngineError, Request, Sample
+from data_gen.types import FinishReason, Sampling
+
+
+class TransformersEngine:
+    """A model in this process, on the first GPU if there is one."""
+
+    def __init__(self, dtype: str, batch_size: int) -> None:
+        self._dtype = dtype
+        self._batch_size = batch_size
+        self._model: Any = None
+        self._tokenizer: Any = None
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+
+    def load(self, model: str, revision: str | None = None) -> None:
+        self.close()
+        try:
+            self._tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+            self._model = AutoModelForCausalLM.from_pretrained(
+                model, revision=revision, dtype=self._dtype, use_safetensors=True
+            ).to(self._device)
+        except (OSError, ValueError) as error:
+            raise EngineError(f"transformers cannot load {model}: {error}") from error
+        self._model.eval()
+
+    @torch.inference_mode()
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
+        rows = [
+            (len(request.tokens), i, j)
+            for i, request in enumerate(requests)
+            for j in range(sampling.samples)
+        ]
+        rows.sort()
+        done: dict[tuple[int, int], Sample] = {}
+        for start in range(0, len(rows), self._batch_size):
+            batch = [(i, j) for _, i, j in rows[start : start + self._batch_size]]
+            inputs = [Request(requests[i].tokens, requests[i].seed + j) for i, j in batch]
+            done |= zip(batch, self._batch(inputs, sampling), strict=True)
+        return [[done[i, j] for j in range(sampling.samples)] for i in range(len(requests))]
+
+    @property
+    def description(self) -> dict[str, str]:
+        return {
+            "engine": "transformers",
+            "version": transformers.__version__,
+            "torch": torch.__version__,
+            "device": self._device,
+            "threads": str(torch.get_num_threads()),
+            "dtype": str(self._model.dtype).removeprefix("torch."),
+            "batch_size": str(self._batch_size),
+        }
+
+    @property
+    def context_tokens(self) -> int:
+        return int(self._model.config.get_text_config().max_position_embeddings)
+
+    def close(self) -> None:
+        self._model = None
+        gc.collect()
+        if self._device == "cuda":
+            torch.cuda.empty_cache()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _batch(self, requests: Sequence[Request], sampling: Sampling) -> list[Sample]:
+        width = max(len(request.tokens) for request in requests)
+        pad, ends = self._special_tokens()
+        tokens = torch.full((len(requests), width), pad)
+        for row, request in zip(tokens, requests, strict=True):
+            row[width - len(request.tokens) :] = torch.tensor(request.tokens)
+        attention = torch.tensor(
+            [[0] * (width - len(r.tokens)) + [1] * len(r.tokens) for r in requests]
+        )
+        draw = _SeededDraw([request.seed for request in requests], sampling, self._device)
+        output = self._model.generate(
+            input_ids=tokens.to(self._device),
+            attention_mask=attention.to(self._device),
+            logits_processor=LogitsProcessorList([draw]),
+            # The draw above decides; generate only takes the one token that it leaves possible.
+            do_sample=False,
+            temperature=None,
+            top_p=None,
+            top_k=None,
+            max_new_tokens=sampling.max_tokens,
+            stop_strings=list(sampling.stop) or None,
+            tokenizer=self._tokenizer if sampling.stop else None,
+            pad_token_id=pad,
+            eos_token_id=sorted(ends),
+        )
+        new = output[:, width:].cpu()
+        logps = torch.stack(draw.logps, 1).cpu()
+        return [
+            self._sample(row, row_logps, ends, sampling)
+            for row, row_logps in zip(new.tolist(), logps.tolist(), strict=True)
+        ]
+
+    def _sample(
+        self, tokens: list[int], logps: list[float], ends: set[int], sampling: Sampling
+    ) -> Sample:
+        length = next((i + 1 for i, token in enumerate(tokens) if token in ends), None)
+        finish: FinishReason = "stop" if length else "length"
+        length = length or len(tokens)
+        text = self._tokenizer.decode(tokens[:length], skip_special_tokens=True)
+        for stop in sampling.stop:
+            if stop in text:
+                finish, text = "stop", text[: text.index(stop)]
+                length = self._tokens_until(tokens[:length], stop)
+        return Sample(tuple(tokens[:length]), tuple(logps[:length]), text, finish)
+
+    def _tokens_until(self, tokens: list[int], stop: str) -> int:
+        """Tokens up to the one that completes the stop string; what follows is padding."""
+        for count in range(1, len(tokens) + 1):
+            if stop in self._tokenizer.decode(tokens[:count], skip_special_tokens=True):
+                return count
+        return len(tokens)
+
+    def _special_tokens(self) -> tuple[int, set[int]]:
+        ends = self._model.generation_config.eos_token_id
+        if ends is None:
+            ends = self._tokenizer.eos_token_id
+        ends = set(ends if isinstance(ends, list) else [ends])
+        pad = self._tokenizer.pad_token_id
+        return (min(ends) if pad is None else pad), ends
+
+
+class _SeededDraw(LogitsProcessor):  # type: ignore[misc]
+    """Draws every row's next token with that row's own seed and records its raw log-probability.
+
+    `generate` has one random stream for a whole batch, so that a sample would depend on its
+    neighbours. Here row r at step t uses the t-th uniform number of its own generator on the
+    inverse cumulative distribution.
+    """
+
+    def __init__(self, seeds: Sequence[int], sampling: Sampling, device: str) -> None:
+        self._temperature = sampling.temperature
+        self._uniform = torch.stack(
+            [
+                torch.rand(
+                    sampling.max_tokens,
+                    dtype=torch.float64,
+                    generator=torch.Generator().manual_seed(seed),
+                )
+                for seed in seeds
+            ]
+        ).to(device)
+        self._top_p = TopPLogitsWarper(sampling.top_p) if sampling.top_p < 1 else None
+        self.logps: list[Tensor] = []
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        raw = scores.float().log_softmax(-1)
+        token = raw.argmax(-1) if self._temperature == 0 else self._draw(input_ids, raw)
+        self.logps.append(raw.gather(-1, token.unsqueeze(-1)).squeeze(-1))
+        return torch.full_like(scores, -torch.inf).scatter(-1, token.unsqueeze(-1), 0.0)
+
+    def _draw(self, input_ids: Tensor, raw: Tensor) -> Tensor:
+        scaled = raw / self._temperature
+        if self._top_p is not None:
+            scaled = self._top_p(input_ids, scaled)
+        cumulative = scaled.double().softmax(-1).cumsum(-1)
+        target = self._uniform[:, len(self.logps)] * cumulative[:, -1]
+        return torch.searchsorted(cumulative, target.unsqueeze(-1), right=True).squeeze(-1)
