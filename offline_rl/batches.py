@@ -1,0 +1,122 @@
+"""Examples to padded tensors, on the token ids that were sampled."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from data_gen.types import DataError
+from data_gen.views import Example
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One rollout as the trainer reads it; `reference_logps` go with the completion's tokens."""
+
+    rollout_id: str
+    tokens: list[int]
+    prompt_length: int
+    reference_logps: list[float] | None = None
+
+    @property
+    def trained_tokens(self) -> int:
+        return len(self.tokens) - self.prompt_length
+
+
+TokenizedExample = tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of whole examples, padded on the right; position t of `mask` is token t + 1.
+
+    The rows of an example lie side by side, `rows_per_example` of them.
+    """
+
+    tokens: Int[Tensor, "rows t"]
+    attention_mask: Int[Tensor, "rows t"]
+    mask: Float[Tensor, "rows t-1"]
+    reference_logps: Float[Tensor, "rows t-1"] | None
+    rows_per_example: int
+
+    def reference(self) -> Float[Tensor, "rows t-1"]:
+        """The base model's log-probabilities in nats; an error where the method declared none."""
+        if self.reference_logps is None:
+            raise ValueError("this method reads reference log-probabilities: set needs_reference")
+        return self.reference_logps
+
+    @property
+    def labels(self) -> Int[Tensor, "rows t"]:
+        """Token ids with -100 where nothing is trained."""
+        shifted = torch.where(self.mask > 0, self.tokens[:, 1:], -100)
+        return torch.cat([torch.full_like(self.tokens[:, :1], -100), shifted], 1)
+
+
+def tokenize(example: Example) -> TokenizedExample:
+    """Prompt and completion ids joined as they were sampled; text is never tokenised again."""
+    rows = []
+    for rollout in example:
+        completion = rollout.completion
+        if not completion.prompt_tokens:
+            raise DataError(
+                f"{completion.problem_id}: an empty prompt leaves nothing to condition on"
+            )
+        tokens = [*completion.prompt_tokens, *completion.tokens]
+        name = f"{completion.problem_id}#{completion.sample}"
+        rows.append(Row(name, tokens, len(completion.prompt_tokens)))
+    return tuple(rows)
+
+
+def with_reference(row: Row, logps: Float[Tensor, " t-1"]) -> Row:
+    """The row with the log-probabilities of its completion's tokens kept as the reference."""
+    values = logps[row.prompt_length - 1 : len(row.tokens) - 1].tolist()
+    return replace(row, reference_logps=values)
+
+
+def longest(example: TokenizedExample) -> int:
+    return max(len(row.tokens) for row in example)
+
+
+def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch:
+    """One padded batch; the padding id is 0, which nothing attends to and nothing scores."""
+    rows = [row for example in examples for row in example]
+    width = max(len(row.tokens) for row in rows)
+    tokens = torch.zeros(len(rows), width, dtype=torch.long)
+    attention = torch.zeros_like(tokens)
+    mask = torch.zeros(len(rows), width - 1)
+    reference = torch.zeros(len(rows), width - 1)
+    for i, row in enumerate(rows):
+        end = len(row.tokens)
+        tokens[i, :end] = torch.tensor(row.tokens)
+        attention[i, :end] = 1
+        mask[i, row.prompt_length - 1 : end - 1] = 1
+        if row.reference_logps is not None:
+            reference[i, row.prompt_length - 1 : end - 1] = torch.tensor(row.reference_logps)
+    known = all(row.reference_logps is not None for row in rows)
+    return Batch(
+        tokens=tokens.to(device),
+        attention_mask=attention.to(device),
+        mask=mask.to(device),
+        reference_logps=reference.to(device) if known else None,
+        rows_per_example=len(examples[0]),
+    )
+
+
+def microbatches(
+    examples: Sequence[TokenizedExample], tokens_per_microbatch: int
+) -> Iterator[list[TokenizedExample]]:
+    """Sorted by length and cut so that each piece, padded, stays within the token budget.
+
+    An example is never parted; one that is longer than the budget goes alone.
+    """
+    piece: list[TokenizedExample] = []
+    for example in sorted(examples, key=longest):
+        padded = (len(piece) + 1) * len(example) * longest(example)
+        if piece and padded > tokens_per_microbatch:
+            yield piece
+            piece = []
+        piece.append(example)
+    if piece:
+        yield piece

@@ -1,0 +1,17 @@
+"""The methods: one file each, joined in one union by `kind`."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from offline_rl.methods.base import Method, Selection
+from offline_rl.methods.dft import Dft
+from offline_rl.methods.dpo import Dpo
+from offline_rl.methods.iw_sft import IwSft
+from offline_rl.methods.rft import Rft
+
+AnyMethod = Annotated[Rft | Dft | IwSft | Dpo, Field(discriminator="kind")]
+
+METHODS: dict[str, type[Method]] = {"rft": Rft, "dft": Dft, "iw_sft": IwSft, "dpo": Dpo}
+
+__all__ = ["METHODS", "AnyMethod", "Dft", "Dpo", "IwSft", "Method", "Rft", "Selection"]

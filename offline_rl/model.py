@@ -1,0 +1,53 @@
+"""Loading a base model for training, and putting adapters on it."""
+
+from typing import Any
+
+import torch
+from transformers import AutoModelForCausalLM
+from trl.trainer.utils import disable_dropout_in_model
+
+from data_gen.types import DataError
+from offline_rl.training_settings import Lora, TrainingSettings
+
+
+def load_policy(model: str, revision: str | None, training: TrainingSettings) -> Any:
+    """The base model in float32 with dropout off, adapters added where asked for.
+
+    Weights come from safetensors only and the model's own code is never run. bfloat16 training
+    keeps float32 weights and rounds activations. Dropout is off because the importance ratio and
+    the preference margin compare the policy with a reference that is scored without it.
+    """
+    try:
+        policy = AutoModelForCausalLM.from_pretrained(
+            model,
+            revision=revision,
+            dtype=torch.float32,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise DataError(f"model {model!r} cannot be loaded: {first}") from error
+    disable_dropout_in_model(policy)
+    return policy if training.lora is None else add_lora(policy, training.lora)
+
+
+def add_lora(policy: Any, lora: Lora) -> Any:
+    """Wraps the model in adapters that start as the identity."""
+    from peft import LoraConfig, get_peft_model
+
+    modules = lora.target_modules
+    config = LoraConfig(
+        r=lora.rank,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        task_type="CAUSAL_LM",
+    )
+    return get_peft_model(policy, config)
+
+
+def save_policy(policy: Any, folder: str) -> None:
+    """Whole weights as safetensors; adapters are merged in, so that every engine loads them."""
+    merged = policy.merge_and_unload() if hasattr(policy, "merge_and_unload") else policy
+    merged.save_pretrained(folder)

@@ -1,0 +1,242 @@
+"""The one trainer of all methods: TRL's, with the method's loss and exact batch arithmetic."""
+
+import contextlib
+import logging
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from accelerate.utils import DistributedType
+from torch import Tensor
+from trl import SFTTrainer
+
+from offline_rl.batches import (
+    Batch,
+    TokenizedExample,
+    collate,
+    longest,
+    microbatches,
+    with_reference,
+)
+from offline_rl.methods.base import Method
+
+logger = logging.getLogger(__name__)
+
+_FLOAT32_ROUNDING = 1e-4
+_ROUNDING_PROBES = 8
+
+
+class TrainingError(RuntimeError):
+    """Training that cannot go on; the message names the step and what was seen there."""
+
+
+class ExampleDataset(torch.utils.data.Dataset[dict[str, TokenizedExample]]):
+    """Tokenised examples in the form that the trainer's data loader reads."""
+
+    def __init__(self, examples: Sequence[TokenizedExample]) -> None:
+        self.examples = examples
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> dict[str, TokenizedExample]:
+        return {"example": self.examples[index]}
+
+
+class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
+    """Trains any Method. What the data loader yields is a whole optimiser batch.
+
+    The batch is sorted and cut into micro-batches by a budget of padded tokens; every micro-batch's
+    losses are summed and divided by the number of units (tokens or examples) of the whole step over
+    all processes. So the gradient depends neither on the cutting nor on padding.
+    """
+
+    def __init__(self, *, method: Method, tokens_per_microbatch: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+            raise TrainingError(
+                "DeepSpeed steps inside each backward pass, which breaks exact micro-batches:"
+                " use FSDP or plain data parallelism"
+            )
+        self._method = method
+        self._tokens_per_microbatch = tokens_per_microbatch
+        self._start_tolerance = _FLOAT32_ROUNDING
+        self.examples_seen = 0
+        self.tokens_seen = 0
+        self._tallies: dict[str, Tensor] = {}
+        self._measures: dict[str, list[Tensor]] = {}
+        self._step_rows: list[str] = []
+
+    @torch.no_grad()
+    def add_reference(self) -> None:
+        """Scores the training set with the model as it is now and keeps the values beside it.
+
+        Also measures how far rounding alone moves the method's start values, by scoring the first
+        examples once more in another padding.
+        """
+        examples = self.train_dataset.examples
+        scored = self._score(examples, self._tokens_per_microbatch)
+        self.train_dataset = ExampleDataset(scored)
+        for example in scored[:_ROUNDING_PROBES]:
+            batch = collate([example], self.args.device)
+            wider = collate([example, max(scored, key=longest)], self.args.device)
+            with self.accelerator.autocast():
+                logps = forward(self.model, wider).log_probs.float()
+            logps = logps[: len(example), : batch.mask.shape[1]]
+            for name, values in self._method.measures(logps, batch).items():
+                if name in self._method.start_values:
+                    gap = (values - self._method.start_values[name]).abs().max().item()
+                    self._start_tolerance = max(self._start_tolerance, gap)
+
+    def _score(self, examples: Sequence[TokenizedExample], budget: int) -> list[TokenizedExample]:
+        self.model.eval()
+        numbered = {id(example): i for i, example in enumerate(examples)}
+        scored: dict[int, TokenizedExample] = {}
+        for piece in microbatches(examples, budget):
+            with self.accelerator.autocast():
+                output = forward(self.model, collate(piece, self.args.device))
+            rows = iter(output.log_probs.float().cpu())
+            for example in piece:
+                scored[numbered[id(example)]] = tuple(
+                    with_reference(row, next(rows)) for row in example
+                )
+        return [scored[i] for i in range(len(examples))]
+
+    def training_step(
+        self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
+    ) -> Tensor:
+        model.train()
+        examples: Sequence[TokenizedExample] = inputs["examples"]
+        self._step_rows = [row.rollout_id for example in examples for row in example]
+        units = self._units(examples)
+        self._count(examples)
+        pieces = list(microbatches(examples, self._tokens_per_microbatch))
+        total = torch.zeros((), device=self.args.device)
+        self._tallies, self._measures = {}, {}
+        with self.maybe_activation_offload_context:
+            for number, piece in enumerate(pieces, 1):
+                last = number == len(pieces)
+                with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
+                    batch = collate(piece, self.args.device)
+                    loss = self.compute_loss(model, batch, num_items_in_batch=units)
+                    self.accelerator.backward(loss)
+                total += loss.detach()
+        self._check_and_record(total)
+        return total
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: Batch,
+        return_outputs: bool = False,
+        num_items_in_batch: Any = None,
+    ) -> Tensor:
+        """Sum of the method's losses over the units of the whole step.
+
+        Processes average their gradients, hence the factor of their number.
+        """
+        outputs = forward(model, inputs)
+        logps = outputs.log_probs.float()
+        losses = self._method.loss(logps, inputs)
+        with torch.no_grad():
+            self._tally(logps, outputs.entropy.float(), inputs)
+            for name, values in self._method.measures(logps, inputs).items():
+                self._measures.setdefault(name, []).append(values.float())
+        return losses.sum() / num_items_in_batch * self.accelerator.num_processes
+
+    def floating_point_ops(self, inputs: dict[str, Any]) -> int:
+        """6 operations per trained parameter and token of forward and backward."""
+        tokens = sum(len(row.tokens) for example in inputs["examples"] for row in example)
+        return 6 * tokens * sum(p.numel() for p in self.model.parameters())
+
+    def _count(self, examples: Sequence[TokenizedExample]) -> None:
+        tokens = sum(row.trained_tokens for example in examples for row in example)
+        both = torch.tensor([len(examples), tokens], device=self.args.device)
+        seen = self.accelerator.reduce(both, reduction="sum").tolist()
+        self.examples_seen += seen[0]
+        self.tokens_seen += seen[1]
+
+    def _units(self, examples: Sequence[TokenizedExample]) -> Tensor:
+        if self._method.per == "example":
+            count = len(examples)
+        else:
+            count = sum(row.trained_tokens for example in examples for row in example)
+        local = torch.tensor(count, device=self.args.device)
+        return self.accelerator.reduce(local, reduction="sum")
+
+    def _tally(self, logps: Tensor, entropy: Tensor, batch: Batch) -> None:
+        """Sums over the accepted completions, the first row of every example."""
+        every = batch.rows_per_example
+        mask = batch.mask[::every]
+        seen = {
+            "tokens": mask.sum(),
+            "nll": -(logps[::every] * mask).sum(),
+            "p": (logps[::every].exp() * mask).sum(),
+            "entropy": (entropy[::every] * mask).sum(),
+        }
+        for name, value in seen.items():
+            self._tallies[name] = self._tallies.get(name, torch.zeros_like(value)) + value
+
+    def _check_and_record(self, loss: Tensor) -> None:
+        step = self.state.global_step + 1
+        if not torch.isfinite(loss):
+            raise TrainingError(f"the loss is {loss.item()} at step {step}{self._rows_named()}")
+        sums = {n: self.accelerator.reduce(v, reduction="sum") for n, v in self._tallies.items()}
+        measures = {name: self._gathered(values) for name, values in self._measures.items()}
+        if step == 1:
+            self._check_start(measures)
+        record = {
+            "accepted_nll": (sums["nll"] / sums["tokens"]).item(),
+            "accepted_mean_p": (sums["p"] / sums["tokens"]).item(),
+            "accepted_entropy": (sums["entropy"] / sums["tokens"]).item(),
+            **self._method.summarise(measures),
+        }
+        for name, value in record.items():
+            self._metrics["train"][name].append(value)
+
+    def _gathered(self, values: list[Tensor]) -> Tensor:
+        joined = torch.cat(values)
+        if self.accelerator.num_processes == 1:
+            return joined
+        padded = self.accelerator.pad_across_processes(joined, pad_index=math.nan)
+        everything = self.accelerator.gather(padded)
+        return everything[~everything.isnan()]
+
+    def _check_start(self, measures: dict[str, Tensor]) -> None:
+        """Before the first update the policy is the reference, so some measures are known."""
+        for name, expected in self._method.start_values.items():
+            gap = (measures[name] - expected).abs().max().item()
+            message = (
+                f"{name} should be {expected:.4f} before the first update and is off by {gap:.2g}"
+                f" (measured rounding: {self._start_tolerance:.2g}): the policy is not the"
+                " reference it is compared with"
+            )
+            hard = 10 if self.args.bf16 else 1
+            if not gap <= hard * self._start_tolerance:
+                raise TrainingError(message)
+            if gap > self._start_tolerance:
+                logger.warning(message)
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        if not math.isfinite(norm):
+            step = self.state.global_step + 1
+            raise TrainingError(f"the gradient norm is {norm} at step {step}{self._rows_named()}")
+        return norm
+
+    def _rows_named(self) -> str:
+        shown = ", ".join(self._step_rows[:5])
+        more = len(self._step_rows) - 5
+        return f" (rollouts {shown}{f' and {more} more' if more > 0 else ''})"
+
+
+def forward(model: Any, batch: Batch) -> Any:
+    """TRL's fused head: per-token `log_probs` and `entropy` without the logits, zero if masked."""
+    return model(
+        input_ids=batch.tokens,
+        attention_mask=batch.attention_mask,
+        labels=batch.labels,
+        use_cache=False,
+        fused_lm_head=True,
+    )

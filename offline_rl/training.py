@@ -1,0 +1,210 @@
+"""Trains one method with one seed on given rollouts and leaves the policy in a folder."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+from transformers import AutoTokenizer, TrainerCallback
+from trl import SFTConfig
+
+from data_gen.types import DataError, Rollout
+from offline_rl.batches import TokenizedExample, longest, tokenize
+from offline_rl.files import write_atomically
+from offline_rl.methods.base import Method, Selection
+from offline_rl.model import load_policy, save_policy
+from offline_rl.trainer import ExampleDataset, OfflineTrainer
+from offline_rl.training_settings import TrainingSettings
+
+OnLog = Callable[[int, int, dict[str, float]], None]
+_COMPLETE = "complete"
+
+
+class NothingToLearn(DataError):
+    """A method that finds no example among the rollouts."""
+
+
+def resolve_training(method: Method, shared: TrainingSettings) -> TrainingSettings:
+    """The method's own settings before the experiment's before the defaults of its paper."""
+    written = shared.model_dump(include=shared.model_fields_set)
+    return TrainingSettings.model_validate(
+        {**method.training_defaults, **written, **method.training}
+    )
+
+
+def train(
+    method: Method,
+    rollouts: Sequence[Rollout],
+    folder: Path,
+    *,
+    model: str,
+    training: TrainingSettings,
+    selection: Selection,
+    seed: int,
+    revision: str | None = None,
+    on_log: OnLog | None = None,
+) -> dict[str, Any]:
+    """Trains, and saves weights, tokenizer and training.json in `folder`; returns training.json.
+
+    With `checkpoint_every`, an interrupted call with the same arguments goes on at the last whole
+    checkpoint. `on_log(step, steps, values)` is called as training goes.
+    Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence.
+    """
+    torch.set_num_threads(training.threads)
+    started = time.monotonic()
+    examples, too_long = prepare(method, rollouts, selection, seed, training.max_tokens)
+    policy = load_policy(model, revision, training)
+    tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
+    steps = training.total_steps(len(examples))
+    checkpoints = folder / "checkpoints"
+    watch = _Watch(steps, on_log)
+    trainer = OfflineTrainer(
+        method=method,
+        tokens_per_microbatch=training.tokens_per_microbatch,
+        model=policy,
+        args=_arguments(training, steps, seed, checkpoints),
+        processing_class=tokenizer,
+        train_dataset=ExampleDataset(examples),
+        data_collator=_whole_batch,
+        callbacks=[watch],
+    )
+    watch.trainer = trainer
+    if method.needs_reference:
+        trainer.add_reference()
+    checkpoint = _last_checkpoint(checkpoints)
+    if checkpoint is not None:
+        seen = json.loads((checkpoint / _COMPLETE).read_text())
+        trainer.examples_seen, trainer.tokens_seen = seen["examples"], seen["tokens"]
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    save_policy(trainer.accelerator.unwrap_model(trainer.model), str(folder))
+    tokenizer.save_pretrained(str(folder))
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    report = {
+        "method": method.model_dump(mode="json"),
+        "training": training.model_dump(mode="json"),
+        "seed": seed,
+        "examples": len(examples),
+        "examples_too_long": too_long,
+        "rollouts_per_example": len(examples[0]),
+        "trained_tokens_per_epoch": sum(r.trained_tokens for e in examples for r in e),
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "examples_seen": trainer.examples_seen,
+        "trained_tokens_seen": trainer.tokens_seen,
+        "flops": trainer.state.total_flos,
+        "seconds": time.monotonic() - started,
+        "peak_memory_gib": watch.peak_memory_gib,
+        "history": [_history_entry(entry) for entry in trainer.state.log_history],
+    }
+    (folder / "training.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    return report
+
+
+def prepare(
+    method: Method, rollouts: Sequence[Rollout], selection: Selection, seed: int, max_tokens: int
+) -> tuple[list[TokenizedExample], int]:
+    """The method's examples as token ids, and how many were left out as longer than max_tokens."""
+    examples = [tokenize(example) for example in method.examples(rollouts, selection, seed)]
+    fitting = [example for example in examples if longest(example) <= max_tokens]
+    too_long = len(examples) - len(fitting)
+    if not examples:
+        problems = len({rollout.problem.id for rollout in rollouts})
+        wanted = (
+            "pair of an accepted and a wrong rollout"
+            if method.per == "example"
+            else ("accepted rollout")
+        )
+        raise NothingToLearn(
+            f"{len(rollouts)} rollouts of {problems} problems hold no {wanted}: sample more, raise"
+            " the temperature, or take easier problems"
+        )
+    if not fitting:
+        raise NothingToLearn(
+            f"all {too_long} examples are longer than training.max_tokens = {max_tokens}: raise it"
+        )
+    return fitting, too_long
+
+
+def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
+    return SFTConfig(
+        output_dir=str(checkpoints),
+        max_steps=steps,
+        per_device_train_batch_size=training.examples_per_step,
+        accelerator_config={"split_batches": True},
+        learning_rate=training.lr,
+        lr_scheduler_type=training.scheduler,
+        warmup_steps=round(training.warmup * steps),
+        adam_beta1=training.betas[0],
+        adam_beta2=training.betas[1],
+        weight_decay=training.weight_decay,
+        max_grad_norm=training.max_grad_norm,
+        optim=training.optimizer,
+        bf16=training.precision == "bfloat16",
+        gradient_checkpointing=training.gradient_checkpointing,
+        seed=seed,
+        data_seed=seed,
+        use_cpu=not torch.cuda.is_available(),
+        save_strategy="steps" if training.checkpoint_every else "no",
+        save_steps=training.checkpoint_every or 500,
+        save_total_limit=2,
+        logging_steps=training.log_every,
+        logging_nan_inf_filter=False,
+        report_to=list(training.report_to) or "none",
+        disable_tqdm=True,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+    )
+
+
+def _whole_batch(items: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"examples": [item["example"] for item in items]}
+
+
+def _history_entry(entry: dict[str, Any]) -> dict[str, float]:
+    """One log line without clock readings and the trainer's own token count."""
+    clock = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
+    return {name: value for name, value in entry.items() if name not in (*clock, "num_tokens")}
+
+
+def _last_checkpoint(checkpoints: Path) -> Path | None:
+    """The newest whole checkpoint; torn ones, left by a killed process, are removed."""
+    whole = []
+    for folder in checkpoints.glob("checkpoint-*"):
+        if (folder / _COMPLETE).exists():
+            whole.append(folder)
+        else:
+            shutil.rmtree(folder)
+    return max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]), default=None)
+
+
+class _Watch(TrainerCallback):  # type: ignore[misc]
+    """Passes log lines on, marks whole checkpoints, keeps the peak of the memory held."""
+
+    def __init__(self, steps: int, on_log: OnLog | None) -> None:
+        self._steps = steps
+        self._on_log = on_log
+        self._process = psutil.Process()
+        self.peak_memory_gib = 0.0
+        self.trainer: OfflineTrainer | None = None
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if torch.cuda.is_available():
+            held = torch.cuda.max_memory_allocated()
+        else:
+            held = self._process.memory_info().rss
+        self.peak_memory_gib = max(self.peak_memory_gib, held / 2**30)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
+        if self._on_log is not None:
+            self._on_log(state.global_step, self._steps, logs)
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.is_world_process_zero and self.trainer is not None:
+            seen = {"examples": self.trainer.examples_seen, "tokens": self.trainer.tokens_seen}
+            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+            write_atomically(folder / _COMPLETE, json.dumps(seen))

@@ -1,0 +1,57 @@
+"""How a policy is trained: the section every method shares and may override key by key."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Lora(BaseModel):
+    """Low-rank adapters (Hu et al., arXiv 2106.09685) instead of training every weight."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rank: int = Field(default=16, ge=1)
+    alpha: float = Field(default=32, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    target_modules: str | tuple[str, ...] = "all-linear"
+
+
+class TrainingSettings(BaseModel):
+    """Optimisation settings. An example is one rollout, or one pair for preference methods."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    steps: int | None = Field(default=None, ge=1, description="optimiser steps; overrides epochs")
+    examples_per_step: int = Field(default=256, ge=1, description="whole batch, all processes")
+    lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
+    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps")
+    betas: tuple[float, float] = (0.9, 0.95)
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
+    max_grad_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd"] = "adamw_torch"
+    max_tokens: int = Field(default=2048, ge=2, description="longer rollouts are left out")
+    tokens_per_microbatch: int = Field(
+        default=16384, ge=1, description="padded tokens in one forward pass; memory, not results"
+    )
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    lora: Lora | None = None
+    threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
+    checkpoint_every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: none")
+    log_every: int = Field(default=1, ge=1, description="steps between log lines")
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+
+    @model_validator(mode="after")
+    def _betas_in_range(self) -> "TrainingSettings":
+        if not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas must lie in [0, 1), not {self.betas}")
+        return self
+
+    def total_steps(self, examples: int) -> int:
+        """Optimiser steps for a data set of that many examples."""
+        if self.steps is not None:
+            return self.steps
+        per_epoch = -(-examples // self.examples_per_step)
+        return max(1, round(per_epoch * self.epochs))
