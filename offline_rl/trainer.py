@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
+from datasets import Dataset
 from torch import Tensor
 from trl import SFTTrainer
 
@@ -31,19 +32,6 @@ class TrainingError(RuntimeError):
     """Training that cannot go on; the message names the step and what was seen there."""
 
 
-class ExampleDataset(torch.utils.data.Dataset[dict[str, TokenizedExample]]):
-    """Tokenised examples in the form that the trainer's data loader reads."""
-
-    def __init__(self, examples: Sequence[TokenizedExample]) -> None:
-        self.examples = examples
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> dict[str, TokenizedExample]:
-        return {"example": self.examples[index]}
-
-
 class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains any Method. What the data loader yields is a whole optimiser batch.
 
@@ -52,14 +40,24 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
     all processes. So the gradient depends neither on the cutting nor on padding.
     """
 
-    def __init__(self, *, method: Method, tokens_per_microbatch: int, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self,
+        *,
+        method: Method,
+        examples: Sequence[TokenizedExample],
+        tokens_per_microbatch: int,
+        **kwargs: Any,
+    ) -> None:
+        # TRL takes a `datasets` table only; examples stay here and the table numbers them.
+        numbers = Dataset.from_dict({"example": list(range(len(examples)))})
+        super().__init__(train_dataset=numbers, data_collator=_numbers, **kwargs)
         if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
             raise TrainingError(
                 "DeepSpeed steps inside each backward pass, which breaks exact micro-batches:"
                 " use FSDP or plain data parallelism"
             )
         self._method = method
+        self._examples = list(examples)
         self._tokens_per_microbatch = tokens_per_microbatch
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
@@ -75,9 +73,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
         Also measures how far rounding alone moves the method's start values, by scoring the first
         examples once more in another padding.
         """
-        examples = self.train_dataset.examples
-        scored = self._score(examples, self._tokens_per_microbatch)
-        self.train_dataset = ExampleDataset(scored)
+        scored = self._score(self._examples, self._tokens_per_microbatch)
+        self._examples = scored
         for example in scored[:_ROUNDING_PROBES]:
             batch = collate([example], self.args.device)
             wider = collate([example, max(scored, key=longest)], self.args.device)
@@ -107,7 +104,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
         model.train()
-        examples: Sequence[TokenizedExample] = inputs["examples"]
+        examples = self._chosen(inputs)
         self._step_rows = [row.rollout_id for example in examples for row in example]
         units = self._units(examples)
         self._count(examples)
@@ -143,12 +140,17 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
             self._tally(logps, outputs.entropy.float(), inputs)
             for name, values in self._method.measures(logps, inputs).items():
                 self._measures.setdefault(name, []).append(values.float())
-        return losses.sum() / num_items_in_batch * self.accelerator.num_processes
+        loss: Tensor = losses.sum() / num_items_in_batch * self.accelerator.num_processes
+        return loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """6 operations per trained parameter and token of forward and backward."""
-        tokens = sum(len(row.tokens) for example in inputs["examples"] for row in example)
-        return 6 * tokens * sum(p.numel() for p in self.model.parameters())
+        tokens = sum(len(row.tokens) for example in self._chosen(inputs) for row in example)
+        parameters: int = sum(p.numel() for p in self.model.parameters())
+        return 6 * tokens * parameters
+
+    def _chosen(self, inputs: dict[str, Any]) -> list[TokenizedExample]:
+        return [self._examples[number] for number in inputs["examples"].tolist()]
 
     def _count(self, examples: Sequence[TokenizedExample]) -> None:
         tokens = sum(row.trained_tokens for example in examples for row in example)
@@ -162,8 +164,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
             count = len(examples)
         else:
             count = sum(row.trained_tokens for example in examples for row in example)
-        local = torch.tensor(count, device=self.args.device)
-        return self.accelerator.reduce(local, reduction="sum")
+        units: Tensor = self.accelerator.reduce(
+            torch.tensor(count, device=self.args.device), reduction="sum"
+        )
+        return units
 
     def _tally(self, logps: Tensor, entropy: Tensor, batch: Batch) -> None:
         """Sums over the accepted completions, the first row of every example."""
@@ -200,7 +204,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
         if self.accelerator.num_processes == 1:
             return joined
         padded = self.accelerator.pad_across_processes(joined, pad_index=math.nan)
-        everything = self.accelerator.gather(padded)
+        everything: Tensor = self.accelerator.gather(padded)
         return everything[~everything.isnan()]
 
     def _check_start(self, measures: dict[str, Tensor]) -> None:
@@ -229,6 +233,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
         shown = ", ".join(self._step_rows[:5])
         more = len(self._step_rows) - 5
         return f" (rollouts {shown}{f' and {more} more' if more > 0 else ''})"
+
+
+def _numbers(items: list[dict[str, int]]) -> dict[str, Tensor]:
+    return {"examples": torch.tensor([item["example"] for item in items])}
 
 
 def forward(model: Any, batch: Batch) -> Any:

@@ -9,7 +9,8 @@ from typing import Any
 
 import psutil
 import torch
-from transformers import AutoTokenizer, TrainerCallback
+from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
 from data_gen.types import DataError, Rollout
@@ -17,8 +18,8 @@ from offline_rl.batches import TokenizedExample, longest, tokenize
 from offline_rl.files import write_atomically
 from offline_rl.methods.base import Method, Selection
 from offline_rl.model import load_policy, save_policy
-from offline_rl.trainer import ExampleDataset, OfflineTrainer
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.trainer import OfflineTrainer
+from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
 
 OnLog = Callable[[int, int, dict[str, float]], None]
 _COMPLETE = "complete"
@@ -26,14 +27,6 @@ _COMPLETE = "complete"
 
 class NothingToLearn(DataError):
     """A method that finds no example among the rollouts."""
-
-
-def resolve_training(method: Method, shared: TrainingSettings) -> TrainingSettings:
-    """The method's own settings before the experiment's before the defaults of its paper."""
-    written = shared.model_dump(include=shared.model_fields_set)
-    return TrainingSettings.model_validate(
-        {**method.training_defaults, **written, **method.training}
-    )
 
 
 def train(
@@ -55,24 +48,25 @@ def train(
     Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence.
     """
     torch.set_num_threads(training.threads)
+    transformers_logging.disable_progress_bar()
     started = time.monotonic()
     examples, too_long = prepare(method, rollouts, selection, seed, training.max_tokens)
     policy = load_policy(model, revision, training)
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     steps = training.total_steps(len(examples))
-    checkpoints = folder / "checkpoints"
+    checkpoints = folder / CHECKPOINTS
     watch = _Watch(steps, on_log)
     trainer = OfflineTrainer(
         method=method,
+        examples=examples,
         tokens_per_microbatch=training.tokens_per_microbatch,
         model=policy,
         args=_arguments(training, steps, seed, checkpoints),
         processing_class=tokenizer,
-        train_dataset=ExampleDataset(examples),
-        data_collator=_whole_batch,
         callbacks=[watch],
     )
     watch.trainer = trainer
+    trainer.remove_callback(PrinterCallback)
     if method.needs_reference:
         trainer.add_reference()
     checkpoint = _last_checkpoint(checkpoints)
@@ -85,7 +79,7 @@ def train(
     shutil.rmtree(checkpoints, ignore_errors=True)
     report = {
         "method": method.model_dump(mode="json"),
-        "training": training.model_dump(mode="json"),
+        "training": training.resolved(),
         "seed": seed,
         "examples": len(examples),
         "examples_too_long": too_long,
@@ -159,10 +153,6 @@ def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: P
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
     )
-
-
-def _whole_batch(items: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"examples": [item["example"] for item in items]}
 
 
 def _history_entry(entry: dict[str, Any]) -> dict[str, float]:

@@ -1,8 +1,11 @@
 """How a policy is trained: the section every method shares and may override key by key."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+
+CHECKPOINTS = "checkpoints"
 
 
 class Lora(BaseModel):
@@ -49,9 +52,36 @@ class TrainingSettings(BaseModel):
             raise ValueError(f"betas must lie in [0, 1), not {self.betas}")
         return self
 
+    def written(self) -> dict[str, Any]:
+        """The settings that somebody gave, without those left at their defaults."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+    def resolved(self) -> dict[str, Any]:
+        """Every setting, JSON-able."""
+        return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
+
+    @model_serializer(mode="plain")
+    def _as_written(self) -> dict[str, Any]:
+        # A default that is written out would go before the defaults of a method's paper when the
+        # file is read again.
+        return {name: _plain(value) for name, value in self.written().items()}
+
     def total_steps(self, examples: int) -> int:
         """Optimiser steps for a data set of that many examples."""
         if self.steps is not None:
             return self.steps
         per_epoch = -(-examples // self.examples_per_step)
         return max(1, round(per_epoch * self.epochs))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
+    return list(value) if isinstance(value, tuple) else value
+
+
+def resolve_training(
+    defaults: Mapping[str, Any], shared: TrainingSettings, own: TrainingSettings
+) -> TrainingSettings:
+    """The method's own settings before the experiment's before the `defaults` of its paper."""
+    return TrainingSettings.model_validate({**defaults, **shared.written(), **own.written()})

@@ -10,6 +10,7 @@ from torch import Tensor
 from data_gen.types import Rollout
 from data_gen.views import Example, accepted
 from offline_rl.batches import Batch
+from offline_rl.training_settings import TrainingSettings
 
 
 class Selection(BaseModel):
@@ -30,7 +31,7 @@ class Method(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    training: dict[str, Any] = Field(default_factory=dict)
+    training: TrainingSettings = TrainingSettings()
 
     per: ClassVar[Literal["token", "example"]]
     """What the loss is averaged over: trained tokens, or examples."""
