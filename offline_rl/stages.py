@@ -1,0 +1,172 @@
+"""A stage's folder: whole or absent, and done again only when what it depends on has changed."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from offline_rl.files import sync_folder, write_atomically
+
+MANIFEST = "stage.json"
+INPUTS = "inputs.json"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A folder that `work` fills once for given `inputs`.
+
+    `inputs` are JSON values that say all the result depends on: settings, digests of what is read,
+    versions. `beside` names files that do not count in `digest`, for they hold clock readings.
+    """
+
+    folder: Path
+    inputs: Mapping[str, Any]
+    beside: Sequence[str] = ()
+
+    @property
+    def partial(self) -> Path:
+        """Where the stage is at work; left behind by a killed process, to go on from."""
+        return self.folder.with_name(f"{self.folder.name}.partial")
+
+    def finished(self) -> bool:
+        return self.why_not_finished() is None
+
+    def why_not_finished(self) -> str | None:
+        """None for a whole stage with these inputs, else what is missing or has changed."""
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            return "not done yet"
+        change = _change(manifest["inputs"], _plain(self.inputs))
+        if change is not None:
+            return change
+        for name, file in manifest["files"].items():
+            path = self.folder / name
+            if not path.is_file():
+                return f"{name} is missing"
+            if path.stat().st_size != file["bytes"]:
+                return f"{name} has {path.stat().st_size} bytes instead of {file['bytes']}"
+        return None
+
+    @contextmanager
+    def work(self) -> Iterator[Path]:
+        """Gives the folder to fill, with what an interrupted run of the same inputs left in it.
+
+        When the block ends without an exception the folder is published whole, in place of an
+        earlier one.
+        """
+        partial = self.partial
+        inputs = partial / INPUTS
+        text = json.dumps(_plain(self.inputs), indent=1, sort_keys=True) + "\n"
+        if not inputs.is_file() or inputs.read_text(encoding="utf-8") != text:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            write_atomically(inputs, text)
+        yield partial
+        files = {
+            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            for path in sorted(partial.rglob("*"))
+            if path.is_file() and path != inputs
+        }
+        manifest = {"inputs": _plain(self.inputs), "files": files}
+        write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        self._publish()
+
+    def recover(self) -> None:
+        """Finishes the publishing that a killed process had begun."""
+        manifest = read_manifest(self.partial)
+        if manifest is not None and manifest["inputs"] == _plain(self.inputs):
+            self._publish()
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    def digest(self) -> str:
+        """A hash of what the stage holds, clock readings aside."""
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            raise FileNotFoundError(f"{self.folder}: this stage is not finished")
+        files = {n: f["sha256"] for n, f in manifest["files"].items() if n not in self.beside}
+        files |= {n: f for n, f in manifest.get("dropped", {}).items() if n not in self.beside}
+        return digest(files)
+
+    def dropped(self) -> bool:
+        """Whether `drop` has taken files away."""
+        return bool((read_manifest(self.folder) or {}).get("dropped"))
+
+    def drop(self, pattern: str) -> None:
+        """Deletes files no longer wanted; the stage stays finished, with the same digest."""
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            return
+        doomed = [path for path in sorted(self.folder.glob(pattern)) if path.is_file()]
+        dropped = manifest.setdefault("dropped", {})
+        for path in doomed:
+            name = str(path.relative_to(self.folder))
+            dropped[name] = manifest["files"].pop(name)["sha256"]
+        write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+        for path in doomed:
+            path.unlink()
+
+    def _publish(self) -> None:
+        for path in self.partial.rglob("*"):
+            if path.is_file():
+                _sync(path)
+        (self.partial / INPUTS).unlink(missing_ok=True)
+        shutil.rmtree(self._old, ignore_errors=True)
+        if self.folder.exists():
+            os.replace(self.folder, self._old)
+        os.replace(self.partial, self.folder)
+        sync_folder(self.folder.parent)
+        shutil.rmtree(self._old, ignore_errors=True)
+
+    @property
+    def _old(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.old")
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """What `work` published in `folder`; None where there is nothing whole."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    whole = isinstance(manifest, dict) and {"inputs", "files"} <= manifest.keys()
+    return manifest if whole else None
+
+
+def digest(value: Any) -> str:
+    """A hash of a JSON value."""
+    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+
+
+def _plain(value: Any) -> Any:
+    return json.loads(json.dumps(value, allow_nan=False))
+
+
+def _change(old: Any, new: Any, path: str = "") -> str | None:
+    """The first difference in words, by dotted path; None for equal values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*new, *(key for key in old if key not in new)]:
+            found = _change(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            if found is not None:
+                return found
+        return None
+    if old == new:
+        return None
+    if isinstance(old, dict | list) or isinstance(new, dict | list) or len(str(new)) > 60:
+        return f"{path} has changed"
+    return f"{path} has changed from {old} to {new}"

@@ -1,0 +1,158 @@
+"""Stages are whole or absent, are skipped when unchanged, and outlive a kill at any moment."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from data_gen.types import DataError
+from offline_rl.lock import locked
+from offline_rl.stages import MANIFEST, Stage
+
+
+def fill(stage, text="result"):
+    with stage.work() as folder:
+        (folder / "inner").mkdir(exist_ok=True)
+        (folder / "inner" / "file.txt").write_text(text)
+        (folder / "clock.json").write_text(str(time.time()))
+
+
+def fail_after(stage, name):
+    with stage.work() as folder:
+        (folder / name).write_text("half of it")
+        raise RuntimeError
+
+
+@pytest.fixture
+def stage(tmp_path):
+    return Stage(tmp_path / "models" / "dft", {"lr": 1.0, "deep": {"seed": 0}}, ("clock.json",))
+
+
+def changed(stage, **inputs):
+    return Stage(stage.folder, {**stage.inputs, **inputs}, stage.beside)
+
+
+def test_a_stage_is_finished_once_its_work_has_ended(stage):
+    assert stage.why_not_finished() == "not done yet"
+    fill(stage)
+    assert stage.finished()
+    assert (stage.folder / "inner" / "file.txt").read_text() == "result"
+    assert not stage.partial.exists()
+
+
+def test_an_exception_publishes_nothing_and_the_next_work_goes_on(stage):
+    with pytest.raises(RuntimeError):
+        fail_after(stage, "part")
+    assert not stage.folder.exists()
+    with stage.work() as folder:
+        assert (folder / "part").exists()
+    assert stage.finished()
+
+
+def test_other_inputs_start_from_nothing_and_say_what_changed(stage):
+    fill(stage)
+    other = changed(stage, deep={"seed": 1})
+    assert other.why_not_finished() == "deep.seed has changed from 0 to 1"
+    with pytest.raises(RuntimeError):
+        fail_after(stage, "part")
+    with other.work() as folder:
+        assert [path.name for path in folder.iterdir()] == ["inputs.json"]
+        assert stage.finished(), "an earlier result stays until the new one is whole"
+
+
+def test_a_file_that_is_missing_or_cut_is_noticed(stage):
+    fill(stage)
+    file = stage.folder / "inner" / "file.txt"
+    file.write_text("resul")
+    assert stage.why_not_finished() == "inner/file.txt has 5 bytes instead of 6"
+    file.unlink()
+    assert stage.why_not_finished() == "inner/file.txt is missing"
+
+
+def test_the_digest_follows_the_content_and_not_the_clock(stage):
+    fill(stage)
+    first = stage.digest()
+    fill(changed(stage, lr=2.0))
+    assert stage.digest() == first
+    fill(changed(stage, lr=3.0), "other")
+    assert stage.digest() != first
+
+
+def test_dropped_files_leave_the_stage_finished_with_its_digest(stage):
+    fill(stage)
+    first = stage.digest()
+    stage.drop("inner/*.txt")
+    assert not (stage.folder / "inner" / "file.txt").exists()
+    assert stage.finished()
+    assert stage.dropped()
+    assert stage.digest() == first
+
+
+@pytest.mark.parametrize("moment", range(3))
+def test_a_kill_while_publishing_loses_neither_the_old_nor_the_new(stage, moment, monkeypatch):
+    """Stops before the n-th rename or removal of publishing; the next run finds a whole stage."""
+    fill(stage, "old")
+    new = changed(stage, lr=2.0)
+    calls = 0
+
+    class Kill(BaseException):
+        pass
+
+    def counted(real):
+        def call(*args, **kwargs):
+            nonlocal calls
+            if new.partial.joinpath(MANIFEST).exists() or calls:
+                if calls == moment:
+                    raise Kill
+                calls += 1
+            return real(*args, **kwargs)
+
+        return call
+
+    import offline_rl.stages as module
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module.os, "replace", counted(os.replace))
+        patch.setattr(module, "sync_folder", counted(module.sync_folder))
+        with pytest.raises(Kill):
+            fill(new, "new")
+    new.recover()
+    if not new.finished():
+        assert stage.finished()
+        fill(new, "new")
+    assert (stage.folder / "inner" / "file.txt").read_text() == "new"
+    assert [path.name for path in stage.folder.parent.iterdir()] == ["dft"]
+
+
+def test_a_manifest_that_is_no_json_counts_as_absent(stage):
+    fill(stage)
+    (stage.folder / MANIFEST).write_text("{")
+    assert stage.why_not_finished() == "not done yet"
+
+
+def test_inputs_that_json_cannot_hold_are_refused(stage):
+    with pytest.raises(ValueError, match="Out of range float"):
+        fill(changed(stage, lr=float("nan")))
+
+
+def test_a_second_process_is_told_who_is_at_work(tmp_path):
+    holder = (
+        "import sys, time; from pathlib import Path; from offline_rl.lock import locked\n"
+        "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", holder, tmp_path], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "held\n"
+        told = rf"another process .* \(process {process.pid} on "
+        with pytest.raises(DataError, match=told), locked(tmp_path):
+            pass
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with locked(tmp_path):
+        holder = json.loads((tmp_path / ".lock").read_text())
+    assert holder["pid"] == os.getpid()
