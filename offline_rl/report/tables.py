@@ -1,0 +1,104 @@
+"""Tables of how the methods were trained and on what."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from offline_rl.report.columns import COLUMNS
+
+BUDGETS = {
+    "steps": "optimiser steps",
+    "examples_seen": "examples seen",
+    "trained_tokens_seen": "trained tokens seen",
+}
+_TOLERANCE = 1.05
+_SETTINGS = (
+    "lr examples_per_step scheduler warmup weight_decay max_grad_norm optimizer max_tokens"
+    " precision"
+)
+_COUNTS = (
+    "steps epochs examples rollouts_per_example examples_too_long examples_seen"
+    " trained_tokens_seen flops seconds peak_memory_gib"
+)
+_FINAL = {
+    "final_loss": "loss",
+    "final_accepted_nll_nats": "accepted_nll",
+    "final_accepted_mean_p": "accepted_mean_p",
+    "final_accepted_entropy_nats": "accepted_entropy",
+    "final_gradient_norm": "grad_norm",
+}
+_WHOLE = (
+    "training_seed steps examples_per_step max_tokens lora_rank examples rollouts_per_example"
+    " examples_too_long examples_seen trained_tokens_seen"
+)
+
+
+def training_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """A row per method and training seed, in the order given.
+
+    A record has "label", "training_seed", and either "report", what offline_rl.training.train
+    returned, or "failure", the reason why there is none.
+    """
+    rows = [_training_row(record) for record in records]
+    table = pd.DataFrame(rows, columns=list(COLUMNS["training.csv"]))
+    return table.astype(dict.fromkeys(_WHOLE.split(), "Int64"))
+
+
+def data_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Rows of statistic and value, in the order given; lists become text."""
+    rows = [
+        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
+        for name, value in summary.items()
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS["data.csv"]), dtype=object)
+
+
+def budget_flags(training: pd.DataFrame) -> dict[str, str]:
+    """Budget column -> a sentence, where finished methods differ by more than 5% in it.
+
+    Compared are the means over each method's training seeds.
+    """
+    finished = training[training["status"] == "finished"]
+    flags: dict[str, str] = {}
+    for column, name in BUDGETS.items():
+        spent: dict[str, float] = finished.groupby("label")[column].mean().to_dict()
+        if not spent:
+            continue
+        low, high = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
+        if spent[high] > _TOLERANCE * spent[low]:
+            flags[column] = (
+                f"Budgets differ: {name} range from {spent[low]:,.0f} ({low}) to"
+                f" {spent[high]:,.0f} ({high})."
+            )
+    return flags
+
+
+def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:
+    about = {"label": record["label"], "training_seed": record["training_seed"]}
+    if "failure" in record:
+        return {**about, "status": "failed", "reason": record["failure"]}
+    report = record["report"]
+    method, training = report["method"], report["training"]
+    own = {key: value for key, value in method.items() if key not in ("kind", "training")}
+    return {
+        **about,
+        "kind": method["kind"],
+        "status": "finished",
+        "method_settings": " ".join(f"{key}={_compact(value)}" for key, value in own.items()),
+        **{name: training[name] for name in _SETTINGS.split()},
+        "betas": _compact(training["betas"]),
+        "lora_rank": training["lora"]["rank"] if training["lora"] else None,
+        **{name: report[name] for name in _COUNTS.split()},
+        **{column: _last(report["history"], name) for column, name in _FINAL.items()},
+    }
+
+
+def _compact(value: Any) -> str:
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
+def _last(history: Sequence[Mapping[str, float]], name: str) -> float:
+    values: Iterator[float] = (entry[name] for entry in reversed(history) if name in entry)
+    return next(values, math.nan)
