@@ -63,7 +63,8 @@ def budget_flags(training: pd.DataFrame) -> dict[str, str]:
     finished = training[training["status"] == "finished"]
     flags: dict[str, str] = {}
     for column, name in BUDGETS.items():
-        spent: dict[str, float] = finished.groupby("label")[column].mean().to_dict()
+        means = finished.groupby("label")[column].mean()
+        spent = {str(label): float(mean) for label, mean in means.items()}
         if not spent:
             continue
         low, high = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
