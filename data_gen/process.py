@@ -3,6 +3,7 @@
 import json
 import os
 import queue
+import signal
 import socket
 import struct
 import subprocess
@@ -40,6 +41,8 @@ class Child:
                 stdin=subprocess.DEVNULL,
                 stdout=self._log,
                 stderr=subprocess.STDOUT,
+                # A process group of its own, so that what the child starts ends with it.
+                start_new_session=True,
                 env={**os.environ, **(environment or {})},
             )
 
@@ -88,7 +91,7 @@ class Child:
         """Ends the child at once and frees what it held. Safe to call twice."""
         self._socket.close()
         if self._process.poll() is None:
-            self._process.kill()
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
         if not self._log.closed:
             self._log.close()
@@ -117,7 +120,8 @@ def serve(handle: Callable[[Any], Any]) -> None:
             except ConnectionError:
                 message = None
             if message is None:
-                os._exit(0)
+                os.killpg(os.getpid(), signal.SIGKILL)
+                return
             inbox.put(message[0])
 
     threading.Thread(target=read, daemon=True).start()

@@ -47,8 +47,8 @@ class Completion:
 
     `tokens` are the sampled ids (with the end-of-sequence token when `finish_reason` is "stop" by
     it); `logps` are the sampler's raw log-probabilities of those tokens, in nats, before
-    temperature and top-p. `sample` is the index j among the problem's samples and `seed` the seed
-    of exactly this sample.
+    temperature and top-p. Empty `logps` mean that they are unknown: the text was made elsewhere.
+    `sample` is the index j among the problem's samples and `seed` the seed of exactly this sample.
     """
 
     problem_id: str
@@ -62,7 +62,7 @@ class Completion:
     finish_reason: FinishReason
 
     def __post_init__(self) -> None:
-        if len(self.tokens) != len(self.logps):
+        if self.logps and len(self.tokens) != len(self.logps):
             raise ValueError(
                 f"{self.problem_id} sample {self.sample}: {len(self.tokens)} tokens"
                 f" but {len(self.logps)} log-probabilities"

@@ -1,9 +1,77 @@
 import os
+from pathlib import Path
 
 # One thread: several on a busy machine are slower by far, and results stay the same to the bit.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
+import pytest
 from jaxtyping import install_import_hook
 
 install_import_hook("losses", "beartype.beartype")
+
+
+@pytest.fixture(scope="session")
+def random_model(tmp_path_factory):
+    """A folder with an untrained two-layer Llama and a tokenizer of one token a byte.
+
+    Its text is long and varied, and it ends by itself in one token of some 260. What its
+    generation_config.json recommends must not reach any sample.
+    """
+    import torch
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM
+    from transformers import PreTrainedTokenizerFast as FastTokenizer
+
+    folder = tmp_path_factory.mktemp("random_model")
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<eos>": 0} | {letter: i for i, letter in enumerate(letters, 1)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    FastTokenizer(tokenizer_object=tokenizer, eos_token="<eos>").save_pretrained(folder)
+    config = LlamaConfig(
+        vocab_size=len(vocabulary),
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=32,
+        max_position_embeddings=256,
+        initializer_range=0.2,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=0,
+    )
+    torch.manual_seed(0)
+    model = LlamaForCausalLM(config)
+    model.generation_config = GenerationConfig(
+        eos_token_id=0, repetition_penalty=3.0, top_k=2, do_sample=True
+    )
+    model.save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def vllm_engine():
+    """The one vLLM process of the test session; a test calls `load(folder)` for its model."""
+    from data_gen.samplers.vllm import VllmEngine, VllmSettings
+
+    with VllmEngine(VllmSettings(dtype="float32")) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def transformers_engine():
+    """transformers' engine; a test calls `load(folder)` for its model."""
+    from data_gen.samplers.transformers import TransformersEngine
+
+    with TransformersEngine("float32", batch_size=64) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def real_data():
+    """The folder with real problems and completions, or the small excerpts in tests/fixtures."""
+    return Path(os.environ.get("OFFLINE_RL_REAL_DATA", Path(__file__).parent / "fixtures"))

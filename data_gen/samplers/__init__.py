@@ -1,6 +1,7 @@
 """Inference engines by name, and the rule that picks one."""
 
 import logging
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -42,13 +43,14 @@ SAMPLERS: dict[str, type[BaseModel]] = {
 
 def start_engine(settings: SamplerSettings, model: str, revision: str | None = None) -> Engine:
     """An engine with `model` loaded; the caller closes it. Raises EngineError."""
+    if model.startswith(("/", "./", "../", "~")) and not Path(model).is_dir():
+        raise EngineError(f"no model folder {model}")
     engine: Engine
     if isinstance(settings, AutoSettings):
         try:
             return start_engine(VllmSettings(dtype=settings.dtype), model, revision)
         except EngineError as error:
-            reason = str(error).strip().splitlines()[-1]
-            logger.warning("vLLM does not start, transformers samples instead (%s)", reason)
+            logger.warning("vLLM does not start, transformers samples instead (%s)", error)
         settings = TransformersSettings(dtype=settings.dtype)
     if isinstance(settings, VllmSettings):
         engine = VllmEngine(settings)

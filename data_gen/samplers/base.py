@@ -11,7 +11,14 @@ from data_gen.types import Completion, DataError, FinishReason, Problem, Samplin
 
 
 class EngineError(RuntimeError):
-    """An inference engine that does not start or stops answering; the message says why."""
+    """An inference engine that does not start or stops answering; one line that says why."""
+
+    def __init__(self, what: str, cause: object = "") -> None:
+        """`cause` may be long: its beginning and its end are kept."""
+        reason = " ".join(str(cause).split())
+        if len(reason) > 600:
+            reason = f"{reason[:300]} [...] {reason[-300:]}"
+        super().__init__(f"{what}: {reason}" if reason else what)
 
 
 @dataclass(frozen=True, slots=True)

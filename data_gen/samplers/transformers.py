@@ -7,10 +7,12 @@ from typing import Any, Self
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     LogitsProcessor,
     LogitsProcessorList,
     TopPLogitsWarper,
@@ -28,18 +30,28 @@ class TransformersEngine:
         self._batch_size = batch_size
         self._model: Any = None
         self._tokenizer: Any = None
+        self._ends: set[int] = set()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def load(self, model: str, revision: str | None = None) -> None:
         self.close()
         try:
-            self._tokenizer = AutoTokenizer.from_pretrained(model, revision=revision)
+            self._tokenizer = AutoTokenizer.from_pretrained(
+                model, revision=revision, trust_remote_code=False
+            )
             self._model = AutoModelForCausalLM.from_pretrained(
-                model, revision=revision, dtype=self._dtype, use_safetensors=True
+                model,
+                revision=revision,
+                dtype=self._dtype,
+                use_safetensors=True,
+                trust_remote_code=False,
             ).to(self._device)
-        except (OSError, ValueError) as error:
-            raise EngineError(f"transformers cannot load {model}: {error}") from error
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
+            raise EngineError(f"transformers cannot load {model}", error) from error
         self._model.eval()
+        self._ends = self._end_tokens()
+        # What a model's file recommends (a repetition penalty, a top-k) must not touch the samples.
+        self._model.generation_config = GenerationConfig()
 
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
@@ -91,7 +103,9 @@ class TransformersEngine:
 
     def _batch(self, requests: Sequence[Request], sampling: Sampling) -> list[Sample]:
         width = max(len(request.tokens) for request in requests)
-        pad, ends = self._special_tokens()
+        pad = self._tokenizer.pad_token_id
+        if pad is None:
+            pad = min(self._ends, default=0)
         tokens = torch.full((len(requests), width), pad)
         for row, request in zip(tokens, requests, strict=True):
             row[width - len(request.tokens) :] = torch.tensor(request.tokens)
@@ -112,19 +126,17 @@ class TransformersEngine:
             stop_strings=list(sampling.stop) or None,
             tokenizer=self._tokenizer if sampling.stop else None,
             pad_token_id=pad,
-            eos_token_id=sorted(ends),
+            eos_token_id=sorted(self._ends) or None,
         )
         new = output[:, width:].cpu()
         logps = torch.stack(draw.logps, 1).cpu()
         return [
-            self._sample(row, row_logps, ends, sampling)
+            self._sample(row, row_logps, sampling)
             for row, row_logps in zip(new.tolist(), logps.tolist(), strict=True)
         ]
 
-    def _sample(
-        self, tokens: list[int], logps: list[float], ends: set[int], sampling: Sampling
-    ) -> Sample:
-        length = next((i + 1 for i, token in enumerate(tokens) if token in ends), None)
+    def _sample(self, tokens: list[int], logps: list[float], sampling: Sampling) -> Sample:
+        length = next((i + 1 for i, token in enumerate(tokens) if token in self._ends), None)
         finish: FinishReason = "stop" if length else "length"
         length = length or len(tokens)
         text = self._tokenizer.decode(tokens[:length], skip_special_tokens=True)
@@ -141,13 +153,14 @@ class TransformersEngine:
                 return count
         return len(tokens)
 
-    def _special_tokens(self) -> tuple[int, set[int]]:
-        ends = self._model.generation_config.eos_token_id
-        if ends is None:
-            ends = self._tokenizer.eos_token_id
-        ends = set(ends if isinstance(ends, list) else [ends])
-        pad = self._tokenizer.pad_token_id
-        return (min(ends) if pad is None else pad), ends
+    def _end_tokens(self) -> set[int]:
+        named = (self._model.generation_config.eos_token_id, self._tokenizer.eos_token_id)
+        return {
+            token
+            for tokens in named
+            for token in (tokens if isinstance(tokens, list) else [tokens])
+            if token is not None
+        }
 
 
 class _SeededDraw(LogitsProcessor):  # type: ignore[misc]

@@ -1,7 +1,6 @@
 """Sampling with vLLM, in a child process of its own that gives all memory back when it ends."""
 
 import importlib.metadata
-import os
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -50,7 +49,10 @@ class VllmEngine:
     def load(self, model: str, revision: str | None = None) -> None:
         if self._child is None:
             self._child = Child("data_gen.samplers.vllm_worker", self._environment())
-        answer = self._ask({"load": {"model": model, "revision": revision, **self._options()}})
+        options = {"model": model, **self._options()}
+        if revision is not None:
+            options["revision"] = revision
+        answer = self._ask({"load": options}, f"vLLM cannot load {model}")
         self._description = answer["description"]
         self._context_tokens = answer["context_tokens"]
 
@@ -59,7 +61,8 @@ class VllmEngine:
             {
                 "requests": [[request.tokens, request.seed] for request in requests],
                 "sampling": sampling.model_dump(exclude={"seed"}),
-            }
+            },
+            "vLLM cannot sample",
         )
         return [
             [Sample(tuple(tokens), tuple(logps), text, end) for tokens, logps, text, end in samples]
@@ -96,6 +99,9 @@ class VllmEngine:
             # Compiling costs half a minute on a CPU and gains nothing there.
             chosen["enforce_eager"] = chosen["enforce_eager"] is not False
             del chosen["gpu_memory_utilization"]
+            # vLLM rewinds the generator of a seeded request whose prompt is computed in pieces,
+            # and a CPU generator cannot be rewound ("CPU Generator does not use offset").
+            chosen["enable_chunked_prefill"] = False
         return {key: value for key, value in chosen.items() if value is not None}
 
     def _environment(self) -> dict[str, str]:
@@ -108,18 +114,18 @@ class VllmEngine:
                 "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
                 "OMP_NUM_THREADS": str(self._settings.cpu_threads),
             }
-        return {key: os.environ.get(key, value) for key, value in environment.items()}
+        return environment
 
-    def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _ask(self, message: dict[str, Any], failure: str) -> dict[str, Any]:
         if self._child is None:
-            raise EngineError("vLLM has no model loaded: call load() first")
+            raise EngineError(f"{failure}: no model is loaded")
         try:
             self._child.send(message)
             answer: dict[str, Any] = self._child.receive()
         except ChildDied as error:
             self.close()
-            raise EngineError(f"vLLM stopped: {error}") from error
+            raise EngineError(failure, error) from error
         if "error" in answer:
             self.close()
-            raise EngineError(f"vLLM: {answer['error']}")
+            raise EngineError(failure, answer["error"])
         return answer

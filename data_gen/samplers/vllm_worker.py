@@ -20,10 +20,13 @@ class Worker:
     def load(self, options: dict[str, Any]) -> dict[str, Any]:
         import torch
         import vllm
+        from vllm import SamplingParams
 
         self.llm = None
         gc.collect()
         self.llm = vllm.LLM(**options, seed=0, trust_remote_code=False, disable_log_stats=True)
+        # Shapes that the kernels do not serve show with the first token only.
+        self.llm.generate([{"prompt_token_ids": [0]}], SamplingParams(max_tokens=1), use_tqdm=False)
         flags = {key: str(value) for key, value in options.items() if key != "model"}
         return {
             "context_tokens": self.llm.model_config.max_model_len,

@@ -1,0 +1,233 @@
+"""Samplers: a sample is a function of model, settings, prompt and its own seed alone."""
+
+import json
+import logging
+import os
+import shutil
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+
+import psutil
+import pytest
+import torch
+from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
+
+from data_gen.samplers import (
+    AutoSettings,
+    EngineError,
+    ModelSampler,
+    TransformersSettings,
+    VllmSettings,
+    start_engine,
+)
+from data_gen.samplers.base import Request, request_seed
+from data_gen.samplers.tokenizer import load_tokenizer
+from data_gen.samplers.vllm import VllmEngine
+from data_gen.types import DataError, Problem, Sampling
+
+EOS = 0
+
+
+@pytest.fixture(scope="module", params=["vllm", "transformers"])
+def engine(request, random_model):
+    engine = request.getfixturevalue(f"{request.param}_engine")
+    engine.load(random_model)
+    return engine
+
+
+def requests(count, seed=0):
+    """Prompts of different lengths, each with its own seed."""
+    return [Request(tuple(range(40, 50 + 3 * i)), seed + 1000 * i) for i in range(count)]
+
+
+def same(engine, one, other):
+    """Equal to the bit with vLLM; padding changes the last bits of transformers' logps."""
+    if engine.description["engine"] == "vllm":
+        return one == other
+    close = torch.allclose(torch.tensor(one.logps), torch.tensor(other.logps), atol=1e-4)
+    return close and replace(one, logps=()) == replace(other, logps=())
+
+
+def forward_logps(model, prompt, tokens):
+    """The slow way: one plain forward pass over prompt and completion."""
+    with torch.inference_mode():
+        logits = model(torch.tensor([[*prompt, *tokens]])).logits[0]
+    steps = logits[len(prompt) - 1 : -1].float().log_softmax(-1)
+    return steps[torch.arange(len(tokens)), torch.tensor(tokens)]
+
+
+def test_sample_j_is_the_single_request_with_seed_plus_j(engine):
+    together = engine.generate(requests(3), Sampling(samples=4, max_tokens=40))
+    for i, request in enumerate(requests(3)):
+        for j in range(4):
+            alone = Request(request.tokens, request.seed + j)
+            [[single]] = engine.generate([alone], Sampling(samples=1, max_tokens=40))
+            assert same(engine, single, together[i][j])
+
+
+def test_samples_do_not_depend_on_order_or_chunks(engine):
+    sampling = Sampling(samples=3, max_tokens=40)
+    whole = engine.generate(requests(7), sampling)
+    backwards = engine.generate(requests(7)[::-1], sampling)[::-1]
+    chunks = [s for r in requests(7) for s in engine.generate([r], sampling)]
+    for one, other, third in zip(chain(*whole), chain(*backwards), chain(*chunks), strict=True):
+        assert same(engine, one, other)
+        assert same(engine, one, third)
+    assert len({sample.tokens for samples in whole for sample in samples}) == 21
+
+
+def test_more_prompts_than_one_prefill_takes(vllm_engine, random_model):
+    """vLLM computes at most some thousand prompt tokens at once; a prompt must not be cut there."""
+    vllm_engine.load(random_model)
+    long = [Request(tuple(range(1, 200)), seed) for seed in range(60)]
+    answers = vllm_engine.generate(long, Sampling(samples=1, max_tokens=8))
+    [[last]] = vllm_engine.generate(long[-1:], Sampling(samples=1, max_tokens=8))
+    assert answers[-1] == [last]
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.5, 1.0), (1.3, 0.8)])
+def test_logps_are_the_raw_ones_of_a_forward_pass(engine, random_model, temperature, top_p):
+    sampling = Sampling(samples=2, max_tokens=60, temperature=temperature, top_p=top_p)
+    model = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
+    for request, samples in zip(requests(4), engine.generate(requests(4), sampling), strict=True):
+        for sample in samples:
+            expected = forward_logps(model, request.tokens, sample.tokens)
+            assert torch.allclose(torch.tensor(sample.logps), expected, atol=1e-4)
+
+
+def test_greedy_takes_the_likeliest_token_in_both_engines(
+    vllm_engine, transformers_engine, random_model
+):
+    sampling = Sampling(samples=1, max_tokens=60, temperature=0)
+    model = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
+    answers = []
+    for engine in (vllm_engine, transformers_engine):
+        engine.load(random_model)
+        answers.append([sample for [sample] in engine.generate(requests(4), sampling)])
+    assert [s.tokens for s in answers[0]] == [s.tokens for s in answers[1]]
+    # vLLM holds back a character whose last bytes are missing.
+    texts = [[s.text.rstrip("\N{REPLACEMENT CHARACTER}") for s in some] for some in answers]
+    assert texts[0] == texts[1]
+    for request, sample in zip(requests(4), answers[0], strict=True):
+        with torch.inference_mode():
+            logits = model(torch.tensor([[*request.tokens, *sample.tokens]])).logits[0]
+        assert tuple(logits[len(request.tokens) - 1 : -1].argmax(-1).tolist()) == sample.tokens
+
+
+def test_draws_follow_the_model_s_distribution(engine, random_model):
+    """The first token of 2,000 draws: frequencies within 5 standard errors of the probabilities."""
+    prompt = tuple(range(40, 60))
+    model = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
+    with torch.inference_mode():
+        expected = (model(torch.tensor([prompt])).logits[0, -1] / 0.7).softmax(-1)
+    sampling = Sampling(samples=2000, max_tokens=1, temperature=0.7)
+    [samples] = engine.generate([Request(prompt, 5)], sampling)
+    drawn = torch.bincount(torch.tensor([s.tokens[0] for s in samples]), minlength=len(expected))
+    error = (expected * (1 - expected) / 2000).sqrt().clamp(min=1 / 2000)
+    assert ((drawn / 2000 - expected).abs() <= 5 * error).all()
+
+
+def test_ended_samples_hold_the_end_token_and_truncated_ones_do_not(engine):
+    [samples] = engine.generate(requests(1), Sampling(samples=60, max_tokens=100))
+    ended = [sample for sample in samples if sample.finish_reason == "stop"]
+    truncated = [sample for sample in samples if sample.finish_reason == "length"]
+    assert ended
+    assert truncated
+    for sample in ended:
+        assert sample.tokens[-1] == EOS
+        assert sample.tokens.count(EOS) == 1
+        assert "<eos>" not in sample.text
+    for sample in truncated:
+        assert EOS not in sample.tokens
+        assert len(sample.tokens) == 100
+    assert all(len(sample.logps) == len(sample.tokens) for sample in samples)
+
+
+def test_a_stop_string_ends_a_completion_and_leaves_its_text(engine, random_model):
+    tokenizer = load_tokenizer(random_model)
+    [free] = engine.generate(requests(1), Sampling(samples=6, max_tokens=60))
+    stop = free[0].text[3:5]
+    [stopped] = engine.generate(requests(1), Sampling(samples=6, max_tokens=60, stop=(stop,)))
+    assert stopped[0].finish_reason == "stop"
+    for unbound, bound in zip(free, stopped, strict=True):
+        assert unbound.tokens[: len(bound.tokens)] == bound.tokens
+        assert stop not in bound.text
+        if stop in unbound.text:
+            assert bound.finish_reason == "stop"
+            assert bound.text == unbound.text[: unbound.text.index(stop)]
+            assert stop in tokenizer.decode(bound.tokens)
+            assert stop not in tokenizer.decode(bound.tokens[:-1])
+        else:
+            assert same(engine, bound, unbound)
+
+
+def test_prompts_without_room_for_the_answer_are_parted(engine, random_model):
+    sampler = ModelSampler(engine, load_tokenizer(random_model), "raw")
+    sampling = Sampling(samples=1, max_tokens=56)
+    problems = [Problem(f"p{n}", "x" * n, "1") for n in (199, 200, 201, 500)]
+    fits, too_long = sampler.fitting(problems, sampling)
+    assert [problem.id for problem in fits] == ["p199", "p200"]
+    assert [problem.id for problem in too_long] == ["p201", "p500"]
+    assert len(sampler(fits, sampling)) == 2
+
+
+def test_completions_keep_prompt_tokens_and_seeds(engine, random_model):
+    sampler = ModelSampler(engine, load_tokenizer(random_model), "Q: {problem}\nA:")
+    problem = Problem("p", "1+1", "2")
+    completions = sampler([problem], Sampling(samples=3, max_tokens=5, seed=7))
+    assert [c.seed - request_seed(7, "p") for c in completions] == [0, 1, 2]
+    assert [c.sample for c in completions] == [0, 1, 2]
+    assert {c.prompt for c in completions} == {"Q: 1+1\nA:"}
+    assert len(completions[0].prompt_tokens) == len("Q: 1+1\nA:")
+    with pytest.raises(DataError, match="set samples to 1"):
+        sampler([problem], Sampling(samples=2, temperature=0))
+
+
+def test_request_seeds_are_stable_and_differ():
+    assert request_seed(0, "p") == 603915056
+    assert len({request_seed(seed, f"p{n}") for seed in range(3) for n in range(300)}) == 900
+
+
+def test_the_description_names_engine_and_version(engine):
+    description = engine.description
+    assert {"engine", "version", "torch", "device", "threads", "dtype"} <= description.keys()
+    assert "None" not in description.values()
+
+
+@pytest.mark.parametrize("settings", [VllmSettings(), TransformersSettings()])
+def test_a_model_that_does_not_load_is_one_readable_line(settings, random_model, tmp_path):
+    children = psutil.Process().children()
+    broken = shutil.copytree(random_model, tmp_path / "broken")
+    with (broken / "model.safetensors").open("r+b") as file:
+        file.truncate(1000)
+    for model in (str(broken), "no-such-owner/no-such-model"):
+        with pytest.raises(EngineError, match=f"cannot load {model}: .+") as caught:
+            start_engine(settings, model)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(EngineError, match="no model folder"):
+        start_engine(settings, str(tmp_path / "absent"))
+    assert psutil.Process().children() == children
+
+
+def test_auto_takes_vllm_and_falls_back_with_a_word(random_model, tmp_path, caplog):
+    """Heads of 24 dimensions are more than vLLM's attention kernel on a CPU can do."""
+    config = json.loads((Path(random_model) / "config.json").read_text())
+    odd = tmp_path / "odd"
+    narrow = LlamaConfig(**config | {"hidden_size": 48, "head_dim": 24})
+    LlamaForCausalLM(narrow).save_pretrained(odd)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(Path(random_model) / name, odd)
+    with caplog.at_level(logging.WARNING), start_engine(AutoSettings(), str(odd)) as engine:
+        assert engine.description["engine"] == "transformers"
+    assert "vLLM does not start, transformers samples instead" in caplog.text
+
+
+def test_a_dead_child_is_an_error(random_model):
+    engine = VllmEngine(VllmSettings(dtype="float32"))
+    engine.load(random_model)
+    os.kill(engine._child.pid, 9)
+    with pytest.raises(EngineError, match=r"cannot sample: the child process .* exit code -9"):
+        engine.generate(requests(1), Sampling(samples=1, max_tokens=4))
+    with pytest.raises(EngineError, match="no model is loaded"):
+        engine.generate(requests(1), Sampling(samples=1, max_tokens=4))
