@@ -1,1 +1,24 @@
 """Problems in, verified rollouts out."""
+
+from data_gen.collection import collect
+from data_gen.problems import load_problems
+from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.types import Completion, Problem, Rollout, Sampling, Verdict
+from data_gen.verifiers import verify
+from data_gen.views import accepted, groups, pairs
+
+__all__ = [
+    "Completion",
+    "Problem",
+    "Rollout",
+    "Sampling",
+    "Verdict",
+    "accepted",
+    "collect",
+    "groups",
+    "load_problems",
+    "load_rollouts",
+    "pairs",
+    "save_rollouts",
+    "verify",
+]

@@ -49,7 +49,7 @@ def check_style(style: str) -> str:
 def render(problem: Problem, style: str, tokenizer: Tokenizer) -> str:
     """The prompt's text, with the marks of the model's chat template where the style is a chat.
 
-    Raises DataError for an unknown style, or a chat without a chat template.
+    Raises DataError for an unknown style, or a chat that the model has no template for.
     """
     check_style(style)
     if style not in STYLES:
@@ -61,11 +61,17 @@ def render(problem: Problem, style: str, tokenizer: Tokenizer) -> str:
             f"prompt {style!r} needs a chat template and the model's tokenizer has none:"
             f" use raw, or a template with {PLACEHOLDER}"
         )
+    from jinja2 import TemplateError
+
     messages = [
         {"role": role, "content": content.replace(PLACEHOLDER, problem.prompt)}
         for role, content in CHAT_STYLES[style]
     ]
-    return str(tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+    try:
+        text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+    except TemplateError as error:
+        raise DataError(f"prompt {style!r}: the model's chat template says {error}") from error
+    return str(text)
 
 
 def encode(problem: Problem, style: str, tokenizer: Tokenizer) -> list[int]:

@@ -1,15 +1,17 @@
 """Rollouts to and from files: Parquet through `datasets`, and JSONL."""
 
 import json
+import math
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-import pyarrow.parquet as pq
-
-from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
+from data_gen.rows import Row, read_file
+from data_gen.types import Completion, DataError, FinishReason, Label, Problem, Rollout, Verdict
 
 COLUMNS = {
     "problem_id": "string",
@@ -35,23 +37,21 @@ def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> 
     """Writes `path` (.parquet or .jsonl) whole or not at all, in the order given.
 
     Log-probabilities are kept as float32, which is what engines return.
+    Raises DataError for another kind of file, or for text that no file can hold.
     """
     path = Path(path)
     rows = [_row(rollout) for rollout in rollouts]
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        if path.suffix == ".jsonl":
-            lines = (json.dumps(row, allow_nan=False) + "\n" for row in rows)
-            temporary.write_text("".join(lines), encoding="utf-8")
-        elif path.suffix == ".parquet":
-            _dataset(rows).to_parquet(str(temporary))
-        else:
-            raise DataError(f"{path}: rollouts are stored as .parquet or .jsonl")
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with _replacing(path) as temporary:
+        try:
+            if path.suffix == ".jsonl":
+                lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+                temporary.write_bytes("".join(f"{line}\n" for line in lines).encode())
+            elif path.suffix == ".parquet":
+                _write_parquet(rows, temporary)
+            else:
+                raise DataError(f"{path}: rollouts are stored as .parquet or .jsonl")
+        except UnicodeEncodeError as error:
+            raise DataError(f"{path}: a rollout holds half of a surrogate pair") from error
 
 
 def load_rollouts(path: str | os.PathLike[str]) -> list[Rollout]:
@@ -65,14 +65,35 @@ def load_rollouts(path: str | os.PathLike[str]) -> list[Rollout]:
         if not parts:
             raise DataError(f"{path}: no part-*.parquet in this folder")
         return [rollout for part in parts for rollout in load_rollouts(part)]
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
-    rows = _read_jsonl(path) if path.suffix == ".jsonl" else _read_parquet(path)
-    return [_rollout(row, path, number) for number, row in enumerate(rows, 1)]
+    table = read_file(path)
+    return [_rollout(row, table.place(number)) for number, row in enumerate(table.rows)]
 
 
-def _dataset(rows: list[dict[str, Any]]) -> Any:
-    from datasets import Dataset, Features, List, Value
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside `path` that takes its place, synced, when the block succeeds."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        yield temporary
+        _sync(temporary)
+        os.replace(temporary, path)
+        _sync(path.parent)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write_parquet(rows: list[Row], path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+    from datasets import Features, List, Value
 
     features = Features(
         {
@@ -81,10 +102,12 @@ def _dataset(rows: list[dict[str, Any]]) -> Any:
         }
     )
     columns = {name: [row[name] for row in rows] for name in COLUMNS}
-    return Dataset.from_dict(columns, features=features)
+    # The schema carries the features, so that `load_dataset` gives back these very types.
+    table = pa.Table.from_pydict(columns, schema=features.arrow_schema)
+    pq.write_table(table, path, write_page_checksum=True)
 
 
-def _row(rollout: Rollout) -> dict[str, Any]:
+def _row(rollout: Rollout) -> Row:
     problem, completion, verdict = rollout.problem, rollout.completion, rollout.verdict
     return {
         "problem_id": problem.id,
@@ -97,7 +120,7 @@ def _row(rollout: Rollout) -> dict[str, Any]:
         "completion": completion.text,
         "prompt_tokens": list(completion.prompt_tokens),
         "tokens": list(completion.tokens),
-        "logps": list(completion.logps),
+        "logps": list(array("f", completion.logps)),
         "finish_reason": completion.finish_reason,
         "verdict": verdict.label,
         "reason": verdict.reason,
@@ -106,14 +129,20 @@ def _row(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def _rollout(row: dict[str, Any], path: Path, number: int) -> Rollout:
+def _rollout(row: Row, place: str) -> Rollout:
     missing = [name for name in COLUMNS if name not in row]
     if missing:
-        raise DataError(f"{path}:{number}: no column {', '.join(missing)}")
-    return Rollout(
-        Problem(row["problem_id"], row["problem"], row["gold"], row["solution"]),
-        Completion(
-            problem_id=row["problem_id"],
+        raise DataError(f"{place}: no column {', '.join(missing)}")
+    for name, kind in COLUMNS.items():
+        if not _fits(row[name], kind):
+            raise DataError(f"{place}: column {name!r} does not hold {kind}")
+    for name, allowed in (("finish_reason", get_args(FinishReason)), ("verdict", get_args(Label))):
+        if row[name] not in allowed:
+            raise DataError(f"{place}: {name} {row[name]!r} is not one of {', '.join(allowed)}")
+    problem = Problem(row["problem_id"], row["problem"], row["gold"], row["solution"])
+    try:
+        completion = Completion(
+            problem_id=problem.id,
             sample=row["sample"],
             seed=row["seed"],
             prompt=row["prompt"],
@@ -122,26 +151,21 @@ def _rollout(row: dict[str, Any], path: Path, number: int) -> Rollout:
             tokens=tuple(row["tokens"]),
             logps=tuple(row["logps"]),
             finish_reason=row["finish_reason"],
-        ),
-        Verdict(row["verdict"], row["reward"], row["reason"], row["answer"]),
-    )
+        )
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
+    verdict = Verdict(row["verdict"], float(row["reward"]), row["reason"], row["answer"])
+    return Rollout(problem, completion, verdict)
 
 
-def _read_parquet(path: Path) -> Iterable[dict[str, Any]]:
-    try:
-        rows: list[dict[str, Any]] = pq.ParquetFile(path).read().to_pylist()
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: not a whole Parquet file ({error})") from error
-    return rows
-
-
-def _read_jsonl(path: Path) -> Iterable[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DataError(f"{path}:{number}: not JSON ({error})") from error
-            if not isinstance(row, dict):
-                raise DataError(f"{path}:{number}: not a JSON object")
-            yield row
+def _fits(value: Any, kind: str) -> bool:
+    if kind.startswith("list:"):
+        inner = kind.removeprefix("list:")
+        return isinstance(value, list) and all(_fits(one, inner) for one in value)
+    if kind == "string":
+        return isinstance(value, str)
+    if isinstance(value, bool):
+        return False
+    if kind.startswith("float"):
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, int)

@@ -8,12 +8,12 @@ from data_gen.types import Rollout
 Example = tuple[Rollout, ...]
 
 
-def by_problem(rollouts: Iterable[Rollout]) -> dict[str, list[Rollout]]:
-    """Rollouts of each problem, problems and rollouts in the order of their coming."""
-    groups: dict[str, list[Rollout]] = {}
+def groups(rollouts: Iterable[Rollout]) -> dict[str, list[Rollout]]:
+    """The rollouts of each problem by its id, in the order of their coming."""
+    found: dict[str, list[Rollout]] = {}
     for rollout in rollouts:
-        groups.setdefault(rollout.problem.id, []).append(rollout)
-    return groups
+        found.setdefault(rollout.problem.id, []).append(rollout)
+    return found
 
 
 def accepted(
@@ -51,7 +51,7 @@ def pairs(
     rarer side has members, and at most `per_problem`.
     """
     matched: list[tuple[Rollout, Rollout]] = []
-    for problem_id, group in by_problem(rollouts).items():
+    for problem_id, group in groups(rollouts).items():
         winners = accepted(group, min_reward=min_reward, unique=unique)
         losers = [r for r in group if r.verdict.label == "wrong" and r.reward < min_reward]
         if unique:

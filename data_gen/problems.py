@@ -1,0 +1,259 @@
+"""Problem sets by name: the built-in arithmetic, public data sets, local files."""
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from data_gen.arithmetic import SPLITS, arithmetic_problems
+from data_gen.gold import LACKING, AnswerFrom, gold_answer
+from data_gen.rows import Row, Table, cell, plain_text, read_file, read_hub
+from data_gen.types import DataError, Problem
+
+BUILT_IN = "arithmetic"
+BUILT_IN_COUNT = 1000
+_PROMPTS = ("prompt", "problem", "question")
+
+
+class Columns(BaseModel):
+    """Which column holds what; None: found by its usual name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    prompt: str | None = Field(default=None, description="None: prompt, problem or question")
+    answer: str | None = Field(default=None, description="None: answer")
+    solution: str | None = Field(default=None, description="None: solution, where there is one")
+    id: str | None = Field(default=None, description="None: id, else source and row number")
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedProblems:
+    """Problems, and how many rows were dropped for which reason."""
+
+    problems: list[Problem]
+    dropped: dict[str, int]
+
+
+class ProblemSource(BaseModel):
+    """Where problems come from. A preset's name stands for its own settings; any may be changed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    source: str = Field(
+        min_length=1,
+        description="arithmetic, a preset, a .jsonl or .parquet file, or a data set of the hub",
+    )
+    split: str | None = None
+    config: str | None = None
+    revision: str | None = None
+    path: str | None = Field(default=None, description="a local file to read instead of the hub")
+    columns: Columns = Columns()
+    answer_from: AnswerFrom = Field(
+        default="column",
+        description="the column itself, its last closed box, what follows its last ####, or the"
+        " first member of its list",
+    )
+    strip_dollars: bool = Field(default=False, description="take $ signs out of the answer")
+    incomplete: Literal["error", "drop"] = Field(
+        default="error", description="what becomes of rows without a prompt or an answer"
+    )
+    limit: int | None = Field(default=None, ge=1, description="problems taken, at most")
+    seed: int | None = Field(default=None, ge=0, description="shuffles before the limit is applied")
+
+    def load(self) -> list[Problem]:
+        """The problems. Raises DataError, as `read` does."""
+        return self.read().problems
+
+    def read(self) -> LoadedProblems:
+        """The problems and the counts of dropped rows, rows that the limit needs not aside.
+
+        Raises DataError for a source, split or column that does not exist, rows that cannot be
+        used, ids given twice, or no problems at all.
+        """
+        settings = self.resolved()
+        if settings.source == BUILT_IN and settings.path is None:
+            return LoadedProblems(settings._arithmetic(), {})
+        return _Reader(settings, self._name(), settings._table()).read()
+
+    def resolved(self) -> "ProblemSource":
+        """With a preset's own settings filled in where this one has none."""
+        preset = PRESETS.get(self.source)
+        if preset is None:
+            return self
+        own = {name: getattr(self, name) for name in self.model_fields_set - {"source", "columns"}}
+        columns = preset.columns.model_copy(update=self.columns.model_dump(exclude_none=True))
+        return preset.model_copy(update={**own, "columns": columns})
+
+    def _name(self) -> str:
+        """What ids made of row numbers begin with."""
+        return Path(self.source).stem if _is_file(self.source) else self.source
+
+    def _arithmetic(self) -> list[Problem]:
+        if self.split is None:
+            raise DataError(f"{BUILT_IN}: set split to one of {', '.join(SPLITS)}")
+        return arithmetic_problems(self.split, self.limit or BUILT_IN_COUNT, self.seed or 0)
+
+    def _table(self) -> Table:
+        if self.path is not None:
+            return read_file(self.path)
+        if _is_file(self.source):
+            return read_file(self.source)
+        try:
+            return read_hub(self.source, self.config, self.split, self.revision)
+        except DataError as error:
+            raise DataError(
+                f"{error} (known by name: {BUILT_IN}, {', '.join(PRESETS)}; path reads a local"
+                " .jsonl or .parquet file)"
+            ) from error
+
+
+def load_problems(
+    name_or_path: str | Path, split: str | None = None, **settings: Any
+) -> list[Problem]:
+    """The problems of a source; `settings` are further fields of ProblemSource."""
+    return ProblemSource(source=str(name_or_path), split=split, **settings).load()
+
+
+# The five benchmarks are those of the Qwen2.5-Math evaluations.
+PRESETS: dict[str, ProblemSource] = {
+    "gsm8k": ProblemSource(
+        source="openai/gsm8k",
+        config="main",
+        split="test",
+        columns=Columns(prompt="question", answer="answer", solution="answer"),
+        answer_from="after_hashes",
+    ),
+    "math500": ProblemSource(
+        source="HuggingFaceH4/MATH-500",
+        split="test",
+        columns=Columns(prompt="problem", answer="answer", solution="solution", id="unique_id"),
+    ),
+    "minerva_math": ProblemSource(
+        source="knoveleng/Minerva-Math",
+        split="train",
+        columns=Columns(prompt="problem", answer="solution", solution="solution"),
+        answer_from="last_box",
+    ),
+    "olympiadbench": ProblemSource(
+        source="Hothan/OlympiadBench",
+        config="OE_TO_maths_en_COMP",
+        split="train",
+        columns=Columns(prompt="question", answer="final_answer", solution="solution", id="id"),
+        answer_from="first",
+        strip_dollars=True,
+    ),
+    "aime24": ProblemSource(
+        source="HuggingFaceH4/aime_2024",
+        split="train",
+        columns=Columns(prompt="problem", answer="answer", solution="solution", id="id"),
+    ),
+    "amc23": ProblemSource(
+        source="math-ai/amc23",
+        split="test",
+        columns=Columns(prompt="question", answer="answer", id="id"),
+    ),
+    "numina_math_cot": ProblemSource(
+        source="AI-MO/NuminaMath-CoT",
+        split="train",
+        columns=Columns(prompt="problem", answer="solution", solution="solution"),
+        answer_from="last_box",
+        incomplete="drop",
+    ),
+}
+
+# Rows of the presets' sources, for telling a run's cost before anything is read.
+PRESET_ROWS = {
+    "gsm8k": 1319,
+    "math500": 500,
+    "minerva_math": 272,
+    "olympiadbench": 674,
+    "aime24": 30,
+    "amc23": 40,
+    "numina_math_cot": 859_494,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    settings: ProblemSource
+    name: str
+    table: Table
+
+    def read(self) -> LoadedProblems:
+        if not len(self.table.rows):
+            raise DataError(f"{self.table.name}: holds no rows")
+        dropped: Counter[str] = Counter()
+        problems: dict[str, Problem] = {}
+        for number in self._order():
+            found = self._problem(number, self.table.rows[number])
+            if isinstance(found, str):
+                dropped[found] += 1
+                continue
+            if found.id in problems:
+                raise DataError(
+                    f"{self.table.place(number)}: the id {found.id!r} is given twice: ids must be"
+                    " unique"
+                )
+            problems[found.id] = found
+            if len(problems) == self.settings.limit:
+                break
+        if not problems:
+            raise DataError(f"{self.table.name}: no row has both a prompt and an answer")
+        return LoadedProblems(list(problems.values()), dict(dropped))
+
+    def _order(self) -> Iterator[int]:
+        numbers = list(range(len(self.table.rows)))
+        if self.settings.seed is not None:
+            random.Random(self.settings.seed).shuffle(numbers)
+        return iter(numbers)
+
+    def _problem(self, number: int, row: Row) -> Problem | str:
+        """The problem of a row, or the reason why it is dropped."""
+        place = self.table.place(number)
+        columns = self.settings.columns
+        prompt_column = columns.prompt or next((c for c in _PROMPTS if c in row), "prompt")
+        answer_column = columns.answer or "answer"
+        prompt = plain_text(cell(row, prompt_column, place), f"{place}, column {prompt_column!r}")
+        answer = gold_answer(
+            cell(row, answer_column, place),
+            self.settings.answer_from,
+            self.settings.strip_dollars,
+            f"{place}, column {answer_column!r}",
+        )
+        if prompt and answer:
+            return Problem(
+                id=self._id(row, number, place),
+                prompt=prompt,
+                answer=answer,
+                solution=self._solution(row, place),
+            )
+        lacks = f"column {answer_column!r}: {LACKING[self.settings.answer_from]}"
+        missing, lacks = ("no answer", lacks) if prompt else ("no prompt", prompt_column)
+        if self.settings.incomplete == "error":
+            raise DataError(f"{place}: {missing} ({lacks}): mend it, or set incomplete to drop")
+        return missing
+
+    def _id(self, row: Row, number: int, place: str) -> str:
+        column = self.settings.columns.id
+        if column is None and row.get("id") is None:
+            return f"{self.name}-{number}"
+        column = column or "id"
+        given = plain_text(cell(row, column, place), f"{place}, column {column!r}")
+        if not given:
+            raise DataError(f"{place}: no id in column {column!r}")
+        return given
+
+    def _solution(self, row: Row, place: str) -> str:
+        column = self.settings.columns.solution
+        value = row.get("solution") if column is None else cell(row, column, place)
+        if isinstance(value, list):
+            value = value[0] if value else None
+        return plain_text(value, f"{place}, column {column or 'solution'!r}")
+
+
+def _is_file(source: str) -> bool:
+    return source.endswith((".jsonl", ".parquet"))
