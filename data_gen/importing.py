@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from data_gen.prompts import Tokenizer, encode, render
 from data_gen.rows import Row, Table, cell, plain_text, read_file, readable_text
@@ -15,12 +15,6 @@ from data_gen.types import Completion, DataError, FinishReason, Problem, Rollout
 _PROMPTS = ("problem", "prompt", "question")
 _ANSWERS = ("answer", "gold")
 _TEXTS = ("completion", "response", "text")
-
-
-class ImportTokenizer(Tokenizer, Protocol):
-    """A tokenizer that also names its end-of-sequence token."""
-
-    eos_token_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +27,7 @@ class _Written:
 
 
 def import_rollouts(
-    path: str | Path, *, tokenizer: ImportTokenizer, style: str, verify: Verifier
+    path: str | Path, *, tokenizer: Tokenizer, style: str, verify: Verifier
 ) -> list[Rollout]:
     """Rollouts from a file or folder of our own, or from a foreign .jsonl or .parquet file.
 
@@ -67,9 +61,7 @@ def import_rollouts(
     ]
 
 
-def _tokenised(
-    written: list[_Written], tokenizer: ImportTokenizer, style: str
-) -> Iterator[Completion]:
+def _tokenised(written: list[_Written], tokenizer: Tokenizer, style: str) -> Iterator[Completion]:
     samples: Counter[str] = Counter()
     for one in written:
         tokens = tokenizer.encode(one.text, add_special_tokens=False)

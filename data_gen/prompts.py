@@ -25,6 +25,7 @@ class Tokenizer(Protocol):
     """What is used of a transformers tokenizer."""
 
     chat_template: Any
+    eos_token_id: int | None
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 

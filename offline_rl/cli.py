@@ -1,0 +1,240 @@
+"""The `offline-rl` command. Heavy imports wait for the command that needs them."""
+
+import sys
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from offline_rl.config import Experiment
+    from offline_rl.experiment import Step
+    from offline_rl.report import Report
+
+P = ParamSpec("P")
+
+SOME_FAILED = 3
+
+app = typer.Typer(
+    help="Generate reward-filtered rollouts, train offline RL methods on them, compare them.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+_debug = False
+
+File = Annotated[str, typer.Argument(help="a settings file, or the name of a shipped experiment")]
+Overrides = Annotated[list[str] | None, typer.Argument(help="settings: dotted.key=value")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="the run's folder; runs/<name> if left out")
+]
+RunFolder = Annotated[Path, typer.Argument(help="the folder of a run")]
+RetryFailed = Annotated[
+    bool, typer.Option("--retry-failed", help="train methods again that failed before")
+]
+
+
+@app.callback()
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="show tracebacks of errors")] = False,
+) -> None:
+    global _debug
+    _debug = debug
+
+
+def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
+    """Errors that a user can mend become one line and exit code 1."""
+
+    @wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        from data_gen.samplers.base import EngineError
+        from data_gen.types import DataError
+
+        try:
+            command(*args, **kwargs)
+        except (DataError, EngineError, OSError) as error:
+            if _debug:
+                raise
+            _complain(str(error))
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            _complain("interrupted; the same command goes on from here")
+            raise typer.Exit(130) from error
+
+    return wrapped
+
+
+def _complain(message: str) -> None:
+    from offline_rl.progress import printable
+
+    Console(stderr=True).print(Text(f"error: {printable(message)}"), soft_wrap=True)
+
+
+@app.command()
+@_plain_errors
+def demo(overrides: Overrides = None, out: Out = None, retry_failed: RetryFailed = False) -> None:
+    """Runs the whole comparison on the embedded tiny base, in minutes on a CPU."""
+    _run("demo", overrides, out, "report", retry_failed)
+
+
+@app.command()
+@_plain_errors
+def run(
+    experiment: File,
+    overrides: Overrides = None,
+    out: Out = None,
+    retry_failed: RetryFailed = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="print stages and costs, touch no model")
+    ] = False,
+) -> None:
+    """Generates, trains, evaluates and reports; what is finished and unchanged is skipped."""
+    if not dry_run:
+        _run(experiment, overrides, out, "report", retry_failed)
+        return
+    from offline_rl.plan import print_plan
+
+    loaded = _load(experiment, overrides)
+    print_plan(loaded, _folder(loaded, out), _console())
+
+
+@app.command()
+@_plain_errors
+def generate(experiment: File, overrides: Overrides = None, out: Out = None) -> None:
+    """Samples and verifies the rollouts of an experiment, or imports them."""
+    _run(experiment, overrides, out, "generate", False)
+
+
+@app.command()
+@_plain_errors
+def train(
+    experiment: File,
+    overrides: Overrides = None,
+    out: Out = None,
+    retry_failed: RetryFailed = False,
+) -> None:
+    """Trains every method with every seed, after the steps before it."""
+    _run(experiment, overrides, out, "train", retry_failed)
+
+
+@app.command()
+@_plain_errors
+def evaluate(experiment: File, overrides: Overrides = None, out: Out = None) -> None:
+    """Evaluates the base and every trained policy, after the steps before it."""
+    _run(experiment, overrides, out, "evaluate", False)
+
+
+@app.command()
+@_plain_errors
+def report(run_folder: RunFolder) -> None:
+    """Writes the CSV files and the page again from what a run's folder holds."""
+    from offline_rl.experiment import report_again
+
+    _conclude(report_again(run_folder), run_folder)
+
+
+@app.command()
+@_plain_errors
+def show(run_folder: RunFolder) -> None:
+    """Prints the comparison that a run's folder holds."""
+    from offline_rl.experiment import read_report
+    from offline_rl.report import print_report
+
+    print_report(read_report(run_folder), _console())
+
+
+@app.command("list")
+@_plain_errors
+def list_names(
+    what: Annotated[
+        str, typer.Argument(help="methods, problems, benchmarks, verifiers, samplers, experiments")
+    ],
+) -> None:
+    """Lists what a settings file can name."""
+    from offline_rl.listing import listing
+
+    rows = listing(what)
+    width = max(len(name) for name, _ in rows)
+    for name, meaning in rows:
+        typer.echo(f"{name:<{width}}  {meaning}")
+
+
+@app.command("tiny-base")
+@_plain_errors
+def tiny_base(
+    out: Annotated[Path, typer.Option("--out", help="the folder to write the model to")],
+    seed: Annotated[int, typer.Option(min=0, help="seed of the recipe")] = 0,
+) -> None:
+    """Pretrains the embedded tiny base model anew and measures it, in some minutes."""
+    raise NotImplementedError
+
+
+def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
+    from offline_rl.settings import load_experiment
+
+    return load_experiment(experiment, overrides or [])
+
+
+def _folder(experiment: "Experiment", out: Path | None) -> Path:
+    return out or Path("runs") / experiment.name
+
+
+def _console() -> Console:
+    return Console(soft_wrap=False, highlight=False)
+
+
+def _run(
+    experiment: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    until: "Step",
+    retry_failed: bool,
+) -> None:
+    loaded = _load(experiment, overrides)
+    folder = _folder(loaded, out)
+    _quiet()
+    from offline_rl.experiment import run as run_experiment
+    from offline_rl.progress import Terminal
+
+    finished = run_experiment(
+        loaded,
+        folder,
+        until=until,
+        progress=Terminal(_console()),
+        retry_failed=retry_failed,
+    )
+    _conclude(finished, folder)
+
+
+def _conclude(finished: "Report | None", folder: Path) -> None:
+    from offline_rl.report import print_report
+
+    if finished is None:
+        typer.echo(f"done: {folder}")
+        return
+    print_report(finished, _console())
+    for name in ("comparison.csv", "index.html"):
+        typer.echo(folder / "report" / name)
+    if finished.failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def _quiet() -> None:
+    """Keeps libraries from writing over the progress bars."""
+    import os
+    import warnings
+
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|accelerate)\b")
+
+
+def main() -> Any:
+    """Entry point of the console script."""
+    sys.exit(app())

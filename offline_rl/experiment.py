@@ -1,0 +1,110 @@
+"""The whole comparison as one straight line on disk; what is finished and unchanged is skipped."""
+
+import json
+from pathlib import Path
+from typing import Literal
+
+from data_gen.types import DataError
+from offline_rl.config import Experiment
+from offline_rl.engines import Engines
+from offline_rl.environment import describe_environment, model_fingerprint
+from offline_rl.files import write_atomically
+from offline_rl.lock import locked
+from offline_rl.progress import Progress, Silent
+from offline_rl.report import Report
+from offline_rl.settings import dump_experiment, load_experiment
+from offline_rl.steps.context import ABOUT, Run
+from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
+from offline_rl.steps.policies import Policy, policies_step
+from offline_rl.steps.results import ENVIRONMENT, gather, results_step
+from offline_rl.steps.rollouts import rollouts_step
+
+SETTINGS = "experiment.yaml"
+Step = Literal["generate", "train", "evaluate", "report"]
+
+
+def run(
+    experiment: Experiment,
+    folder: str | Path,
+    *,
+    until: Step = "report",
+    progress: Progress | None = None,
+    retry_failed: bool = False,
+) -> Report | None:
+    """Does the steps up to `until` in a run folder and returns the report if that is the last.
+
+    A killed run goes on where it was. One process at a time works in a folder: a second one gets a
+    DataError that names the first. Methods that failed are in `Report.failures`; with
+    `retry_failed` they are tried again.
+    Raises DataError for input that cannot be used, EngineError for an engine that does not start.
+    """
+    folder = Path(folder)
+    progress = progress or Silent()
+    with (
+        locked(folder),
+        experiment.verifier.open() as verify,
+        Engines(experiment.sampler, experiment.prompt, progress) as engines,
+    ):
+        base = model_fingerprint(experiment.model_path, experiment.revision)
+        work = Run(experiment, folder, progress, engines, verify, base)
+        write_atomically(folder / SETTINGS, dump_experiment(experiment))
+        rollouts = rollouts_step(work)
+        _write_environment(folder)
+        if until == "generate":
+            return None
+        if until != "train":
+            evaluations_step(work, base_jobs(work))
+        # Sampling and training do not share a GPU's memory.
+        engines.close()
+        policies = policies_step(
+            work, rollouts, retry_failed=retry_failed, awaited=lambda p: _unevaluated(work, p)
+        )
+        if until == "train":
+            return None
+        evaluations_step(work, [job for policy in policies for job in policy_jobs(work, policy)])
+        _write_environment(folder)
+        engines.close()
+        _drop_weights(experiment, policies)
+        if until == "evaluate":
+            return None
+        return results_step(experiment, folder)
+
+
+def read_report(folder: str | Path) -> Report:
+    """The report of what a run's folder holds. Raises DataError where nothing is finished."""
+    return gather(_experiment_of(Path(folder)), Path(folder))
+
+
+def report_again(folder: str | Path) -> Report:
+    """As `read_report`, and writes the report's files anew."""
+    folder = Path(folder)
+    experiment = _experiment_of(folder)
+    with locked(folder):
+        return results_step(experiment, folder)
+
+
+def _experiment_of(folder: Path) -> Experiment:
+    if not (folder / SETTINGS).is_file():
+        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder")
+    return load_experiment(folder / SETTINGS)
+
+
+def _unevaluated(work: Run, policy: Policy) -> bool:
+    return any(not job.stage.finished() for job in policy_jobs(work, policy))
+
+
+def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:
+    kept = {"all": experiment.seeds, "last": experiment.seeds[-1:], "none": ()}[experiment.keep]
+    for policy in policies:
+        if policy.training_seed not in kept:
+            policy.stage.drop("*.safetensors")
+
+
+def _write_environment(folder: Path) -> None:
+    """Versions, hardware, and the engines that the finished stages were sampled with."""
+    stages = [*folder.glob(f"rollouts/{ABOUT}"), *folder.glob(f"evaluations/*/*/*/{ABOUT}")]
+    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(stages)]
+    engines = [about["engine"] for about in told if about.get("engine")]
+    distinct = [engine for i, engine in enumerate(engines) if engine not in engines[:i]]
+    text = json.dumps({**describe_environment(), "engines": distinct}, indent=1) + "\n"
+    write_atomically(folder / ENVIRONMENT, text)

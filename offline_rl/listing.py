@@ -1,0 +1,52 @@
+"""What a settings file can name, with a line of meaning for each."""
+
+from collections.abc import Callable, Mapping
+
+from data_gen.arithmetic import SPLITS
+from data_gen.problems import PRESETS
+from data_gen.samplers import SAMPLERS
+from data_gen.types import DataError
+from data_gen.verifiers import VERIFIERS
+from offline_rl.methods import METHODS
+from offline_rl.settings import shipped_experiments
+
+Rows = list[tuple[str, str]]
+
+
+def listing(what: str) -> Rows:
+    """Names and meanings. Raises DataError for something that has no list."""
+    lists: dict[str, Callable[[], Rows]] = {
+        "methods": lambda: _classes(METHODS),
+        "problems": _problems,
+        "benchmarks": _problems,
+        "verifiers": lambda: _classes(VERIFIERS),
+        "samplers": lambda: _classes(SAMPLERS),
+        "experiments": _experiments,
+    }
+    if what not in lists:
+        raise DataError(f"{what!r} has no list: choose one of {', '.join(lists)}")
+    return lists[what]()
+
+
+def _classes(classes: Mapping[str, type]) -> Rows:
+    return [(name, _first_line(cls)) for name, cls in classes.items()]
+
+
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").strip().splitlines()[0]
+
+
+def _problems() -> Rows:
+    arithmetic = f"the built-in task; splits {', '.join(SPLITS)}"
+    return [
+        ("arithmetic", arithmetic),
+        *((name, preset.source) for name, preset in PRESETS.items()),
+    ]
+
+
+def _experiments() -> Rows:
+    rows = []
+    for name, path in shipped_experiments().items():
+        first = path.read_text(encoding="utf-8").splitlines()[0]
+        rows.append((name, first.removeprefix("#").strip()))
+    return rows

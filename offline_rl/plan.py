@@ -1,0 +1,104 @@
+"""What a run would do and cost, told before any model is touched."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from data_gen.problems import BUILT_IN, BUILT_IN_COUNT, PRESET_ROWS, ProblemSource
+from data_gen.types import Sampling
+from offline_rl.config import Experiment
+from offline_rl.settings import dump_experiment
+from offline_rl.training_settings import resolve_training
+
+# Text, ids and log-probabilities of one completion token, as Parquet keeps them.
+_BYTES_PER_TOKEN = 9
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One step's size. Tokens are the most it can be: completions as long as `max_tokens`."""
+
+    step: str
+    what: str
+    completions: int = 0
+    max_tokens: int = 0
+
+    @property
+    def max_bytes(self) -> int:
+        return self.max_tokens * _BYTES_PER_TOKEN
+
+
+def plan(experiment: Experiment) -> list[Cost]:
+    """The steps of a run in their order. The sizes of unlimited problem sets are not known."""
+    costs = [_rollouts(experiment)]
+    for label, method in experiment.methods.items():
+        training = resolve_training(method.training_defaults, experiment.training, method.training)
+        length = f"{training.steps} steps" if training.steps else f"{training.epochs:g} epochs"
+        costs.append(
+            Cost(
+                f"train {label}",
+                f"{len(experiment.seeds)} seeds x {length} of {training.examples_per_step}"
+                f" examples, lr {training.lr:g}, {training.precision}",
+            )
+        )
+    decodings = experiment.decodings()
+    trained = len(experiment.methods) * len(experiment.seeds)
+    for name, source in experiment.evaluation.benchmarks.items():
+        per_problem = trained * experiment.evaluation.sampling.samples
+        per_problem += sum(sampling.samples for sampling in decodings.values())
+        size = _size(source)
+        what = f"{size} problems" if size else "a set of unknown size"
+        completions = (size or 0) * per_problem
+        costs.append(
+            Cost(
+                f"evaluate on {name}",
+                f"{what}, {trained} policies and {len(decodings)} decodings of the base",
+                completions,
+                completions * experiment.evaluation.sampling.max_tokens,
+            )
+        )
+    return costs
+
+
+def print_plan(experiment: Experiment, folder: Path, console: Console) -> None:
+    """Prints the resolved settings and a table of the steps."""
+    console.print(dump_experiment(experiment), markup=False, soft_wrap=True)
+    table = Table("step", "what", title=f"{experiment.name} -> {folder}")
+    for heading in ("completions", "tokens, at most", "disk, at most"):
+        table.add_column(heading, justify="right")
+    for cost in plan(experiment):
+        table.add_row(
+            cost.step,
+            cost.what,
+            f"{cost.completions:,}" if cost.completions else "",
+            f"{cost.max_tokens:,}" if cost.max_tokens else "",
+            f"{cost.max_bytes / 2**30:,.2f} GiB" if cost.max_bytes else "",
+        )
+    console.print(table)
+
+
+def _rollouts(experiment: Experiment) -> Cost:
+    if experiment.problems is None:
+        return Cost("rollouts", f"imported from {experiment.rollouts}")
+    sampling: Sampling = experiment.sampling
+    size = _size(experiment.problems)
+    completions = (size or 0) * sampling.samples
+    what = f"{size} problems" if size else "a set of unknown size"
+    return Cost(
+        "rollouts",
+        f"{what} x {sampling.samples} samples at temperature {sampling.temperature:g}",
+        completions,
+        completions * sampling.max_tokens,
+    )
+
+
+def _size(source: ProblemSource) -> int | None:
+    """How many problems a source gives at most; None where only reading it would tell."""
+    if source.source == BUILT_IN:
+        return source.limit or BUILT_IN_COUNT
+    rows = PRESET_ROWS.get(source.source) if source.path is None else None
+    if source.limit is None or rows is None:
+        return source.limit or rows
+    return min(source.limit, rows)

@@ -1,0 +1,46 @@
+"""What every step of a run is given."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from data_gen.problems import ProblemSource
+from data_gen.types import Problem, Verifier
+from offline_rl.config import Experiment
+from offline_rl.engines import Engines
+from offline_rl.progress import Progress
+from offline_rl.stages import Stage
+
+ABOUT = "about.json"
+"""How a stage's samples were drawn and judged; beside them in its folder."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """An experiment at work in a folder."""
+
+    experiment: Experiment
+    folder: Path
+    progress: Progress
+    engines: Engines
+    verify: Verifier
+    base: dict[str, Any]
+    """The base model's fingerprint."""
+    _problems: dict[ProblemSource, tuple[Problem, ...]] = field(default_factory=dict)
+
+    def problems(self, source: ProblemSource) -> tuple[Problem, ...]:
+        """The problems of a source, loaded once."""
+        if source not in self._problems:
+            self._problems[source] = tuple(source.load())
+        return self._problems[source]
+
+    def is_needed(self, stage: Stage) -> bool:
+        """Whether a stage must be done; says so where that is not plain."""
+        stage.recover()
+        reason = stage.why_not_finished()
+        name = stage.folder.relative_to(self.folder)
+        if reason is None:
+            self.progress.say(f"{name}: finished and unchanged, skipped")
+        elif reason != "not done yet":
+            self.progress.say(f"{name}: done again, since {reason}")
+        return reason is not None

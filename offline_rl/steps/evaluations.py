@@ -1,0 +1,124 @@
+"""Every policy on every benchmark; the untrained base in several decodings."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_gen.types import DataError, Problem, Rollout, Sampling
+from eval.benchmarks import Benchmark
+from eval.evaluation import evaluate
+from offline_rl.environment import SAMPLING_PACKAGES, versions
+from offline_rl.stages import Stage, digest
+from offline_rl.steps.context import ABOUT, Run
+from offline_rl.steps.policies import Policy
+
+
+@dataclass(frozen=True)
+class Job:
+    """One policy on one benchmark, on disk."""
+
+    label: str
+    training_seed: int | None
+    model: str
+    benchmark: str
+    problems: tuple[Problem, ...]
+    sampling: Sampling
+    stage: Stage
+
+
+def evaluation_folder(folder: Path, label: str, training_seed: int | None, benchmark: str) -> Path:
+    """Where a run keeps the samples and verdicts of one policy on one benchmark."""
+    which = "untrained" if training_seed is None else f"seed-{training_seed}"
+    return folder / "evaluations" / label / which / benchmark
+
+
+def base_jobs(run: Run) -> list[Job]:
+    """The untrained base in each of its decodings on each benchmark."""
+    return [
+        _job(run, label, None, run.experiment.model_path, run.base, benchmark, sampling)
+        for label, sampling in run.experiment.decodings().items()
+        for benchmark in run.experiment.evaluation.benchmarks
+    ]
+
+
+def policy_jobs(run: Run, policy: Policy) -> list[Job]:
+    """A trained policy on each benchmark; none for one whose training failed."""
+    if policy.failure is not None:
+        return []
+    folder, sampling = str(policy.stage.folder), run.experiment.evaluation.sampling
+    read = {"policy": policy.stage.digest()}
+    return [
+        _job(run, policy.label, policy.training_seed, folder, read, benchmark, sampling)
+        for benchmark in run.experiment.evaluation.benchmarks
+    ]
+
+
+def evaluations_step(run: Run, jobs: Sequence[Job]) -> None:
+    """Does the jobs that are not finished."""
+    for job in jobs:
+        if run.is_needed(job.stage):
+            with job.stage.work() as folder:
+                _evaluate(run, job, folder)
+
+
+def _job(
+    run: Run,
+    label: str,
+    training_seed: int | None,
+    model: str,
+    model_read: dict[str, Any],
+    benchmark: str,
+    sampling: Sampling,
+) -> Job:
+    experiment = run.experiment
+    problems = run.problems(experiment.evaluation.benchmarks[benchmark])
+    inputs = {
+        "model": model_read,
+        "problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
+        "prompt": experiment.prompt,
+        "sampling": sampling.model_dump(mode="json"),
+        "sampler": experiment.sampler.model_dump(mode="json"),
+        "verifier": experiment.verifier.description,
+        "versions": versions(SAMPLING_PACKAGES),
+    }
+    stage = Stage(evaluation_folder(run.folder, label, training_seed, benchmark), inputs)
+    return Job(label, training_seed, model, benchmark, problems, sampling, stage)
+
+
+def _evaluate(run: Run, job: Job, folder: Path) -> None:
+    revision = run.experiment.revision if job.training_seed is None else None
+    sampler = run.engines.sampler(job.model, revision)
+    fitting, too_long = sampler.fitting(job.problems, job.sampling)
+    if not fitting:
+        raise DataError(
+            f"evaluation.benchmarks.{job.benchmark}: every prompt is longer than the model's"
+            " context: take another benchmark or model"
+        )
+    seed = "" if job.training_seed is None else f", seed {job.training_seed}"
+    done, right = 0, 0
+    with run.progress.task(f"evaluate {job.label}{seed} on {job.benchmark}") as task:
+
+        def on_chunk(rollouts: list[Rollout]) -> None:
+            nonlocal done, right
+            done += len(rollouts)
+            right += sum(rollout.verdict.label == "correct" for rollout in rollouts)
+            total = len(fitting) * job.sampling.samples
+            task.update(done, total, f"{right / done:.1%} correct")
+
+        benchmark = Benchmark(job.benchmark, tuple(fitting), run.verify, job.sampling)
+        evaluate(
+            job.label,
+            sampler,
+            benchmark,
+            training_seed=job.training_seed,
+            folder=folder,
+            on_chunk=on_chunk,
+        )
+    about = {
+        "engine": run.engines.description,
+        "verifier": run.experiment.verifier.description,
+        "left_out_too_long": [problem.id for problem in too_long],
+    }
+    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -1,0 +1,164 @@
+"""Every method trained with every seed on the same rollouts; a failure stays its method's own."""
+
+import gc
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_gen.storage import load_rollouts
+from data_gen.types import DataError, Rollout
+from data_gen.views import accepted
+from offline_rl.environment import TRAINING_PACKAGES, versions
+from offline_rl.methods import Method
+from offline_rl.stages import Stage
+from offline_rl.steps.context import Run
+from offline_rl.training_settings import CHECKPOINTS, TrainingSettings, resolve_training
+
+REPORT = "training.json"
+FAILURE = "failure.json"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """One method trained with one seed, on disk."""
+
+    label: str
+    training_seed: int
+    stage: Stage
+
+    @property
+    def failure(self) -> str | None:
+        """Why there is no model, or None where there is one."""
+        return read_failure(self.stage.folder)
+
+
+def policy_folder(folder: Path, label: str, seed: int) -> Path:
+    """Where a run keeps a trained policy."""
+    return folder / "models" / label / f"seed-{seed}"
+
+
+def read_failure(folder: Path) -> str | None:
+    """Why a policy's folder holds no model, or None where it holds one."""
+    path = folder / FAILURE
+    return str(json.loads(path.read_text(encoding="utf-8"))["reason"]) if path.exists() else None
+
+
+def read_record(folder: Path, label: str, seed: int) -> dict[str, Any]:
+    """What the report's training table is made of."""
+    about: dict[str, Any] = {"label": label, "training_seed": seed}
+    failure = read_failure(folder)
+    if failure is not None:
+        return {**about, "failure": failure}
+    return {**about, "report": json.loads((folder / REPORT).read_text(encoding="utf-8"))}
+
+
+def policies_step(
+    run: Run,
+    rollouts: Stage,
+    *,
+    retry_failed: bool,
+    awaited: Callable[[Policy], bool],
+) -> list[Policy]:
+    """Trains what is not trained yet; `awaited` says whether a policy's weights are needed."""
+    policies = [
+        Policy(label, seed, _stage(run, rollouts, label, method, seed))
+        for label, method in run.experiment.methods.items()
+        for seed in run.experiment.seeds
+    ]
+    loaded: list[Rollout] = []
+    for policy in policies:
+        if not _is_needed(run, policy, retry_failed, awaited):
+            continue
+        loaded = loaded or _learnable(run, rollouts)
+        with policy.stage.work() as folder:
+            _train(run, policy, loaded, folder)
+    return policies
+
+
+def _learnable(run: Run, stage: Stage) -> list[Rollout]:
+    rollouts = load_rollouts(stage.folder)
+    if not accepted(rollouts, min_reward=run.experiment.selection.min_reward):
+        raise DataError(
+            f"none of the {len(rollouts)} rollouts in {stage.folder} is accepted: sample more, take"
+            " easier problems, or check the prompt and the verifier"
+        )
+    return rollouts
+
+
+def _is_needed(
+    run: Run, policy: Policy, retry_failed: bool, awaited: Callable[[Policy], bool]
+) -> bool:
+    if run.is_needed(policy.stage):
+        return True
+    name = policy.stage.folder.relative_to(run.folder)
+    if policy.failure is not None:
+        if retry_failed:
+            run.progress.say(f"{name}: tried again after {policy.failure}")
+        return retry_failed
+    if policy.stage.dropped() and awaited(policy):
+        run.progress.say(f"{name}: trained again, its weights were not kept and are needed")
+        return True
+    return False
+
+
+def _stage(run: Run, rollouts: Stage, label: str, method: Method, seed: int) -> Stage:
+    experiment = run.experiment
+    return Stage(
+        policy_folder(run.folder, label, seed),
+        {
+            "method": method.model_dump(mode="json", exclude={"training"}),
+            "training": _training(run, method).resolved(),
+            "selection": experiment.selection.model_dump(mode="json"),
+            "seed": seed,
+            "rollouts": rollouts.digest(),
+            "base": run.base,
+            "versions": versions(TRAINING_PACKAGES),
+        },
+        beside=(REPORT,),
+    )
+
+
+def _training(run: Run, method: Method) -> TrainingSettings:
+    return resolve_training(method.training_defaults, run.experiment.training, method.training)
+
+
+def _train(run: Run, policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
+    import torch
+
+    from offline_rl.trainer import TrainingError
+    from offline_rl.training import NothingToLearn, train
+
+    experiment = run.experiment
+    method = experiment.methods[policy.label]
+    title = f"train {policy.label}, seed {policy.training_seed}"
+    try:
+        with run.progress.task(title) as task:
+            train(
+                method,
+                rollouts,
+                folder,
+                model=experiment.model_path,
+                revision=experiment.revision,
+                training=_training(run, method),
+                selection=experiment.selection,
+                seed=policy.training_seed,
+                on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
+            )
+    except (NothingToLearn, TrainingError, MemoryError, torch.OutOfMemoryError) as error:
+        reason = str(error) or type(error).__name__
+        run.progress.say(f"{title}: failed: {reason}")
+        shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
+        (folder / FAILURE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
+    finally:
+        # One GPU serves sampling too, which wants this memory back.
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _note(values: dict[str, float]) -> str:
+    nll = values.get("accepted_nll")
+    return "" if nll is None else f"accepted NLL {nll:.3f}"

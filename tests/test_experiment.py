@@ -1,0 +1,216 @@
+"""The whole line with the real command: it compares, skips what is done, and outlives kills."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_gen.storage import load_rollouts, save_rollouts
+
+SMALL = [
+    "problems.limit=40",
+    "sampling.samples=4",
+    "training.steps=3",
+    "training.examples_per_step=16",
+    "seeds=[0,1]",
+    "evaluation.sampling.samples=4",
+    "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 20},"
+    " big: {source: arithmetic, split: big, limit: 20}}",
+]
+# Shorter still, and with the sampler that starts at once.
+TINY = [
+    *SMALL,
+    "sampler=transformers",
+    "seeds=[0]",
+    "methods={rft: {}, dpo: {}}",
+    "evaluation.base_decodings={}",
+    "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 10}}",
+]
+COMMAND = [str(Path(sys.executable).with_name("offline-rl"))]
+
+
+def offline_rl(*arguments, check=0):
+    run = subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == check, run.stdout + run.stderr
+    return run
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "demo"
+    return folder, offline_rl("demo", *SMALL, "--out", folder).stdout
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "tiny"
+    offline_rl("run", "demo", *TINY, "--out", folder)
+    return folder
+
+
+def test_the_demo_ends_with_the_comparison(finished):
+    folder, output = finished
+    table = pd.read_csv(folder / "report" / "comparison.csv")
+    labels = ["base", "base-t0.5", "base-greedy", "rft", "dft", "iw_sft", "dpo"]
+    assert list(table.label.unique()) == labels
+    assert set(table.benchmark) == {"in_distribution", "big", "macro"}
+    assert table.groupby("label").training_seeds.first()["dft"] == 2
+    assert str(folder / "report" / "comparison.csv") in output
+    assert str(folder / "report" / "index.html") in output
+    for name in ("pairwise.csv", "training.csv", "data.csv", "index.html"):
+        assert (folder / "report" / name).stat().st_size > 0
+
+
+def test_the_demo_samples_with_vllm_where_it_is_installed(finished):
+    pytest.importorskip("vllm", reason="this machine has no build of vLLM")
+    folder, output = finished
+    environment = json.loads((folder / "environment.json").read_text())
+    assert {engine["engine"] for engine in environment["engines"]} == {"vllm"}
+    assert "engine: vllm" in output
+
+
+def test_every_rollout_and_sample_is_on_disk(finished):
+    folder, _ = finished
+    assert len(load_rollouts(folder / "rollouts")) == 40 * 4
+    assert len(load_rollouts(folder / "evaluations" / "dft" / "seed-1" / "big")) == 20 * 4
+    assert (folder / "rollouts" / "README.md").read_text().startswith("---\n")
+
+
+def test_a_second_run_does_nothing_and_gives_the_same_table(finished):
+    folder, _ = finished
+    before = (folder / "report" / "comparison.csv").read_bytes()
+    output = offline_rl("run", folder / "experiment.yaml", "--out", folder).stdout
+    stages = 1 + 3 * 2 + 4 * 2 + 4 * 2 * 2
+    assert output.count("finished and unchanged, skipped") == stages
+    assert "engine:" not in output
+    assert (folder / "report" / "comparison.csv").read_bytes() == before
+
+
+def test_report_and_show_read_a_finished_run(finished):
+    folder, _ = finished
+    before = (folder / "report" / "comparison.csv").read_bytes()
+    (folder / "report" / "comparison.csv").unlink()
+    offline_rl("report", folder)
+    assert (folder / "report" / "comparison.csv").read_bytes() == before
+    assert "in_distribution" in offline_rl("show", folder).stdout
+
+
+def test_a_change_redoes_what_depends_on_it_and_says_why(tiny):
+    changed = [*TINY, "methods.rft.training.lr=0.01"]
+    output = offline_rl("run", "demo", *changed, "--out", tiny).stdout
+    assert "rollouts: finished and unchanged, skipped" in output
+    assert "models/dpo/seed-0: finished and unchanged, skipped" in output
+    assert "models/rft/seed-0: done again, since training.lr has changed from 0.001 to" in output
+    assert re.search(r"evaluations/rft/seed-0/\S+: done again, since model", output)
+    offline_rl("run", "demo", *TINY, "--out", tiny)
+
+
+def test_weights_that_were_not_kept_are_trained_again_when_needed(tiny):
+    weights = tiny / "models" / "rft" / "seed-0" / "model.safetensors"
+    content = weights.read_bytes()
+    offline_rl("run", "demo", *TINY, "keep=none", "--out", tiny)
+    assert not weights.exists()
+    assert "trained again" not in offline_rl("run", "demo", *TINY, "--out", tiny).stdout
+    more = [*TINY, "evaluation.benchmarks.long={source: arithmetic, split: long, limit: 10}"]
+    output = offline_rl("run", "demo", *more, "--out", tiny).stdout
+    assert "models/rft/seed-0: trained again" in output
+    assert weights.read_bytes() == content
+
+
+def test_a_method_without_examples_leaves_a_hole_and_exit_code_3(tiny, tmp_path):
+    rollouts = [r for r in load_rollouts(tiny / "rollouts") if r.verdict.label == "correct"]
+    save_rollouts(rollouts, tmp_path / "accepted.parquet")
+    settings = [*TINY, "problems=null", f"rollouts={tmp_path / 'accepted.parquet'}"]
+    folder = tmp_path / "run"
+    run = offline_rl("run", "demo", *settings, "--out", folder, check=3)
+    assert "hold no pair of an accepted and a wrong rollout" in " ".join(run.stdout.split())
+    training = pd.read_csv(folder / "report" / "training.csv").set_index("label")
+    assert training.status.to_dict() == {"rft": "finished", "dpo": "failed"}
+    table = pd.read_csv(folder / "report" / "comparison.csv")
+    assert set(table.label) == {"base", "rft"}
+    assert "hold no pair" in (folder / "report" / "index.html").read_text()
+
+
+MOMENTS = {
+    "sampling": lambda folder: (folder / "rollouts.partial" / "inputs.json").exists(),
+    "after sampling": lambda folder: (folder / "rollouts" / "stage.json").exists(),
+    "training": lambda folder: (folder / "models/rft/seed-0.partial/inputs.json").exists(),
+    "between trainings": lambda folder: (folder / "models/rft/seed-0/stage.json").exists(),
+    "evaluating": lambda folder: (
+        folder / "evaluations/rft/seed-0/in_distribution/stage.json"
+    ).exists(),
+}
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_a_killed_run_goes_on_to_the_same_bytes(moment, tiny, tmp_path):
+    folder = tmp_path / "run"
+    arguments = [*COMMAND, "run", "demo", *TINY, "--out", str(folder)]
+    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True) as process:
+        deadline = time.monotonic() + 120
+        while not MOMENTS[moment](folder):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.002)
+        os.killpg(process.pid, signal.SIGKILL)
+    done = {p: p.stat().st_mtime_ns for p in folder.glob("**/stage.json")}
+    offline_rl("run", "demo", *TINY, "--out", folder)
+    assert all(path.stat().st_mtime_ns == time_ns for path, time_ns in done.items())
+    for name in ("comparison.csv", "pairwise.csv", "data.csv"):
+        assert (folder / "report" / name).read_bytes() == (tiny / "report" / name).read_bytes()
+    assert not list(folder.glob("**/*.partial"))
+    assert not list(folder.glob("**/.*.*"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "missing.yaml"], "missing.yaml: cannot be read"),
+        (["run", "demo", "training.lr=-1"], "training.lr: Input should be greater than 0"),
+        (["run", "demo", "model=/no/such/folder"], "model '/no/such/folder'"),
+        (["run", "demo", "problems=/no/such.jsonl"], "/no/such.jsonl"),
+        (["run", "demo", "problems=null", "rollouts=/no/such.parquet"], "/no/such.parquet"),
+        (["run", "demo", "prompt=chat"], "needs a chat template"),
+        (["show", "/no/such/run"], "no experiment.yaml in it"),
+        (["list", "colours"], "'colours' has no list"),
+    ],
+)
+def test_bad_input_is_one_line_and_no_traceback(arguments, message, tmp_path):
+    out = ["--out", tmp_path / "run"] if arguments[0] == "run" else []
+    run = offline_rl(*arguments, *out, check=1)
+    assert message in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert "Traceback" not in run.stderr
+
+
+def test_a_broken_line_of_problems_is_named(tmp_path):
+    problems = tmp_path / "problems.jsonl"
+    problems.write_text('{"problem": "1+1=", "answer": "2"}\n{"problem": \n')
+    run = offline_rl("generate", "demo", f"problems={problems}", "--out", tmp_path / "r", check=1)
+    assert f"{problems}:2" in run.stderr
+
+
+def test_debug_shows_the_traceback():
+    run = offline_rl("--debug", "run", "missing.yaml", check=1)
+    assert "Traceback" in run.stderr
+
+
+def test_help_and_lists_answer():
+    assert "demo" in offline_rl("--help").stdout
+    for what in ("methods", "problems", "benchmarks", "verifiers", "samplers", "experiments"):
+        assert offline_rl("list", what).stdout.count("\n") >= 2
+
+
+def test_a_dry_run_prints_the_cost_and_touches_no_model(tmp_path):
+    output = offline_rl("run", "dft_paper_offline", "--dry-run", "--out", tmp_path / "run").stdout
+    assert "400,000" in output
+    assert not (tmp_path / "run").exists()

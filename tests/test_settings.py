@@ -1,0 +1,165 @@
+"""Settings files: what they mean, and one clear line for each thing that is wrong."""
+
+import pytest
+import yaml
+
+from offline_rl.config import Experiment
+from offline_rl.methods import METHODS
+from offline_rl.settings import (
+    SettingsError,
+    dump_experiment,
+    load_experiment,
+    shipped_experiments,
+)
+from offline_rl.training_settings import resolve_training
+
+SMALL = """
+name: small
+model: tiny
+problems: {source: arithmetic, split: train, limit: 5}
+methods: {rft: {}, careful: {kind: dft, training: {lr: 1e-6}}}
+evaluation: {benchmarks: {math500: {}, mine: {source: arithmetic, split: test}}}
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "small.yaml"
+    path.write_text(SMALL)
+    return path
+
+
+def test_names_stand_for_their_usual_settings(file):
+    experiment = load_experiment(file, ["sampler=vllm", "verifier=exact", "problems=gsm8k"])
+    assert experiment.sampler.kind == "vllm"
+    assert experiment.verifier.kind == "exact"
+    assert experiment.problems is not None
+    assert experiment.problems.source == "gsm8k"
+    assert experiment.evaluation.benchmarks["math500"].source == "math500"
+    assert [type(method) for method in experiment.methods.values()] == [
+        METHODS["rft"],
+        METHODS["dft"],
+    ]
+
+
+def test_numbers_with_an_exponent_are_numbers(file):
+    experiment = load_experiment(file, ["training.lr=5e-5"])
+    assert experiment.training.lr == 5e-5
+    assert experiment.methods["careful"].training.lr == 1e-6
+
+
+def test_overrides_reach_inside_and_leave_the_rest(file):
+    before, after = load_experiment(file), load_experiment(file, ["methods.careful.training.lr=1"])
+    assert after.methods["careful"].training.lr == 1
+    assert after.methods["rft"] == before.methods["rft"]
+
+
+@pytest.mark.parametrize("name", [*shipped_experiments(), "small"])
+def test_what_is_written_out_reads_back_to_the_same_experiment(name, file, tmp_path):
+    experiment = load_experiment(file if name == "small" else name)
+    path = tmp_path / "again.yaml"
+    path.write_text(dump_experiment(experiment))
+    again = load_experiment(path)
+    assert again == experiment
+    for source, same in zip(
+        experiment.evaluation.benchmarks.values(), again.evaluation.benchmarks.values(), strict=True
+    ):
+        assert source.resolved() == same.resolved()
+    for label, method in experiment.methods.items():
+        assert resolve_training(
+            method.training_defaults, experiment.training, method.training
+        ) == resolve_training(
+            method.training_defaults, again.training, again.methods[label].training
+        )
+
+
+def test_the_base_is_decoded_in_three_ways_by_default(file):
+    decodings = load_experiment(file).decodings()
+    assert {label: s.temperature for label, s in decodings.items()} == {
+        "base": 1.0,
+        "base-t0.5": 0.5,
+        "base-greedy": 0.0,
+    }
+    assert decodings["base-greedy"].samples == 1
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("traning.lr=1", "traning: unknown key (did you mean training?)"),
+        ("methods.rft.training.lrr=1", "methods.rft.training.lrr: unknown key"),
+        ("evaluation.benchmarks.mine.splt=1", "evaluation.benchmarks.mine.splt: unknown key"),
+        ("training.lr=-1", "training.lr: Input should be greater than 0 (got -1)"),
+        ("training.lr=.nan", "training.lr: Input should be"),
+        ("training.steps=two", "training.steps: Input should be a valid integer"),
+        ("training.betas=[0.9, 1]", "training: betas must lie in [0, 1)"),
+        ("methods.iw={kind: iw_sft, clip: [2, 3]}", "methods.iw: clip must be (low, high)"),
+        ("methods.other={}", "methods.other: this needs a `kind`"),
+        ("methods.other.kind=ppo", "methods.other: there is no kind 'ppo'"),
+        ("methods.base={kind: rft}", "methods.base: this label is taken"),
+        ("methods={../up: {kind: rft}}", "methods.../up: '../up' is no label"),
+        ("evaluation.benchmarks={}", "evaluation.benchmarks: Dictionary should have at least 1"),
+        ("evaluation.benchmarks.macro={source: gsm8k}", "evaluation.benchmarks.macro: this name"),
+        ("name=a/b", "name: 'a/b' is no label"),
+        ("prompt=hello", "prompt: prompt 'hello' is neither one of raw"),
+        ("rollouts=some.jsonl", "give either problems to sample for, or rollouts"),
+        ("seeds=[1, 1]", "seeds: a training seed stands twice"),
+        ("sampling.temperature=.inf", "sampling.temperature: Input should be a finite number"),
+        ("training.lr.deep=1", "training.lr.deep: lr is a single value"),
+        ("training", "'training' is no override"),
+        ("training.lr=[", "training.lr: not valid YAML"),
+    ],
+)
+def test_a_fault_is_told_in_one_line_with_its_dotted_path(file, override, message):
+    base = [] if override.startswith("training.lr.deep") else ["training.steps=1"]
+    extra = ["training.lr=1"] if "lr.deep" in override else []
+    with pytest.raises(SettingsError) as caught:
+        load_experiment(file, [*base, *extra, override])
+    text = str(caught.value)
+    assert message in text
+    assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name: a\nname: b\n", "line 2: 'name' stands twice"),
+        ("no: 1\n", "line 1: 'no' is read as False"),
+        ("name: [\n", "not valid YAML"),
+        ("", "holds no settings"),
+        ("- 1\n", "holds no settings"),
+        ("!!python/object/apply:os.system ['true']\n", "not valid YAML"),
+        ("a: &x [*x]\n" + "b: " + "[" * 3000, "not valid YAML"),
+    ],
+)
+def test_a_file_that_is_no_settings_file_is_refused(tmp_path, text, message):
+    path = tmp_path / "bad.yaml"
+    path.write_text(text)
+    with pytest.raises(SettingsError, match="bad.yaml") as caught:
+        load_experiment(path)
+    assert message in str(caught.value)
+
+
+def test_a_missing_file_names_what_there_is(tmp_path):
+    with pytest.raises(SettingsError, match="No such file.*shipped: demo"):
+        load_experiment(tmp_path / "missing.yaml")
+
+
+def test_every_setting_of_the_shipped_files_is_known_and_every_label_safe():
+    for name, path in shipped_experiments().items():
+        raw = yaml.safe_load(path.read_text())
+        assert raw["name"] == name
+        assert isinstance(load_experiment(name), Experiment)
+
+
+def test_the_paper_experiment_asks_for_what_the_paper_did():
+    experiment = load_experiment("dft_paper_offline")
+    assert experiment.sampling.samples == 4
+    assert experiment.evaluation.sampling.samples == 16
+    assert experiment.evaluation.sampling.max_tokens == 4096
+    rates = {
+        label: resolve_training(method.training_defaults, experiment.training, method.training).lr
+        for label, method in experiment.methods.items()
+    }
+    assert rates == {"rft": 5e-5, "dft": 5e-5, "iw_sft": 1e-5, "dpo": 1e-6}
+    assert len(experiment.evaluation.benchmarks) == 5
