@@ -162,14 +162,26 @@ def test_a_stop_string_ends_a_completion_and_leaves_its_text(engine, random_mode
             assert same(engine, bound, unbound)
 
 
-def test_prompts_without_room_for_the_answer_are_parted(engine, random_model):
+def test_prompts_without_room_for_an_answer_are_parted(engine, random_model):
     sampler = ModelSampler(engine, load_tokenizer(random_model), "raw")
-    sampling = Sampling(samples=1, max_tokens=56)
-    problems = [Problem(f"p{n}", "x" * n, "1") for n in (199, 200, 201, 500)]
-    fits, too_long = sampler.fitting(problems, sampling)
-    assert [problem.id for problem in fits] == ["p199", "p200"]
-    assert [problem.id for problem in too_long] == ["p201", "p500"]
-    assert len(sampler(fits, sampling)) == 2
+    context = engine.context_tokens
+    lengths = (context - 40, context - 1, context, context + 200)
+    problems = [Problem(f"p{n}", "x" * n, "1") for n in lengths]
+    fits, too_long = sampler.fitting(problems)
+    assert [len(problem.prompt) for problem in fits] == [context - 40, context - 1]
+    assert [len(problem.prompt) for problem in too_long] == [context, context + 200]
+
+
+def test_the_end_of_the_context_truncates_a_completion(engine, random_model):
+    sampler = ModelSampler(engine, load_tokenizer(random_model), "raw")
+    context = engine.context_tokens
+    problems = [Problem(f"p{n}", "x" * n, "1") for n in (context - 5, 3, context - 1)]
+    completions = sampler(problems, Sampling(samples=8, max_tokens=20))
+    for problem, start in zip(problems, (0, 8, 16), strict=True):
+        own = completions[start : start + 8]
+        room = min(20, context - len(problem.prompt))
+        assert max(len(c.tokens) for c in own) == room
+        assert all(c.truncated for c in own if len(c.tokens) == room and c.tokens[-1] != EOS)
 
 
 def test_completions_keep_prompt_tokens_and_seeds(engine, random_model):

@@ -82,19 +82,17 @@ class ModelSampler:
         self._tokenizer = tokenizer
         self._style = style
 
-    def fitting(
-        self, problems: Sequence[Problem], sampling: Sampling
-    ) -> tuple[list[Problem], list[Problem]]:
-        """Parts the problems whose prompt leaves room for `sampling.max_tokens` from the others.
+    def fitting(self, problems: Sequence[Problem]) -> tuple[list[Problem], list[Problem]]:
+        """Parts the problems whose prompt leaves room for an answer from those whose does not.
 
-        A completion cut short by the context would count as truncated, whatever the model meant.
+        One token of room is enough: a completion that reaches the end of the context ends there
+        and counts as truncated.
         """
-        room = self._engine.context_tokens - sampling.max_tokens
         fits: list[Problem] = []
         too_long: list[Problem] = []
         for problem in problems:
-            short = len(encode(problem, self._style, self._tokenizer)) <= room
-            (fits if short else too_long).append(problem)
+            length = len(encode(problem, self._style, self._tokenizer))
+            (fits if length < self._engine.context_tokens else too_long).append(problem)
         return fits, too_long
 
     def __call__(self, problems: Sequence[Problem], sampling: Sampling) -> list[Completion]:

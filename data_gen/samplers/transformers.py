@@ -112,6 +112,10 @@ class TransformersEngine:
         attention = torch.tensor(
             [[0] * (width - len(r.tokens)) + [1] * len(r.tokens) for r in requests]
         )
+        limits = [
+            min(sampling.max_tokens, self.context_tokens - len(request.tokens))
+            for request in requests
+        ]
         draw = _SeededDraw([request.seed for request in requests], sampling, self._device)
         output = self._model.generate(
             input_ids=tokens.to(self._device),
@@ -122,7 +126,7 @@ class TransformersEngine:
             temperature=None,
             top_p=None,
             top_k=None,
-            max_new_tokens=sampling.max_tokens,
+            max_new_tokens=max(limits),
             stop_strings=list(sampling.stop) or None,
             tokenizer=self._tokenizer if sampling.stop else None,
             pad_token_id=pad,
@@ -131,8 +135,8 @@ class TransformersEngine:
         new = output[:, width:].cpu()
         logps = torch.stack(draw.logps, 1).cpu()
         return [
-            self._sample(row, row_logps, sampling)
-            for row, row_logps in zip(new.tolist(), logps.tolist(), strict=True)
+            self._sample(row[:limit], row_logps[:limit], sampling)
+            for row, row_logps, limit in zip(new.tolist(), logps.tolist(), limits, strict=True)
         ]
 
     def _sample(self, tokens: list[int], logps: list[float], sampling: Sampling) -> Sample:

@@ -90,7 +90,7 @@ def _job(
 def _evaluate(run: Run, job: Job, folder: Path) -> None:
     revision = run.experiment.revision if job.training_seed is None else None
     sampler = run.engines.sampler(job.model, revision)
-    fitting, too_long = sampler.fitting(job.problems, job.sampling)
+    fitting, too_long = sampler.fitting(job.problems)
     if not fitting:
         raise DataError(
             f"evaluation.benchmarks.{job.benchmark}: every prompt is longer than the model's"

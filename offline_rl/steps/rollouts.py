@@ -78,7 +78,7 @@ def _sample(run: Run, problems: Sequence[Problem], folder: Path) -> None:
     experiment = run.experiment
     sampling = experiment.sampling
     sampler = run.engines.sampler(experiment.model_path, experiment.revision)
-    fitting, too_long = sampler.fitting(problems, sampling)
+    fitting, too_long = sampler.fitting(problems)
     if too_long:
         run.progress.say(f"{len(too_long)} of {len(problems)} prompts exceed the context, left out")
     if not fitting:
