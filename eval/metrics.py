@@ -59,9 +59,13 @@ def maj_at_k(answers: Sequence[str], correct: Sequence[bool]) -> float:
 
 def maj_share(grid: pd.DataFrame) -> float:
     """Mean of maj@k over problems."""
-    right = grid["verdict"] == "correct"
-    groups = pd.DataFrame({"answer": grid["answer"], "right": right}).groupby(grid["problem_id"])
-    return float(np.mean([maj_at_k(list(g["answer"]), list(g["right"])) for _, g in groups]))
+    problems: dict[str, tuple[list[str], list[bool]]] = {}
+    rows = zip(grid["problem_id"], grid["answer"], grid["verdict"], strict=True)
+    for problem, answer, verdict in rows:
+        answers, correct = problems.setdefault(problem, ([], []))
+        answers.append(answer)
+        correct.append(verdict == "correct")
+    return float(np.mean([maj_at_k(*samples) for samples in problems.values()]))
 
 
 def truncated_share(grid: pd.DataFrame) -> float:

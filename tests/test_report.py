@@ -1,0 +1,333 @@
+"""The report's files are documented, read back equal, repeat to the byte, and carry no commands."""
+
+import html
+import io
+import re
+import subprocess
+import sys
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from eval import Evaluation, compare
+from offline_rl.report import (
+    COLUMNS,
+    Report,
+    data_table,
+    meaning,
+    print_report,
+    training_table,
+    write_report,
+)
+from offline_rl.report.tables import budget_flags
+from offline_rl.report.text import one_line, plain
+from offline_rl.report.writing import csv_text
+
+FILES = ["comparison.csv", "data.csv", "index.html", "pairwise.csv", "training.csv"]
+ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202egnp\u2066\x00"
+PAYLOADS = [
+    "<script>alert(1)</script>",
+    '"><img src=x onerror=alert(1)>',
+    "=cmd|' /C calc'!A0",
+    "@SUM(A1)",
+    "\t=1+1",
+    "\r=1+1",
+    "[bold red]markup[/] $\\frac{$ {{ 7 * 7 }} </style>",
+    ESCAPES,
+]
+
+
+def evaluations(rename=lambda name: name):
+    generator = np.random.default_rng(0)
+    found = []
+    labels = [("base", None), *((m, s) for m in ("dft", "dpo", "rft") for s in (0, 1))]
+    for benchmark in ("easy", "hard"):
+        for label, seed in labels:
+            right = generator.random((10, 3)) < 0.6
+            rows = [
+                (f"p{i}", j, j, "correct" if right[i, j] else "wrong", "", "7", 1.0, 9, False, 0.5)
+                for i in range(10)
+                for j in range(3)
+            ]
+            names = "problem_id sample seed verdict reason answer reward tokens truncated nll"
+            grid = pd.DataFrame(rows, columns=names.split())
+            name = label if label in ("base", "rft") else rename(label)
+            found.append(Evaluation(name, seed, rename(benchmark), 1.0, grid))
+    return found
+
+
+def trained(label, seed, *, tokens=1000, steps=60):
+    """A record with what offline_rl.training.train returns."""
+    training = {
+        "epochs": 1.0,
+        "steps": None,
+        "examples_per_step": 16,
+        "lr": 1e-4,
+        "scheduler": "cosine",
+        "warmup": 0.1,
+        "betas": [0.9, 0.95],
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "optimizer": "adamw_torch",
+        "max_tokens": 256,
+        "precision": "float32",
+        "lora": {"rank": 8} if label == "dpo" else None,
+    }
+    report = {
+        "method": {"kind": label, "beta": 0.1, "training": {"lr": 1e-4}},
+        "training": training,
+        "examples": 320,
+        "examples_too_long": 2,
+        "rollouts_per_example": 1,
+        "steps": steps,
+        "epochs": 3.0,
+        "examples_seen": 960,
+        "trained_tokens_seen": tokens,
+        "flops": 1.5e12,
+        "seconds": 12.5 + seed,
+        "peak_memory_gib": 1.25,
+        "history": [
+            {"loss": 0.4, "accepted_nll": 0.2, "accepted_mean_p": 0.8, "accepted_entropy": 0.3},
+            {"loss": 0.3, "accepted_nll": 0.1, "accepted_mean_p": 0.9, "accepted_entropy": 0.2},
+            {"train_loss": 0.35},
+        ],
+    }
+    return {"label": label, "training_seed": seed, "report": report}
+
+
+RECORDS = [
+    *(trained(label, seed) for label in ("rft", "dft") for seed in (0, 1)),
+    trained("dpo", 0, tokens=2100),
+    {"label": "dpo", "training_seed": 1, "failure": "the loss is nan at step 3"},
+]
+
+
+def make_report(rename=lambda name: name):
+    compared = compare(evaluations(rename))
+    return Report(
+        name=rename("demo"),
+        comparison=compared.comparison,
+        pairwise=compared.pairwise,
+        training=training_table(RECORDS),
+        data=data_table({"rollouts": 8000, "accuracy": 0.1 + 0.2, "ids": ["a", "b"], "none": None}),
+        notes=compared.notes,
+        failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
+        environment={"python": "3.11", "packages": {"torch": "2.13.0"}, "gpus": []},
+        settings=f"name: {rename('demo')}\n",
+    )
+
+
+def printed(report, width=100):
+    lines = io.StringIO()
+    print_report(report, Console(file=lines, width=width, force_terminal=False))
+    return lines.getvalue()
+
+
+def test_every_column_of_every_file_has_a_meaning_and_none_is_explained_in_vain(tmp_path):
+    write_report(tmp_path, make_report())
+    for name, documented in COLUMNS.items():
+        columns = pd.read_csv(tmp_path / name).columns
+        assert all(meaning(name, column) for column in columns)
+        assert {re.sub(r"_at_\d+_", "_at_<k>_", column) for column in columns} == set(documented)
+    with pytest.raises(KeyError):
+        meaning("comparison.csv", "accuracy")
+
+
+def test_the_files_read_back_equal(tmp_path):
+    report = make_report()
+    write_report(tmp_path, report)
+    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    for name in ("comparison", "pairwise", "training"):
+        read = pd.read_csv(tmp_path / f"{name}.csv")
+        written = getattr(report, name)
+        pd.testing.assert_frame_equal(read, written, check_dtype=False, check_exact=True)
+    assert (tmp_path / "data.csv").read_text() == (
+        'statistic,value\nrollouts,8000\naccuracy,0.30000000000000004\nids,"a, b"\nnone,\n'
+    )
+
+
+def test_counts_stay_whole_numbers_beside_a_failed_method(tmp_path):
+    write_report(tmp_path, make_report())
+    training = pd.read_csv(tmp_path / "training.csv", dtype=str, keep_default_na=False)
+    assert list(training["steps"]) == ["60"] * 5 + [""]
+    assert list(training["lora_rank"]) == ["", "", "", "", "8", ""]
+    assert training["reason"].iloc[-1] == "the loss is nan at step 3"
+    assert list(training["status"]) == ["finished"] * 5 + ["failed"]
+    assert training["method_settings"].iloc[0] == "beta=0.1"
+    assert training["final_accepted_nll_nats"].iloc[0] == "0.1"
+    assert training["final_gradient_norm"].iloc[0] == ""
+
+
+def test_equal_contents_give_equal_bytes(tmp_path):
+    for folder in ("first", "second"):
+        write_report(tmp_path / folder, make_report())
+    for name in FILES:
+        first, second = tmp_path / "first" / name, tmp_path / "second" / name
+        assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_clock_readings_stand_in_training_csv_alone(tmp_path):
+    slow = [r if "failure" in r else trained(r["label"], 7 + r["training_seed"]) for r in RECORDS]
+    report = make_report()
+    write_report(tmp_path / "first", report)
+    write_report(tmp_path / "second", replace(report, training=training_table(slow)))
+    for name in ("comparison.csv", "pairwise.csv", "data.csv"):
+        first, second = tmp_path / "first" / name, tmp_path / "second" / name
+        assert first.read_bytes() == second.read_bytes()
+    assert "seconds" in (tmp_path / "first" / "training.csv").read_text().splitlines()[0]
+
+
+def test_methods_whose_budgets_differ_by_more_than_5_percent_are_flagged(tmp_path):
+    flags = budget_flags(training_table(RECORDS))
+    assert list(flags) == ["trained_tokens_seen"]
+    assert "1,000 (dft) to 2,100 (dpo)" in flags["trained_tokens_seen"] or (
+        "1,000 (rft) to 2,100 (dpo)" in flags["trained_tokens_seen"]
+    )
+    close = [trained("rft", 0, steps=100), trained("dft", 0, steps=105)]
+    assert budget_flags(training_table(close)) == {}
+    apart = [trained("rft", 0, steps=100), trained("dft", 0, steps=106)]
+    assert list(budget_flags(training_table(apart))) == ["steps"]
+    assert budget_flags(training_table(RECORDS[-1:])) == {}
+    write_report(tmp_path, make_report())
+    assert flags["trained_tokens_seen"] in html.unescape((tmp_path / "index.html").read_text())
+    assert "Budgets differ: trained tokens" in printed(make_report())
+
+
+def test_a_report_of_the_untouched_base_alone_can_be_written(tmp_path):
+    compared = compare([e for e in evaluations() if e.label == "base"])
+    report = replace(
+        make_report(),
+        comparison=compared.comparison,
+        pairwise=compared.pairwise,
+        training=training_table([]),
+        data=data_table({}),
+        notes=compared.notes,
+        failures={},
+    )
+    write_report(tmp_path, report)
+    assert pd.read_csv(tmp_path / "pairwise.csv").empty
+    assert "There is no pair" in (tmp_path / "index.html").read_text()
+    assert "base" in printed(report)
+
+
+class Tags(HTMLParser):
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.attributes, self.text = [], [], []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.append(tag)
+        self.attributes += attributes
+
+    def handle_data(self, data):
+        self.text.append(data)
+
+
+def test_the_page_needs_nothing_from_elsewhere_and_forbids_scripts(tmp_path):
+    write_report(tmp_path, make_report())
+    page = Tags((tmp_path / "index.html").read_text(encoding="utf-8"))
+    links = [v for name, v in page.attributes if name in ("src", "srcset", "href", "action")]
+    assert links
+    assert all(link.startswith("data:image/svg+xml;base64,") for link in links)
+    policy = next(v for name, v in page.attributes if v and v.startswith("default-src"))
+    assert policy.startswith("default-src 'none'; style-src 'sha256-")
+    assert "script" not in page.tags
+    assert not any(name.startswith("on") or name == "style" for name, _ in page.attributes)
+    text = " ".join("".join(page.text).split())
+    for shown in ("dpo, seed 1 : the loss is nan", "torch", "name: demo", "Each benchmark by"):
+        assert shown.replace(" :", ":") in text
+
+
+@pytest.fixture(scope="module")
+def harmless(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("harmless")
+    write_report(folder, make_report())
+    return Tags(_read(folder / "index.html"))
+
+
+@pytest.mark.parametrize("payload", PAYLOADS)
+def test_names_and_reasons_carry_no_commands(tmp_path, payload, harmless):
+    report = make_report(lambda name: f"{payload}{name}")
+    write_report(tmp_path, report)
+    source = (tmp_path / "index.html").read_text(encoding="utf-8")
+    page = Tags(source)
+    assert page.tags == harmless.tags
+    assert {name for name, _ in page.attributes} == {name for name, _ in harmless.attributes}
+    shown = one_line(payload)
+    assert shown in " ".join("".join(page.text).split())
+    for text in (
+        source,
+        printed(report),
+        *(_read(tmp_path / n) for n in FILES if n != "index.html"),
+    ):
+        assert not set(text) & set("\x1b\x9b\x00\x07\r\u202e\u2066")
+    for name in ("comparison.csv", "pairwise.csv"):
+        cells = pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False).to_numpy().ravel()
+        commands = [c for c in cells if re.match(r"[=+@\t\r]|-\D", c)]
+        assert commands == []
+
+
+def _read(path):
+    return path.read_bytes().decode("utf-8")
+
+
+def test_markup_of_the_terminal_is_shown_and_not_obeyed():
+    report = make_report(lambda name: f"[bold]{name}[/bold]")
+    assert "[bold]easy[/bold]" in printed(report)
+    assert "failed: [bold]dpo, seed 1[/bold]" in printed(report)
+
+
+@pytest.mark.parametrize(
+    ("value", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("-x", "'-x"),
+        ("-5", "-5"),
+        ("+1.5e-3", "+1.5e-3"),
+        ("-5 apples", "'-5 apples"),
+        ("\r=1", "'=1"),
+        ("a=b", "a=b"),
+        (-0.1, "-0.1"),
+        (np.float64(1 / 3), "0.3333333333333333"),
+        (np.int64(3), "3"),
+        (True, "True"),
+        (None, ""),
+        (float("nan"), ""),
+        (pd.NA, ""),
+    ],
+)
+def test_a_cell_is_a_number_or_inert_text(value, cell):
+    table = pd.DataFrame({"x": pd.Series([value], dtype=object), "y": [1]})
+    assert csv_text(table) == f"x,y\n{cell},1\n"
+
+
+def test_plain_keeps_letters_of_all_scripts_and_drops_what_is_not_seen():
+    assert plain("naïve 数学 π\n\tx") == "naïve 数学 π\n\tx"
+    assert plain("a\x1b[2Jb\x1b]8;;http://x\x1b\\c\u200bd\ud800e\u2028f") == "abcdef"
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_the_terminal_tables_fit_and_keep_their_numbers(width):
+    benchmarks = ["in_distribution", "long", "big", "template", "olympiadbench", "minerva_math"]
+    table = make_report().comparison.query("benchmark == 'easy'")
+    many = pd.concat([table.assign(benchmark=name) for name in benchmarks])
+    text = printed(replace(make_report(), comparison=many), width)
+    assert max(map(len, text.splitlines())) <= width
+    for row in many.itertuples():
+        assert f"{row.avg_at_k_percent:.1f} ± " in text
+    pair = make_report().pairwise.iloc[0]
+    assert (
+        f"{pair.difference_points:+.1f} [{pair.low_points:+.1f}, {pair.high_points:+.1f}]" in text
+    )
+
+
+def test_neither_comparing_nor_reporting_loads_torch():
+    script = "import sys, eval, offline_rl.report; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
+    script = "import sys, offline_rl; sys.exit('pandas' in sys.modules)"
+    assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0

@@ -1,0 +1,189 @@
+"""Intervals and tests agree with scipy and statsmodels, and cover as often as they say."""
+
+import math
+from dataclasses import astuple
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from scipy import stats
+from statsmodels.stats.multitest import multipletests
+
+from data_gen.types import DataError
+from eval import paired_bootstrap
+from eval.statistics import (
+    clustered_mean,
+    headline_difference,
+    headline_mean,
+    holm,
+    paired_difference,
+    seed_standard_deviation,
+)
+
+
+def test_the_clustered_error_is_that_of_a_regression_with_clusters():
+    generator = np.random.default_rng(0)
+    problems, k = 40, 6
+    correct = generator.random((problems, k)) < generator.random((problems, 1))
+    groups = np.repeat(np.arange(problems), k)
+    fitted = sm.OLS(correct.ravel().astype(float), np.ones(problems * k)).fit(
+        cov_type="cluster",
+        cov_kwds={"groups": groups, "use_correction": True, "df_correction": False},
+    )
+    # statsmodels also multiplies the variance by (N - 1) / (N - 1 parameter), here 1.
+    estimate = clustered_mean(correct.mean(axis=1))
+    assert estimate.value == pytest.approx(fitted.params[0])
+    assert estimate.standard_error == pytest.approx(fitted.bse[0])
+
+
+def test_the_paired_difference_is_the_paired_t_test():
+    generator = np.random.default_rng(1)
+    a, b = generator.random(30), generator.random(30) + 0.1
+    expected = stats.ttest_rel(a, b)
+    interval = expected.confidence_interval(0.95)
+    for found in (paired_difference(a, b), headline_difference([a[None]], [b[None]])):
+        assert found.p_value == pytest.approx(expected.pvalue)
+        assert found.degrees_of_freedom == pytest.approx(29)
+        assert (found.low, found.high) == pytest.approx((interval.low, interval.high))
+
+
+def test_holm_is_the_step_down_rule_and_leaves_out_missing_tests():
+    p = [0.01, 0.04, 0.03, 0.005]
+    np.testing.assert_allclose(holm(p), [0.03, 0.06, 0.06, 0.02])
+    np.testing.assert_allclose(holm(p), multipletests(p, method="holm")[1])
+    np.testing.assert_allclose(holm([0.01, math.nan, 0.03]), [0.02, math.nan, 0.03])
+    assert len(holm([])) == 0
+
+
+def test_the_headline_variance_by_hand():
+    a = np.array([[0.0, 1.0, 0.5], [0.5, 1.0, 0.9]])
+    b = np.array([[0.2, 0.3, 0.1]])
+    d = a.mean(axis=0) - b[0]
+    over_problems = d.var(ddof=1) / 3
+    gaps = a[0] - a[1]
+    # With two seeds the residual mean square is half the variance of the differences.
+    excess = max(0, a.mean(axis=1).var(ddof=1) - gaps.var(ddof=1) / 2 / 3) / 2
+    assert excess > 0
+    estimate = headline_difference([a], [b])
+    total = over_problems + excess
+    assert estimate.value == pytest.approx(d.mean())
+    assert estimate.standard_error == pytest.approx(math.sqrt(total))
+    assert estimate.degrees_of_freedom == pytest.approx(
+        total**2 / (over_problems**2 / 2 + excess**2 / 1)
+    )
+    assert estimate.minimum_detectable == pytest.approx(2.8 * math.sqrt(total))
+
+
+def test_equal_seeds_add_nothing():
+    table = np.random.default_rng(2).random((1, 20))
+    threefold, single = headline_mean([table.repeat(3, axis=0)]), headline_mean([table])
+    assert astuple(threefold) == pytest.approx(astuple(single))
+
+
+def test_a_macro_average_weighs_benchmarks_alike():
+    small, large = (
+        np.random.default_rng(3).random((1, 10)),
+        np.random.default_rng(4).random((1, 90)),
+    )
+    both = headline_mean([small, large])
+    parts = [clustered_mean(small[0]), clustered_mean(large[0])]
+    assert both.value == pytest.approx((parts[0].value + parts[1].value) / 2)
+    assert both.standard_error == pytest.approx(
+        math.hypot(*(part.standard_error for part in parts)) / 2
+    )
+
+
+def test_seed_deviation_of_a_macro_average_is_that_of_per_seed_macro_means():
+    opposite = np.array([[0.2, 0.2], [0.6, 0.6]])
+    assert seed_standard_deviation([opposite]) == pytest.approx(np.std([0.2, 0.6], ddof=1))
+    assert seed_standard_deviation([opposite, opposite[::-1]]) == pytest.approx(0)
+    assert math.isnan(seed_standard_deviation([opposite[:1]]))
+
+
+def test_one_problem_leaves_the_error_unknown_and_equal_tables_differ_by_nothing():
+    lonely = headline_mean([np.array([[0.5], [0.25]])])
+    assert lonely.value == 0.375
+    assert all(map(math.isnan, (lonely.standard_error, lonely.low, lonely.high, lonely.p_value)))
+    table = np.random.default_rng(5).random((1, 8))
+    same = headline_difference([table], [table])
+    assert (same.value, same.low, same.high, same.p_value) == (0, 0, 0, 1)
+
+
+def _simulated(generator, seed_points, problems=150, seeds=3, k=16):
+    """Tables of two methods without a true difference, on the same problems."""
+    easy = 0.1 + 0.8 * generator.beta(0.8, 1.0, problems)
+
+    def method():
+        chance = easy + generator.normal(0, 0.05, problems)
+        chance = chance + generator.normal(0, 0.03, (seeds, problems))
+        chance = chance + generator.normal(0, seed_points / 100, (seeds, 1))
+        return generator.binomial(k, chance.clip(0, 1)) / k
+
+    return method(), method()
+
+
+@pytest.mark.parametrize("seed_points", [0, 4])
+def test_the_headline_interval_covers_and_one_over_problems_alone_does_not(seed_points):
+    generator = np.random.default_rng(6)
+    simulations = 1500
+    covered = covered_by_problems = 0
+    for _ in range(simulations):
+        a, b = _simulated(generator, seed_points)
+        headline = headline_difference([a], [b])
+        covered += headline.low <= 0 <= headline.high
+        naive = paired_difference(a.mean(axis=0), b.mean(axis=0))
+        covered_by_problems += naive.low <= 0 <= naive.high
+    assert 0.93 <= covered / simulations <= 0.975
+    if seed_points:
+        assert covered_by_problems / simulations < 0.6
+
+
+def test_the_bootstrap_agrees_with_the_headline_where_it_should():
+    generator = np.random.default_rng(7)
+    a, b = generator.random((1, 300)), generator.random((1, 300))
+    c, d = generator.random((1, 80)), generator.random((1, 80))
+    found = paired_bootstrap({"x": a, "y": c}, {"x": b, "y": d})
+    expected = headline_difference([a, c], [b, d])
+    assert found.replicates == 10_000
+    assert found.difference == pytest.approx(expected.value)
+    assert found.standard_error == pytest.approx(expected.standard_error, rel=0.03)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.003)
+
+
+def test_the_bootstrap_draws_the_same_problems_for_both_and_whole_seeds():
+    table = np.random.default_rng(8).random((1, 50))
+    shifted = paired_bootstrap({"x": table + 0.25}, {"x": table}, replicates=200)
+    assert (shifted.low, shifted.high) == pytest.approx((0.25, 0.25))
+    # Two seeds that mirror each other over benchmarks: each seed's macro mean is the same.
+    up, down = np.full((1, 5), 0.8), np.full((1, 5), 0.2)
+    mirrored = {"x": np.vstack([up, down]), "y": np.vstack([down, up])}
+    still = paired_bootstrap(mirrored, {"x": down, "y": down}, replicates=200)
+    assert still.standard_error == pytest.approx(0, abs=1e-12)
+    lone = paired_bootstrap({"x": mirrored["x"]}, {"x": down}, replicates=2000)
+    # A seed's mean is 0.8 or 0.2; the mean of two draws deviates by 0.3 / sqrt(2).
+    assert lone.standard_error == pytest.approx(0.3 / math.sqrt(2), rel=0.05)
+
+
+def test_the_bootstrap_is_reproducible_and_bounded_in_memory(monkeypatch):
+    generator = np.random.default_rng(9)
+    tables = {"x": generator.random((3, 40))}, {"x": generator.random((2, 40))}
+    first = paired_bootstrap(*tables, replicates=500)
+    assert paired_bootstrap(*tables, replicates=500) == first
+    assert paired_bootstrap(*tables, replicates=500, seed=1) != first
+    monkeypatch.setattr("eval.bootstrap._CELLS_AT_ONCE", 100)
+    piecewise = paired_bootstrap(*tables, replicates=500)
+    assert astuple(piecewise) == pytest.approx(astuple(first))
+
+
+@pytest.mark.parametrize(
+    ("tables", "against"),
+    [
+        ({}, {}),
+        ({"x": [0.1, 0.2]}, {"y": [0.1, 0.2]}),
+        ({"x": [0.1, 0.2]}, {"x": [0.1]}),
+        ({"x": [[0.1], [0.2]], "y": [[0.1]]}, {"x": [0.1], "y": [0.1]}),
+    ],
+)
+def test_the_bootstrap_refuses_what_is_not_paired(tables, against):
+    with pytest.raises(DataError):
+        paired_bootstrap(tables, against)
