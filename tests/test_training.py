@@ -122,7 +122,7 @@ def slow_loss(method, model, examples):
             total = total + dft_loss(logps).sum()
         elif method.kind == "iw_sft":
             loss = iw_sft_loss(
-                logps, reference, ones, level="sequence", temperature=1, clip=(0, 16)
+                logps, reference, ones, level="sequence", temperature=1.0, clip=(0.0, 16.0)
             )
             total = total + loss.sum()
     return total / units
