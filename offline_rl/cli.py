@@ -171,7 +171,23 @@ def tiny_base(
     seed: Annotated[int, typer.Option(min=0, help="seed of the recipe")] = 0,
 ) -> None:
     """Pretrains the embedded tiny base model anew and measures it, in some minutes."""
-    raise NotImplementedError
+    _quiet()
+    from data_gen.samplers import AutoSettings
+    from offline_rl.engines import Engines
+    from offline_rl.progress import Terminal
+    from offline_rl.tiny_base.card import write_card
+    from offline_rl.tiny_base.figures import measure_tiny_base
+    from offline_rl.tiny_base.recipe import build_tiny_base
+
+    progress = Terminal(_console())
+    with progress.task("pretrain, documents") as task:
+        facts = build_tiny_base(out, seed=seed, on_progress=task.update)
+    with Engines(AutoSettings(), "raw", progress) as engines:
+        sample = engines.sampler(str(out))
+        with progress.task("measure, conditions") as task:
+            figures = measure_tiny_base(sample, on_progress=task.update)
+    write_card(out, seed=seed, facts=facts, figures=figures)
+    typer.echo(out / "README.md")
 
 
 def _load(experiment: str, overrides: list[str] | None) -> "Experiment":

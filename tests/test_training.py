@@ -17,7 +17,7 @@ from offline_rl.methods import METHODS, Selection
 from offline_rl.model import load_policy
 from offline_rl.trainer import OfflineTrainer, TrainingError
 from offline_rl.training import NothingToLearn, train
-from offline_rl.training_settings import TrainingSettings, resolve_training
+from offline_rl.training_settings import Lora, TrainingSettings, resolve_training
 
 SELECTION = Selection(pairs_per_problem=2)
 
@@ -337,3 +337,35 @@ def test_own_settings_go_before_shared_ones_before_the_papers():
     shared, own = TrainingSettings(lr=0.1, steps=7), TrainingSettings(lr=0.2)
     resolved = resolve_training({"lr": 0.3, "warmup": 0.4, "steps": 9}, shared, own)
     assert (resolved.lr, resolved.steps, resolved.warmup) == (0.2, 7, 0.4)
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_adapters_train_and_leave_a_whole_model(kind, random_model, rollouts, tmp_path, quick):
+    training = quick.model_copy(update={"lora": Lora(rank=2, alpha=4)})
+    report = run_training(kind, rollouts, tmp_path, random_model, training)
+    before = load_file(f"{random_model}/model.safetensors")
+    after = load_file(tmp_path / "model.safetensors")
+    assert before.keys() == after.keys()
+    moved = {name for name in before if not torch.equal(before[name], after[name])}
+    assert moved
+    assert all("proj" in name for name in moved)
+    assert report["training"]["lora"]["rank"] == 2
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_bfloat16_starts_at_the_reference_within_its_rounding(
+    kind, random_model, rollouts, tmp_path, quick
+):
+    training = quick.model_copy(update={"precision": "bfloat16"})
+    report = run_training(kind, rollouts, tmp_path, random_model, training)
+    assert report["steps"] == 4
+    stored = load_file(tmp_path / "model.safetensors")
+    assert {tensor.dtype for tensor in stored.values()} == {torch.float32}
+
+
+def test_gradient_checkpointing_changes_no_weight(random_model, rollouts, tmp_path, quick):
+    for name, checkpointing in (("with", True), ("without", False)):
+        training = quick.model_copy(update={"gradient_checkpointing": checkpointing})
+        run_training("dft", rollouts, tmp_path / name, random_model, training)
+    one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("with", "without"))
+    assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
