@@ -11,7 +11,7 @@ from data_gen.types import Completion, DataError, Problem, Sampling
 from data_gen.verifiers.exact import ExactSettings
 from eval import Benchmark, Evaluation, compare, evaluate, load_evaluation
 from eval.evaluation import GRID_COLUMNS, grid
-from eval.statistics import headline_difference, headline_mean
+from eval.statistics import clustered_mean, headline_difference, headline_mean
 
 
 def evaluation(label, seed, benchmark, chance, *, problems=12, samples=4, temperature=1.0):
@@ -77,6 +77,8 @@ def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
         assert shown.avg_at_k_low_percent == pytest.approx(100 * mean.low)
         assert shown.pass_at_1_percent == pytest.approx(shown.avg_at_k_percent)
         assert shown.problems == 24
+        parts = [clustered_mean(table.mean(axis=0)).standard_error for table in tables[label]]
+        assert shown.standard_error_points == pytest.approx(100 * math.hypot(*parts) / 2)
     for against in ("base", "rft"):
         for benchmark, part in (("hard", slice(1, 2)), ("macro", slice(0, 2))):
             expected = headline_difference(tables["dft"][part], tables[against][part])

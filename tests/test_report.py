@@ -276,6 +276,11 @@ def _read(path):
     return path.read_bytes().decode("utf-8")
 
 
+def test_names_in_the_picture_are_neither_formulas_nor_bound_to_a_font(tmp_path):
+    write_report(tmp_path, make_report(lambda name: f"$\\frac{{$ 数{name}"))
+    assert "数easy" in _read(tmp_path / "index.html")
+
+
 def test_markup_of_the_terminal_is_shown_and_not_obeyed():
     report = make_report(lambda name: f"[bold]{name}[/bold]")
     assert "[bold]easy[/bold]" in printed(report)

@@ -74,6 +74,18 @@ def test_the_headline_variance_by_hand():
     assert estimate.minimum_detectable == pytest.approx(2.8 * math.sqrt(total))
 
 
+def test_the_headline_variance_of_a_macro_average_by_hand():
+    generator = np.random.default_rng(10)
+    shift = np.array([[0.1], [-0.1]])
+    easy, hard = (generator.normal(0.5, 0.05, (2, n)) + shift for n in (6, 9))
+    over_problems = sum(t.mean(axis=0).var(ddof=1) / t.shape[1] for t in (easy, hard)) / 4
+    between = ((easy.mean(axis=1) + hard.mean(axis=1)) / 2).var(ddof=1)
+    noise = sum((t[0] - t[1]).var(ddof=1) / 2 / t.shape[1] for t in (easy, hard)) / 4
+    assert between > noise
+    expected = math.sqrt(over_problems + (between - noise) / 2)
+    assert headline_mean([easy, hard]).standard_error == pytest.approx(expected)
+
+
 def test_equal_seeds_add_nothing():
     table = np.random.default_rng(2).random((1, 20))
     threefold, single = headline_mean([table.repeat(3, axis=0)]), headline_mean([table])
