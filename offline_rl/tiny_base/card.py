@@ -20,22 +20,26 @@ reinforcement learning on a CPU. It continues
 
     Start with 6. Add 5. Multiply by 3.
 
-with `6+5=11. 11*3=33. The answer is \\boxed{{33}}.`, or with one of several worse endings: it was
-pretrained on {documents:,} synthetic documents by imperfect authors ({authors} percent;
-{facts} percent of the documents are one-step facts). So most prompts have correct and wrong
-completions, which is what offline methods learn from. It knows nothing else.
+with `6+5=11. 11*3=33. The answer is \\boxed{{33}}.`, or with one of several worse endings. So most
+prompts have correct and wrong completions, which is what offline methods learn from. It knows
+nothing else.
 
-The computations come {distributions} percent from the distributions of `data_gen.arithmetic`, and
-all from its train portion: no problem of a validation or test split was seen, in any wording.
+## Pretraining
 
-## Rebuilding
+{documents:,} synthetic documents, {facts}% of them one-step facts, the others problems told by
+imperfect authors. Every computation is of the train portion of `data_gen.arithmetic`: no problem
+of a validation or test split was seen, in any wording.
 
-    offline-rl tiny-base --out FOLDER --seed {seed} --documents {documents}
+- Authors, in percent: {authors}.
+- Distributions, in percent: {distributions}.
 
-One to two minutes on one thread. On one machine the same seed gives the same bytes; another
-processor or another version of PyTorch rounds differently. Training minimises the next-token
-negative log-likelihood with Muon and AdamW; on documents never read it is {held_out_nll:.3f} nats
-per token.
+The model minimises the negative log-likelihood of the next token (Muon and AdamW); on documents
+never read it is {held_out_nll:.3f} nats per token.
+
+    offline-rl tiny-base --out FOLDER --seed {seed}
+
+rebuilds it in one to two minutes on one thread, then measures it. On one machine a seed gives the
+same bytes each time; another processor or version of PyTorch rounds differently.
 
 ## Figures
 
