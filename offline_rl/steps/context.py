@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from data_gen.problems import ProblemSource
+from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.types import Problem, Verifier
 from offline_rl.config import Experiment
 from offline_rl.engines import Engines
@@ -26,13 +26,16 @@ class Run:
     verify: Verifier
     base: dict[str, Any]
     """The base model's fingerprint."""
-    _problems: dict[ProblemSource, tuple[Problem, ...]] = field(default_factory=dict)
+    _loaded: dict[ProblemSource, LoadedProblems] = field(default_factory=dict)
+
+    def load(self, source: ProblemSource) -> LoadedProblems:
+        """The problems of a source, read once."""
+        if source not in self._loaded:
+            self._loaded[source] = source.read()
+        return self._loaded[source]
 
     def problems(self, source: ProblemSource) -> tuple[Problem, ...]:
-        """The problems of a source, loaded once."""
-        if source not in self._problems:
-            self._problems[source] = tuple(source.load())
-        return self._problems[source]
+        return tuple(self.load(source).problems)
 
     def is_needed(self, stage: Stage) -> bool:
         """Whether a stage must be done; says so where that is not plain."""

@@ -8,6 +8,7 @@ from typing import Any
 from data_gen.card import dataset_card, summarise
 from data_gen.collection import collect
 from data_gen.importing import import_rollouts
+from data_gen.problems import LoadedProblems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import save_rollouts
 from data_gen.types import DataError, Problem, Rollout
@@ -29,11 +30,11 @@ def rollouts_step(run: Run) -> Stage:
         return stage
     if experiment.problems is None:
         raise DataError("neither problems nor rollouts: nothing to sample for or to learn from")
-    problems = run.problems(experiment.problems)
-    stage = _sampling_stage(run, problems)
+    loaded = run.load(experiment.problems)
+    stage = _sampling_stage(run, loaded.problems)
     if run.is_needed(stage):
         with stage.work() as folder:
-            _sample(run, problems, folder)
+            _sample(run, loaded, folder)
     return stage
 
 
@@ -74,8 +75,8 @@ def _import_stage(run: Run, path: str) -> Stage:
     return Stage(rollouts_folder(run.folder), inputs)
 
 
-def _sample(run: Run, problems: Sequence[Problem], folder: Path) -> None:
-    experiment = run.experiment
+def _sample(run: Run, loaded: LoadedProblems, folder: Path) -> None:
+    experiment, problems = run.experiment, loaded.problems
     sampling = experiment.sampling
     sampler = run.engines.sampler(experiment.model_path, experiment.revision)
     fitting, too_long = sampler.fitting(problems)
@@ -104,7 +105,8 @@ def _sample(run: Run, problems: Sequence[Problem], folder: Path) -> None:
         "engine": run.engines.description,
         "verifier": experiment.verifier.description,
     }
-    _describe(run, rollouts, too_long, about, folder)
+    summary = summarise(rollouts, left_out=too_long, dropped=loaded.dropped)
+    _describe(run, summary, about, folder)
 
 
 def _import(run: Run, path: str, folder: Path) -> None:
@@ -119,17 +121,10 @@ def _import(run: Run, path: str, folder: Path) -> None:
         "prompt": experiment.prompt,
         "verifier": experiment.verifier.description,
     }
-    _describe(run, rollouts, [], about, folder)
+    _describe(run, summarise(rollouts), about, folder)
 
 
-def _describe(
-    run: Run,
-    rollouts: Sequence[Rollout],
-    too_long: Sequence[Problem],
-    about: Mapping[str, Any],
-    folder: Path,
-) -> None:
-    summary = summarise(rollouts, left_out=too_long)
+def _describe(run: Run, summary: Mapping[str, Any], about: Mapping[str, Any], folder: Path) -> None:
     (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
     card = dataset_card(run.experiment.name, summary, about)
