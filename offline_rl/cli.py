@@ -182,7 +182,7 @@ def tiny_base(
     progress = Terminal(_console())
     with progress.task("pretrain, documents") as task:
         facts = build_tiny_base(out, seed=seed, on_progress=task.update)
-    with Engines(AutoSettings(), "raw", progress) as engines:
+    with Engines(AutoSettings(), "raw", progress, base=str(out)) as engines:
         sample = engines.sampler(str(out))
         with progress.task("measure, conditions") as task:
             figures = measure_tiny_base(sample, on_progress=task.update)

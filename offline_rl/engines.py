@@ -5,14 +5,29 @@ from typing import Self
 
 from data_gen.samplers import Engine, ModelSampler, SamplerSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
+from data_gen.types import DataError
 from offline_rl.progress import Progress
 
 
 class Engines:
-    """Gives samplers for one model after another, all from one engine until it is closed."""
+    """Gives samplers for one model after another, all from one engine until it is closed.
 
-    def __init__(self, settings: SamplerSettings, prompt: str, progress: Progress) -> None:
+    Where the settings leave the dtype open, all run in the one that `base` is stored in: a policy
+    and the base it came from are compared in the same precision, whatever dtype training has
+    saved, and vLLM's own choice would round a float32 model to half of its bits.
+    """
+
+    def __init__(
+        self,
+        settings: SamplerSettings,
+        prompt: str,
+        progress: Progress,
+        *,
+        base: str,
+        base_revision: str | None = None,
+    ) -> None:
         self._settings = settings
+        self._base = (base, base_revision)
         self._prompt = prompt
         self._progress = progress
         self._engine: Engine | None = None
@@ -21,12 +36,15 @@ class Engines:
     def sampler(self, model: str, revision: str | None = None) -> ModelSampler:
         """Raises EngineError where the engine does not start, DataError without a tokenizer."""
         tokenizer = load_tokenizer(model, revision)
+        if self._settings.dtype == "auto":
+            dtype = stored_dtype(*self._base)
+            self._settings = self._settings.model_copy(update={"dtype": dtype})
         if self._engine is None:
             self._engine = start_engine(self._settings, model, revision)
             about = self._engine.description
             self._progress.say(
                 f"engine: {about['engine']} {about['version']} on {about['device']},"
-                f" {about['threads']} threads"
+                f" {about['dtype']}, {about['threads']} threads"
             )
         elif self._loaded != (model, revision):
             self._engine.load(model, revision)
@@ -54,3 +72,16 @@ class Engines:
         traceback: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def stored_dtype(model: str, revision: str | None) -> str:
+    """The dtype that a model's configuration names; "auto", the engine's choice, if it has none."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
+    except (OSError, ValueError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise DataError(f"model {model!r} has no usable configuration: {first}") from error
+    dtype = str(config.get_text_config().dtype).removeprefix("torch.")
+    return dtype if dtype in ("float32", "bfloat16", "float16") else "auto"

@@ -43,7 +43,13 @@ def run(
     with (
         locked(folder),
         experiment.verifier.open() as verify,
-        Engines(experiment.sampler, experiment.prompt, progress) as engines,
+        Engines(
+            experiment.sampler,
+            experiment.prompt,
+            progress,
+            base=experiment.model_path,
+            base_revision=experiment.revision,
+        ) as engines,
     ):
         base = model_fingerprint(experiment.model_path, experiment.revision)
         work = Run(experiment, folder, progress, engines, verify, base)

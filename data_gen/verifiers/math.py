@@ -21,7 +21,7 @@ class MathSettings(Settings):
 
     kind: Literal["math"] = "math"
     answer: Literal["boxed", "any"] = "boxed"
-    deadline_seconds: float = Field(default=8, gt=0, le=600)
+    deadline_seconds: float = Field(default=8.0, gt=0, le=600)
     workers: int | None = Field(default=None, ge=1, description="processes; None: one a core")
     memory_megabytes: int = Field(default=2048, ge=512, description="limit of one worker")
     max_characters: int = Field(default=2000, ge=1, description="longest answer that is parsed")
@@ -33,7 +33,9 @@ class MathSettings(Settings):
     @property
     def description(self) -> dict[str, str]:
         libraries = ("math-verify", "latex2sympy2_extended", "sympy")
-        return super().description | {name: version(name) for name in libraries}
+        settings = super().description
+        del settings["workers"]  # Any number of them gives the same verdicts.
+        return settings | {name: version(name) for name in libraries}
 
 
 class MathVerifier(OpenVerifier):
