@@ -3,9 +3,10 @@
 from types import TracebackType
 from typing import Self
 
+from data_gen.prompts import render
 from data_gen.samplers import Engine, ModelSampler, SamplerSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.types import DataError
+from data_gen.types import DataError, Problem
 from offline_rl.progress import Progress
 
 
@@ -36,6 +37,8 @@ class Engines:
     def sampler(self, model: str, revision: str | None = None) -> ModelSampler:
         """Raises EngineError where the engine does not start, DataError without a tokenizer."""
         tokenizer = load_tokenizer(model, revision)
+        # A prompt that the tokenizer cannot make is told before an engine takes its time to start.
+        render(Problem("any", "", ""), self._prompt, tokenizer)
         if self._settings.dtype == "auto":
             dtype = stored_dtype(*self._base)
             self._settings = self._settings.model_copy(update={"dtype": dtype})

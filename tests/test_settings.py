@@ -135,13 +135,13 @@ def test_a_fault_is_told_in_one_line_with_its_dotted_path(file, override, messag
 def test_a_file_that_is_no_settings_file_is_refused(tmp_path, text, message):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(SettingsError, match="bad.yaml") as caught:
+    with pytest.raises(SettingsError, match=r"bad\.yaml") as caught:
         load_experiment(path)
     assert message in str(caught.value)
 
 
 def test_a_missing_file_names_what_there_is(tmp_path):
-    with pytest.raises(SettingsError, match="No such file.*shipped: demo"):
+    with pytest.raises(SettingsError, match=r"No such file.*shipped: demo"):
         load_experiment(tmp_path / "missing.yaml")
 
 
