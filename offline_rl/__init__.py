@@ -1,1 +1,28 @@
 """Offline RL methods trained on the same rollouts and compared side by side."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from offline_rl.config import Experiment
+    from offline_rl.experiment import run
+    from offline_rl.methods import METHODS
+    from offline_rl.settings import load_experiment
+    from offline_rl.training import train
+
+__all__ = ["METHODS", "Experiment", "load_experiment", "run", "train"]
+
+_HOMES = {
+    "METHODS": "offline_rl.methods",
+    "Experiment": "offline_rl.config",
+    "load_experiment": "offline_rl.settings",
+    "run": "offline_rl.experiment",
+    "train": "offline_rl.training",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Imported when first asked for: torch and trl take seconds, which `--help` has no use for.
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from html.parser import HTMLParser
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -336,3 +337,10 @@ def test_neither_comparing_nor_reporting_loads_torch():
     assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
     script = "import sys, offline_rl; sys.exit('pandas' in sys.modules)"
     assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
+
+
+def test_the_readme_says_what_every_column_means():
+    readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+    for columns in COLUMNS.values():
+        for column, text in columns.items():
+            assert f"| `{column}` | {text} |" in readme

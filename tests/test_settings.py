@@ -1,8 +1,12 @@
 """Settings files: what they mean, and one clear line for each thing that is wrong."""
 
+import subprocess
+import sys
+
 import pytest
 import yaml
 
+import offline_rl
 from offline_rl.config import Experiment
 from offline_rl.methods import METHODS
 from offline_rl.settings import (
@@ -163,3 +167,17 @@ def test_the_paper_experiment_asks_for_what_the_paper_did():
     }
     assert rates == {"rft": 5e-5, "dft": 5e-5, "iw_sft": 1e-5, "dpo": 1e-6}
     assert len(experiment.evaluation.benchmarks) == 5
+
+
+def test_the_public_names_are_there_and_cost_nothing_before_use():
+    script = "import sys, offline_rl; print('torch' in sys.modules); offline_rl.METHODS['dft']"
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=True
+    )
+    assert run.stdout == "False\n"
+    assert offline_rl.load_experiment is load_experiment
+    assert offline_rl.Experiment is Experiment
+    for name in offline_rl.__all__:
+        assert getattr(offline_rl, name) is not None
+    with pytest.raises(AttributeError, match="nothing"):
+        offline_rl.nothing  # noqa: B018 (the access is the test)
