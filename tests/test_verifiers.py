@@ -86,3 +86,13 @@ def test_real_completions_agree_with_another_grader(answer: str) -> None:
     pairs = [(row["answer"], text) for row in rows for text in row["completions"]]
     scores = [score for row in rows for score in row["grader_score"]]
     assert [label == "correct" for label in labels(pairs, answer=answer)] == scores
+
+
+def test_plain_integers_are_judged_as_the_parser_judges_them() -> None:
+    numbers = ["7", "-7", "07", "0", "-0", "12345678901234567890", "12345678901234567891"]
+    pairs = [(gold, answer) for gold in numbers for answer in numbers]
+    shortcut = labels([(gold, rf"\boxed{{{answer}}}") for gold, answer in pairs])
+    # A thin space keeps the shortcut from seeing an integer, not the parser.
+    parsed = labels([(gold, rf"\boxed{{\,{answer}}}") for gold, answer in pairs])
+    assert shortcut == parsed
+    assert shortcut == ["correct" if int(g) == int(a) else "wrong" for g, a in pairs]

@@ -11,6 +11,8 @@ from data_gen.process import Child, ChildDied
 from data_gen.samplers.base import EngineError, Request, Sample
 from data_gen.types import Sampling
 
+_CPU_SEQUENCES = 1024
+
 
 class VllmSettings(BaseModel):
     """vLLM's offline engine. Fields left out keep vLLM's own defaults."""
@@ -20,7 +22,11 @@ class VllmSettings(BaseModel):
     kind: Literal["vllm"] = "vllm"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     max_model_len: int | None = Field(default=None, ge=1, description="context, in tokens")
-    max_num_seqs: int = Field(default=256, ge=1, description="sequences decoded together")
+    max_num_seqs: int | None = Field(
+        default=None,
+        ge=1,
+        description="sequences decoded together; None: 1024 on a CPU, vLLM's own on a GPU",
+    )
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1)
     tensor_parallel_size: int = Field(default=1, ge=1)
     enforce_eager: bool | None = Field(default=None, description="None: eager on a CPU only")
@@ -98,6 +104,7 @@ class VllmEngine:
         if cpu_build():
             # Compiling costs half a minute on a CPU and gains nothing there.
             chosen["enforce_eager"] = chosen["enforce_eager"] is not False
+            chosen["max_num_seqs"] = chosen["max_num_seqs"] or _CPU_SEQUENCES
             del chosen["gpu_memory_utilization"]
             # vLLM rewinds the generator of a seeded request whose prompt is computed in pieces,
             # and a CPU generator cannot be rewound ("CPU Generator does not use offset").

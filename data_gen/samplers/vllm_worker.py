@@ -2,6 +2,7 @@
 
 import gc
 import os
+from itertools import chain
 from typing import Any
 
 from data_gen.process import serve
@@ -46,11 +47,20 @@ class Worker:
         sampling = message["sampling"]
         count = sampling.pop("samples")
         requests = message["requests"]
+        # Only stop strings need the text token by token, which costs a tenth of the time.
+        detokenize = bool(sampling["stop"])
         outputs = self.llm.generate(
             [{"prompt_token_ids": tokens} for tokens, _ in requests],
-            [SamplingParams(n=count, seed=seed, logprobs=0, **sampling) for _, seed in requests],
+            [
+                SamplingParams(n=count, seed=seed, logprobs=0, detokenize=detokenize, **sampling)
+                for _, seed in requests
+            ],
             use_tqdm=False,
         )
+        if not detokenize:
+            tokenizer = self.llm.get_tokenizer()
+            for one in chain.from_iterable(output.outputs for output in outputs):
+                one.text = tokenizer.decode(one.token_ids, skip_special_tokens=True)
         return {"samples": [[_plain(one) for one in output.outputs] for output in outputs]}
 
 
