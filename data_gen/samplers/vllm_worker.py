@@ -48,18 +48,18 @@ class Worker:
         count = sampling.pop("samples")
         requests = message["requests"]
         # Only stop strings need the text token by token, which costs a tenth of the time.
-        detokenize = bool(sampling["stop"])
+        by_token = bool(sampling["stop"])
         outputs = self.llm.generate(
             [{"prompt_token_ids": tokens} for tokens, _ in requests],
             [
-                SamplingParams(n=count, seed=seed, logprobs=0, detokenize=detokenize, **sampling)
+                SamplingParams(n=count, seed=seed, logprobs=0, detokenize=by_token, **sampling)
                 for _, seed in requests
             ],
             use_tqdm=False,
         )
-        if not detokenize:
-            tokenizer = self.llm.get_tokenizer()
-            for one in chain.from_iterable(output.outputs for output in outputs):
+        tokenizer = self.llm.get_tokenizer()
+        for one in chain.from_iterable(output.outputs for output in outputs):
+            if not isinstance(one.stop_reason, str):  # else the text is cut at the stop string
                 one.text = tokenizer.decode(one.token_ids, skip_special_tokens=True)
         return {"samples": [[_plain(one) for one in output.outputs] for output in outputs]}
 
