@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 FinishReason = Literal["stop", "length"]
 Label = Literal["correct", "wrong", "unverifiable"]
@@ -39,6 +39,15 @@ class Sampling(BaseModel):
     max_tokens: int = Field(default=512, ge=1, description="longest completion, in tokens")
     stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
     seed: int = Field(default=0, ge=0, lt=2**31)
+
+    @model_validator(mode="after")
+    def _greedy_is_drawn_once(self) -> "Sampling":
+        if self.temperature == 0 and self.samples > 1:
+            raise ValueError(
+                f"greedy decoding (temperature 0) gives the same completion {self.samples} times:"
+                " set samples to 1"
+            )
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,15 +52,16 @@ def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+        from data_gen.process import ChildDied
         from data_gen.samplers.base import EngineError
         from data_gen.types import DataError
 
         try:
             command(*args, **kwargs)
-        except (DataError, EngineError, OSError) as error:
+        except (DataError, EngineError, ChildDied, OSError) as error:
             if _debug:
                 raise
-            _complain(str(error))
+            _complain(str(error) or type(error).__name__)
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
             _complain("interrupted; the same command goes on from here")

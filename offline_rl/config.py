@@ -23,10 +23,10 @@ _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
 
 
 def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text):
+    if not _LABEL.fullmatch(text) or text.endswith((".old", ".partial")):
         raise ValueError(
             f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
-            " letter or digit"
+            " letter or digit; it does not end in .old or .partial"
         )
     return text
 
@@ -58,7 +58,9 @@ class Decoding(Frozen):
     """Another way of decoding the untrained base, to tell learning from mere sharpening."""
 
     temperature: float = Field(ge=0, allow_inf_nan=False)
-    samples: int | None = Field(default=None, ge=1, description="None: as evaluation.sampling")
+    samples: int | None = Field(
+        default=None, ge=1, description="None: one if greedy, else as evaluation.sampling"
+    )
 
 
 class Evaluation(Frozen):
@@ -68,7 +70,7 @@ class Evaluation(Frozen):
     benchmarks: dict[Label, Source] = Field(min_length=1)
     base_decodings: dict[Label, Decoding] = {
         "base-t0.5": Decoding(temperature=0.5),
-        "base-greedy": Decoding(temperature=0, samples=1),
+        "base-greedy": Decoding(temperature=0),
     }
 
     @field_validator("benchmarks", mode="before")
@@ -138,6 +140,9 @@ class Experiment(Frozen):
         both = sorted(untrained & self.methods.keys())
         if both:
             raise ValueError(f"methods.{both[0]}: this label is taken by the untrained base")
+        for label, decoding in self.evaluation.base_decodings.items():
+            if decoding.temperature == 0 and (decoding.samples or 1) > 1:
+                raise ValueError(f"evaluation.base_decodings.{label}: greedy, so one sample only")
         if "base" in self.evaluation.base_decodings:
             raise ValueError("evaluation.base_decodings.base: this is evaluation.sampling's label")
         if "macro" in self.evaluation.benchmarks:
@@ -153,10 +158,11 @@ class Experiment(Frozen):
         """How the untrained base is decoded, by label; the plain one first."""
         plain = self.evaluation.sampling
         return {"base": plain} | {
-            label: plain.model_copy(
-                update={
+            label: Sampling.model_validate(
+                plain.model_dump()
+                | {
                     "temperature": decoding.temperature,
-                    "samples": decoding.samples or plain.samples,
+                    "samples": decoding.samples or (plain.samples if decoding.temperature else 1),
                 }
             )
             for label, decoding in self.evaluation.base_decodings.items()

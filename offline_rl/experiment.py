@@ -54,6 +54,9 @@ def run(
         base = model_fingerprint(experiment.model_path, experiment.revision)
         work = Run(experiment, folder, progress, engines, verify, base)
         write_atomically(folder / SETTINGS, dump_experiment(experiment))
+        if until != "generate":
+            for source in experiment.evaluation.benchmarks.values():
+                work.load(source)  # A missing benchmark is told before hours of sampling.
         rollouts = rollouts_step(work)
         _write_environment(folder)
         if until == "generate":

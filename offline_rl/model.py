@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 from trl.trainer.utils import disable_dropout_in_model
 
@@ -34,8 +35,6 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
 
 def add_lora(policy: Any, lora: Lora) -> Any:
     """Wraps the model in adapters that start as the identity."""
-    from peft import LoraConfig, get_peft_model
-
     modules = lora.target_modules
     config = LoraConfig(
         r=lora.rank,
@@ -49,5 +48,5 @@ def add_lora(policy: Any, lora: Lora) -> Any:
 
 def save_policy(policy: Any, folder: str) -> None:
     """Whole weights as safetensors; adapters are merged in, so that every engine loads them."""
-    merged = policy.merge_and_unload() if hasattr(policy, "merge_and_unload") else policy
+    merged = policy.merge_and_unload() if isinstance(policy, PeftModel) else policy
     merged.save_pretrained(folder)

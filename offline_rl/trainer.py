@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from accelerate.utils import DistributedType
 from datasets import Dataset
 from torch import Tensor
 from trl import SFTTrainer
@@ -51,10 +50,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
         # TRL takes a `datasets` table only; examples stay here and the table numbers them.
         numbers = Dataset.from_dict({"example": list(range(len(examples)))})
         super().__init__(train_dataset=numbers, data_collator=_numbers, **kwargs)
-        if self.accelerator.distributed_type == DistributedType.DEEPSPEED:
+        if self.accelerator.num_processes > 1:
             raise TrainingError(
-                "DeepSpeed steps inside each backward pass, which breaks exact micro-batches:"
-                " use FSDP or plain data parallelism"
+                f"{self.accelerator.num_processes} processes: a policy is trained by one process;"
+                " start the command without torchrun or accelerate"
             )
         self._method = method
         self._examples = list(examples)

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 import torch
-from transformers import AutoTokenizer, PrinterCallback, TrainerCallback
+from transformers import AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
@@ -51,6 +51,8 @@ def train(
     transformers_logging.disable_progress_bar()
     started = time.monotonic()
     examples, too_long = prepare(method, rollouts, selection, seed, training.max_tokens)
+    # Adapters are drawn at random, and must not depend on what this process did before.
+    set_seed(seed)
     policy = load_policy(model, revision, training)
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     steps = training.total_steps(len(examples))
@@ -76,7 +78,10 @@ def train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_policy(trainer.accelerator.unwrap_model(trainer.model), str(folder))
     tokenizer.save_pretrained(str(folder))
-    shutil.rmtree(checkpoints, ignore_errors=True)
+    for finished in checkpoints.glob("checkpoint-*"):
+        shutil.rmtree(finished)
+    if checkpoints.exists() and not any(checkpoints.iterdir()):
+        checkpoints.rmdir()
     report = {
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
@@ -124,7 +129,7 @@ def prepare(
 
 
 def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
-    return SFTConfig(
+    arguments = SFTConfig(
         output_dir=str(checkpoints),
         max_steps=steps,
         per_device_train_batch_size=training.examples_per_step,
@@ -153,6 +158,9 @@ def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: P
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,
     )
+    # One process with several GPUs in sight would split each step over them and multiply its size.
+    arguments._n_gpu = min(arguments.n_gpu, 1)
+    return arguments
 
 
 def _history_entry(entry: dict[str, Any]) -> dict[str, float]:

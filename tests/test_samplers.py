@@ -24,7 +24,7 @@ from data_gen.samplers import (
 from data_gen.samplers.base import Request, request_seed
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.vllm import VllmEngine
-from data_gen.types import DataError, Problem, Sampling
+from data_gen.types import Problem, Sampling
 
 EOS = 0
 
@@ -192,8 +192,8 @@ def test_completions_keep_prompt_tokens_and_seeds(engine, random_model):
     assert [c.sample for c in completions] == [0, 1, 2]
     assert {c.prompt for c in completions} == {"Q: 1+1\nA:"}
     assert len(completions[0].prompt_tokens) == len("Q: 1+1\nA:")
-    with pytest.raises(DataError, match="set samples to 1"):
-        sampler([problem], Sampling(samples=2, temperature=0))
+    with pytest.raises(ValueError, match="set samples to 1"):
+        Sampling(samples=2, temperature=0)
 
 
 def test_request_seeds_are_stable_and_differ():

@@ -96,3 +96,16 @@ def test_plain_integers_are_judged_as_the_parser_judges_them() -> None:
     parsed = labels([(gold, rf"\boxed{{\,{answer}}}") for gold, answer in pairs])
     assert shortcut == parsed
     assert shortcut == ["correct" if int(g) == int(a) else "wrong" for g, a in pairs]
+
+
+def test_any_also_takes_a_final_statement_outside_of_a_box() -> None:
+    pairs = [
+        ("4", "2+2=4. The answer is 4."),
+        ("4", "The answer is 5."),
+        (r"\frac{1}{2}", "So the result is $\\frac{2}{4}$."),
+        ("4", r"First 4, in the end \boxed{5}"),
+        ("4", ""),
+        ("4", "no number at all"),
+    ]
+    assert labels(pairs, answer="any") == ["correct", "wrong", "correct", "wrong", "wrong", "wrong"]
+    assert labels(pairs, answer="boxed") == ["wrong"] * 6

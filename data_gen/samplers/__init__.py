@@ -20,6 +20,7 @@ class TransformersSettings(BaseModel):
     kind: Literal["transformers"] = "transformers"
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     batch_size: int = Field(default=512, ge=1, description="sequences decoded together")
+    threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
 
 
 class AutoSettings(BaseModel):
@@ -57,7 +58,7 @@ def start_engine(settings: SamplerSettings, model: str, revision: str | None = N
     else:
         from data_gen.samplers.transformers import TransformersEngine
 
-        engine = TransformersEngine(settings.dtype, settings.batch_size)
+        engine = TransformersEngine(settings.dtype, settings.batch_size, settings.threads)
     try:
         engine.load(model, revision)
     except EngineError:

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from data_gen.prompts import Tokenizer, encode, render
-from data_gen.types import Completion, DataError, FinishReason, Problem, Sampling
+from data_gen.types import Completion, FinishReason, Problem, Sampling
 
 
 class EngineError(RuntimeError):
@@ -96,11 +96,6 @@ class ModelSampler:
         return fits, too_long
 
     def __call__(self, problems: Sequence[Problem], sampling: Sampling) -> list[Completion]:
-        if sampling.temperature == 0 and sampling.samples > 1:
-            raise DataError(
-                f"greedy decoding (temperature 0) gives the same completion {sampling.samples}"
-                " times: set samples to 1"
-            )
         requests = [
             Request(
                 tuple(encode(problem, self._style, self._tokenizer)),

@@ -25,7 +25,8 @@ from data_gen.types import FinishReason, Sampling
 class TransformersEngine:
     """A model in this process, on the first GPU if there is one."""
 
-    def __init__(self, dtype: str, batch_size: int) -> None:
+    def __init__(self, dtype: str, batch_size: int, threads: int = 1) -> None:
+        self._threads = threads
         self._dtype = dtype
         self._batch_size = batch_size
         self._model: Any = None
@@ -34,6 +35,7 @@ class TransformersEngine:
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
     def load(self, model: str, revision: str | None = None) -> None:
+        torch.set_num_threads(self._threads)
         self.close()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(

@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from importlib.metadata import version
 from typing import Literal
 
@@ -56,11 +57,11 @@ class MathVerifier(OpenVerifier):
         )
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        verdicts: list[Verdict | tuple[str, str]] = [self._found(*pair) for pair in pairs]
-        open_questions = list(dict.fromkeys(v for v in verdicts if not isinstance(v, Verdict)))
-        tasks = [{"gold": gold, "answer": answer} for gold, answer in open_questions]
+        verdicts: list[Verdict | _Question] = [self._found(*pair) for pair in pairs]
+        open_questions = list(dict.fromkeys(v for v in verdicts if isinstance(v, _Question)))
+        tasks = [asdict(question) for question in open_questions]
         settled = {
-            question: _verdict(question[1], reply)
+            question: _verdict(question.answer, reply)
             for question, reply in zip(open_questions, self._pool.map(tasks), strict=True)
         }
         return [v if isinstance(v, Verdict) else settled[v] for v in verdicts]
@@ -68,10 +69,14 @@ class MathVerifier(OpenVerifier):
     def close(self) -> None:
         self._pool.close()
 
-    def _found(self, gold: str, completion: str) -> Verdict | tuple[str, str]:
-        answer = last_box(own_turn(completion, self._settings.stop))
+    def _found(self, gold: str, completion: str) -> "Verdict | _Question":
+        turn = own_turn(completion, self._settings.stop)
+        answer = last_box(turn)
         if not answer:
-            return Verdict.wrong("no boxed answer")
+            if self._settings.answer == "boxed" or not turn.strip():
+                return Verdict.wrong("no boxed answer")
+            # The final statement stands at the end; what comes long before it is working.
+            return _Question(gold, turn.strip()[-self._settings.max_characters :], boxed=False)
         if len(answer) > self._settings.max_characters:
             return Verdict.unverifiable("too long")
         if answer == gold:
@@ -80,14 +85,23 @@ class MathVerifier(OpenVerifier):
             # Two plain integers are compared without a parser, which is as sure and far quicker.
             same = int(answer) == int(gold)
             return Verdict.correct(answer) if same else Verdict.wrong("different", answer)
-        return gold, answer
+        return _Question(gold, answer, boxed=True)
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What a worker is asked: `answer` is the content of a box, or text that ends in an answer."""
+
+    gold: str
+    answer: str
+    boxed: bool
 
 
 def _verdict(answer: str, reply: list[str] | Failure) -> Verdict:
     if isinstance(reply, Failure):
         return Verdict.unverifiable(reply.reason, answer)
-    label, reason = reply
+    label, reason, read = reply
     if label == "correct":
-        return Verdict.correct(answer)
+        return Verdict.correct(read)
     make = Verdict.wrong if label == "wrong" else Verdict.unverifiable
-    return make(reason, answer)
+    return make(reason, read)

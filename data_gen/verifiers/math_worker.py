@@ -22,20 +22,24 @@ def _handle(message: dict[str, Any]) -> Any:
     used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
     resource.setrlimit(resource.RLIMIT_CPU, (used + _limits["cpu_seconds"], resource.RLIM_INFINITY))
     try:
-        return _compare(message["gold"], message["answer"])
+        return _compare(message["gold"], message["answer"], message["boxed"])
     except MemoryError:
         os._exit(OUT_OF_MEMORY)
 
 
-def _compare(gold: str, answer: str) -> list[str]:
+def _compare(gold: str, answer: str, boxed: bool) -> list[str]:
+    """Label, reason, and the answer as it was found: all of a box, or the end of a text."""
     # The parent holds the deadline; math-verify's own alarm would come back as a plain "wrong".
     parsed_gold = parse(f"\\boxed{{{gold}}}", parsing_timeout=0)
     if not parsed_gold:
-        return ["unverifiable", "unparsable gold"]
-    parsed_answer = parse(f"\\boxed{{{answer}}}", parsing_timeout=0)
+        return ["unverifiable", "unparsable gold", answer if boxed else ""]
+    parsed_answer = parse(f"\\boxed{{{answer}}}" if boxed else answer, parsing_timeout=0)
+    if not parsed_answer:
+        return ["wrong", "different" if boxed else "no answer", answer if boxed else ""]
+    found = answer if boxed else str(parsed_answer[-1])
     if verify(parsed_gold, parsed_answer, timeout_seconds=0):
-        return ["correct", ""]
-    return ["wrong", "different"]
+        return ["correct", "", found]
+    return ["wrong", "different", found]
 
 
 if __name__ == "__main__":

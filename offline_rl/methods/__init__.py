@@ -1,6 +1,6 @@
 """The methods: one file each, joined in one union by `kind`."""
 
-from typing import Annotated
+from typing import Annotated, get_args
 
 from pydantic import Field
 
@@ -12,6 +12,8 @@ from offline_rl.methods.rft import Rft
 
 AnyMethod = Annotated[Rft | Dft | IwSft | Dpo, Field(discriminator="kind")]
 
-METHODS: dict[str, type[Method]] = {"rft": Rft, "dft": Dft, "iw_sft": IwSft, "dpo": Dpo}
+METHODS: dict[str, type[Method]] = {
+    cls.model_fields["kind"].default: cls for cls in get_args(get_args(AnyMethod)[0])
+}
 
 __all__ = ["METHODS", "AnyMethod", "Dft", "Dpo", "IwSft", "Method", "Rft", "Selection"]

@@ -128,8 +128,7 @@ def _training(run: Run, method: Method) -> TrainingSettings:
 def _train(run: Run, policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
     import torch
 
-    from offline_rl.trainer import TrainingError
-    from offline_rl.training import NothingToLearn, train
+    from offline_rl.training import train
 
     experiment = run.experiment
     method = experiment.methods[policy.label]
@@ -147,8 +146,10 @@ def _train(run: Run, policy: Policy, rollouts: list[Rollout], folder: Path) -> N
                 seed=policy.training_seed,
                 on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
             )
-    except (NothingToLearn, TrainingError, MemoryError, torch.OutOfMemoryError) as error:
-        reason = str(error) or type(error).__name__
+    # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError; an
+    # OSError, such as a full disk, is no method's own fault.
+    except (RuntimeError, ValueError, ImportError, MemoryError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
         run.progress.say(f"{title}: failed: {reason}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / FAILURE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
