@@ -31,7 +31,8 @@ def import_rollouts(
 ) -> list[Rollout]:
     """Rollouts from a file or folder of our own, or from a foreign .jsonl or .parquet file.
 
-    What `save_rollouts` wrote is taken as it is. A foreign row has a problem (`problem`, `prompt`
+    What `save_rollouts` wrote is taken as it is, with its verdicts, if this tokenizer reads its
+    token ids as its text. A foreign row has a problem (`problem`, `prompt`
     or `question`), its gold answer (`answer` or `gold`) and either a list `completions` (each a
     text, or an object with `text`) or one `completion` (or `response`, `text`); optional are `id`,
     `solution`, and `finish_reason` ("stop" or "length", a list beside `completions`), else "stop".
@@ -44,12 +45,12 @@ def import_rollouts(
     """
     path = Path(path)
     if path.is_dir():
-        return load_rollouts(path)
+        return _own(path, tokenizer)
     table = read_file(path)
     if not len(table.rows):
         raise DataError(f"{path}: holds no rows")
     if table.rows[0].keys() >= COLUMNS.keys():
-        return load_rollouts(path)
+        return _own(path, tokenizer)
     if tokenizer.eos_token_id is None:
         raise DataError(f"{path}: the model's tokenizer has no end-of-sequence token")
     written = _one_problem_per_id(list(_written(table)), path)
@@ -59,6 +60,23 @@ def import_rollouts(
         Rollout(one.problem, completion, verdict)
         for one, completion, verdict in zip(written, completions, verdicts, strict=True)
     ]
+
+
+def _own(path: Path, tokenizer: Tokenizer) -> list[Rollout]:
+    rollouts = load_rollouts(path)
+    for rollout in rollouts:
+        completion = rollout.completion
+        try:
+            text = tokenizer.decode(completion.tokens, skip_special_tokens=True)
+        except (IndexError, OverflowError, ValueError):
+            text = ""
+        # The text of a completion that a stop string ended is shorter than its tokens.
+        if not text.startswith(completion.text):
+            raise DataError(
+                f"{path}: sample {completion.sample} of {completion.problem_id} was tokenised by"
+                " another model's tokenizer: sample anew, or import its text alone"
+            )
+    return rollouts
 
 
 def _tokenised(written: list[_Written], tokenizer: Tokenizer, style: str) -> Iterator[Completion]:

@@ -29,6 +29,8 @@ class Tokenizer(Protocol):
 
     def encode(self, text: str, *, add_special_tokens: bool) -> list[int]: ...
 
+    def decode(self, token_ids: Sequence[int], *, skip_special_tokens: bool) -> str: ...
+
     def apply_chat_template(
         self,
         conversation: Sequence[dict[str, str]],

@@ -9,14 +9,14 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
+    ProgressColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.progress import (
-    Progress as Bars,
-)
+from rich.progress import Progress as Bars
+from rich.progress import Task as BarTask
 from rich.text import Text
 
 
@@ -68,6 +68,7 @@ class Terminal:
             MofNCompleteColumn(),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
+            _RateColumn(),
             TextColumn("{task.fields[note]}", markup=False),
         )
         bars = Bars(
@@ -85,6 +86,13 @@ class Terminal:
         rate = f" ({task.done / seconds:,.0f} a second)" if task.done >= seconds else ""
         note = f", {task.note}" if task.note else ""
         self.say(f"{title}: {task.done} in {seconds:.0f} s{rate}{note}")
+
+
+class _RateColumn(ProgressColumn):
+    """How much is done in a second."""
+
+    def render(self, task: BarTask) -> Text:
+        return Text(f"{task.speed:,.0f}/s" if task.speed else "")
 
 
 class _Bar:

@@ -137,6 +137,14 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     return manifest if whole else None
 
 
+def holds(folder: Path, inputs: Mapping[str, Any]) -> bool:
+    """Whether a whole stage stands in `folder` that was made with these inputs, others aside."""
+    manifest = read_manifest(folder)
+    return manifest is not None and all(
+        manifest["inputs"].get(name) == value for name, value in _plain(inputs).items()
+    )
+
+
 def digest(value: Any) -> str:
     """A hash of a JSON value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)

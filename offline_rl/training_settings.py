@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
 
 CHECKPOINTS = "checkpoints"
+NO_MATTER_TO_WEIGHTS = ("checkpoint_every", "log_every", "report_to")
 
 
 class Lora(BaseModel):

@@ -119,6 +119,15 @@ def test_a_change_redoes_what_depends_on_it_and_says_why(tiny_copy):
     assert re.search(r"evaluations/rft/seed-0/\S+: done again, since model", output)
 
 
+def test_a_report_leaves_out_what_other_settings_made(tiny_copy):
+    changed = [*TINY, "methods.rft.training.lr=0.01"]
+    offline_rl("train", "demo", *changed, "--out", tiny_copy)
+    output = " ".join(offline_rl("report", tiny_copy).stdout.split())
+    assert "Left out, since other settings made them: evaluations/rft/seed-0/" in output
+    table = pd.read_csv(tiny_copy / "report" / "comparison.csv")
+    assert set(table.label) == {"base", "dpo"}
+
+
 def test_weights_that_were_not_kept_are_trained_again_when_needed(tiny_copy):
     weights = tiny_copy / "models" / "rft" / "seed-0" / "model.safetensors"
     content = weights.read_bytes()

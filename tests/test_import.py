@@ -1,6 +1,7 @@
 """Rollouts made elsewhere: tokenised here, judged here, none lost."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from transformers import AutoTokenizer
@@ -132,3 +133,15 @@ def test_real_completions_agree_with_another_grader(real_data, tokenizer):
         score for row in rows for score in row["grader_score"]
     ]
     assert [r.completion.text for r in rollouts] == [t for row in rows for t in row["completions"]]
+
+
+def test_tokens_of_another_tokenizer_are_refused(brought, tokenizer, tmp_path):
+    rollouts = brought({"problem": "q", "answer": "1", "completions": ["a", "b"]})
+    for tokens in ((5, 6), (10**6, 10**6)):
+        completion = replace(rollouts[1].completion, tokens=tokens, logps=())
+        foreign = [rollouts[0], replace(rollouts[1], completion=completion)]
+        save_rollouts(foreign, tmp_path / "foreign.jsonl")
+        with pytest.raises(DataError, match=r"sample 1 of .* tokenised by another model's"):
+            import_rollouts(
+                tmp_path / "foreign.jsonl", tokenizer=tokenizer, style="raw", verify=lambda _: []
+            )

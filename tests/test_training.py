@@ -369,3 +369,12 @@ def test_gradient_checkpointing_changes_no_weight(random_model, rollouts, tmp_pa
         run_training("dft", rollouts, tmp_path / name, random_model, training)
     one, other = (load_file(tmp_path / n / "model.safetensors") for n in ("with", "without"))
     assert all(torch.allclose(one[name], other[name], atol=1e-6) for name in one)
+
+
+def test_adapters_start_from_the_seed_whatever_ran_before(random_model, rollouts, tmp_path, quick):
+    training = quick.model_copy(update={"lora": Lora(rank=2), "steps": 1})
+    for name in ("a", "b"):
+        run_training("rft", rollouts, tmp_path / name, random_model, training)
+        torch.rand(7)
+    files = [tmp_path / name / "model.safetensors" for name in ("a", "b")]
+    assert files[0].read_bytes() == files[1].read_bytes()

@@ -1,5 +1,7 @@
 """What every step of a run is given."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -8,6 +10,7 @@ from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.types import Problem, Verifier
 from offline_rl.config import Experiment
 from offline_rl.engines import Engines
+from offline_rl.files import write_atomically
 from offline_rl.progress import Progress
 from offline_rl.stages import Stage
 
@@ -47,3 +50,16 @@ class Run:
         elif reason != "not done yet":
             self.progress.say(f"{name}: done again, since {reason}")
         return reason is not None
+
+
+def sampled_with(engine: Mapping[str, str], folder: Path) -> None:
+    """Notes the engine in a partial folder, and empties it of what another engine had left there.
+
+    With `sampler: auto` a run may go on with another engine than it began with.
+    """
+    note = folder / "engine.json"
+    text = json.dumps(dict(engine), indent=1) + "\n"
+    if not note.is_file() or note.read_text(encoding="utf-8") != text:
+        for part in folder.glob("part-*.parquet"):
+            part.unlink()
+        write_atomically(note, text)

@@ -9,9 +9,10 @@ from typing import Any
 from data_gen.types import DataError, Problem, Rollout, Sampling
 from eval.benchmarks import Benchmark
 from eval.evaluation import evaluate
+from offline_rl.config import Experiment
 from offline_rl.environment import SAMPLING_PACKAGES, versions
 from offline_rl.stages import Stage, digest
-from offline_rl.steps.context import ABOUT, Run
+from offline_rl.steps.context import ABOUT, Run, sampled_with
 from offline_rl.steps.policies import Policy
 
 
@@ -32,6 +33,16 @@ def evaluation_folder(folder: Path, label: str, training_seed: int | None, bench
     """Where a run keeps the samples and verdicts of one policy on one benchmark."""
     which = "untrained" if training_seed is None else f"seed-{training_seed}"
     return folder / "evaluations" / label / which / benchmark
+
+
+def evaluation_settings(experiment: Experiment, sampling: Sampling) -> dict[str, Any]:
+    """The settings that an evaluation depends on, its policy and problems aside."""
+    return {
+        "prompt": experiment.prompt,
+        "sampling": sampling.model_dump(mode="json"),
+        "sampler": experiment.sampler.model_dump(mode="json"),
+        "verifier": experiment.verifier.description,
+    }
 
 
 def base_jobs(run: Run) -> list[Job]:
@@ -77,10 +88,7 @@ def _job(
     inputs = {
         "model": model_read,
         "problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
-        "prompt": experiment.prompt,
-        "sampling": sampling.model_dump(mode="json"),
-        "sampler": experiment.sampler.model_dump(mode="json"),
-        "verifier": experiment.verifier.description,
+        **evaluation_settings(experiment, sampling),
         "versions": versions(SAMPLING_PACKAGES),
     }
     stage = Stage(evaluation_folder(run.folder, label, training_seed, benchmark), inputs)
@@ -97,6 +105,9 @@ def _evaluate(run: Run, job: Job, folder: Path) -> None:
             " context: take another benchmark or model"
         )
     seed = "" if job.training_seed is None else f", seed {job.training_seed}"
+    sampled_with(run.engines.description, folder)
+    if too_long:
+        run.progress.say(f"{len(too_long)} prompts of {job.benchmark} exceed the context, left out")
     done, right = 0, 0
     with run.progress.task(f"evaluate {job.label}{seed} on {job.benchmark}") as task:
 

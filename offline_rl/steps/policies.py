@@ -11,11 +11,17 @@ from typing import Any
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
+from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.methods import Method
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
-from offline_rl.training_settings import CHECKPOINTS, TrainingSettings, resolve_training
+from offline_rl.training_settings import (
+    CHECKPOINTS,
+    NO_MATTER_TO_WEIGHTS,
+    TrainingSettings,
+    resolve_training,
+)
 
 REPORT = "training.json"
 FAILURE = "failure.json"
@@ -105,13 +111,10 @@ def _is_needed(
 
 
 def _stage(run: Run, rollouts: Stage, label: str, method: Method, seed: int) -> Stage:
-    experiment = run.experiment
     return Stage(
         policy_folder(run.folder, label, seed),
         {
-            "method": method.model_dump(mode="json", exclude={"training"}),
-            "training": _training(run, method).resolved(),
-            "selection": experiment.selection.model_dump(mode="json"),
+            **policy_settings(run.experiment, method),
             "seed": seed,
             "rollouts": rollouts.digest(),
             "base": run.base,
@@ -121,8 +124,18 @@ def _stage(run: Run, rollouts: Stage, label: str, method: Method, seed: int) -> 
     )
 
 
-def _training(run: Run, method: Method) -> TrainingSettings:
-    return resolve_training(method.training_defaults, run.experiment.training, method.training)
+def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
+    """The settings that a trained policy depends on."""
+    training = _training(experiment, method).resolved()
+    return {
+        "method": method.model_dump(mode="json", exclude={"training"}),
+        "training": {k: v for k, v in training.items() if k not in NO_MATTER_TO_WEIGHTS},
+        "selection": experiment.selection.model_dump(mode="json"),
+    }
+
+
+def _training(experiment: Experiment, method: Method) -> TrainingSettings:
+    return resolve_training(method.training_defaults, experiment.training, method.training)
 
 
 def _train(run: Run, policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
@@ -141,7 +154,7 @@ def _train(run: Run, policy: Policy, rollouts: list[Rollout], folder: Path) -> N
                 folder,
                 model=experiment.model_path,
                 revision=experiment.revision,
-                training=_training(run, method),
+                training=_training(experiment, method),
                 selection=experiment.selection,
                 seed=policy.training_seed,
                 on_log=lambda step, steps, values: task.update(step, steps, _note(values)),

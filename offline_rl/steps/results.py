@@ -1,21 +1,22 @@
 """What a run's folder holds, compared and exported."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pyarrow.parquet as pq
 
-from data_gen.types import DataError
+from data_gen.types import DataError, Sampling
 from eval.comparison import compare
 from eval.evaluation import Evaluation, load_evaluation
 from offline_rl.config import Experiment
 from offline_rl.report import Report, data_table, training_table, write_report
 from offline_rl.settings import dump_experiment
-from offline_rl.stages import read_manifest
-from offline_rl.steps.evaluations import evaluation_folder
-from offline_rl.steps.policies import policy_folder, read_failure, read_record
+from offline_rl.stages import Stage, holds, read_manifest
+from offline_rl.steps.context import ABOUT
+from offline_rl.steps.evaluations import evaluation_folder, evaluation_settings
+from offline_rl.steps.policies import REPORT as POLICY_REPORT
+from offline_rl.steps.policies import policy_folder, policy_settings, read_failure, read_record
 from offline_rl.steps.rollouts import read_summary, rollouts_folder
 
 FOLDER = "report"
@@ -31,17 +32,15 @@ def results_step(experiment: Experiment, folder: Path) -> Report:
 
 
 def gather(experiment: Experiment, folder: Path) -> Report:
-    """The report of all that is finished in a run's folder; nothing is sampled or trained."""
-    runs = [
-        (label, seed, policy_folder(folder, label, seed))
-        for label in experiment.methods
-        for seed in experiment.seeds
-    ]
-    trained = [run for run in runs if read_manifest(run[2]) is not None]
-    failures = {(label, seed): read_failure(at) for label, seed, at in trained}
-    evaluations = list(
-        _evaluations(experiment, folder, {run for run, why in failures.items() if why})
-    )
+    """The report of all that is finished in a run's folder; nothing is sampled or trained.
+
+    What was made with other settings than the experiment's is left out, with a note.
+    """
+    if read_manifest(rollouts_folder(folder)) is None:
+        raise DataError(f"{folder}: no finished rollouts yet, so there is nothing to report")
+    trained, stale = _trained(experiment, folder)
+    failures = {at: why for at in trained if (why := read_failure(policy_folder(folder, *at)))}
+    evaluations, outdated = _evaluations(experiment, folder, set(trained) - failures.keys())
     if not evaluations:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
     compared = compare(
@@ -53,38 +52,94 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         name=experiment.name,
         comparison=compared.comparison,
         pairwise=compared.pairwise,
-        training=training_table([read_record(at, label, seed) for label, seed, at in trained]),
+        training=training_table([read_record(policy_folder(folder, *at), *at) for at in trained]),
         data=data_table(read_summary(folder)),
-        notes=(*compared.notes, *_overlaps(experiment, folder)),
-        failures={f"{label}, seed {seed}": why for (label, seed), why in failures.items() if why},
+        notes=(
+            *compared.notes,
+            *_left_out(stale + outdated),
+            *_overlaps(experiment, folder),
+            *_too_long(experiment, folder),
+        ),
+        failures={f"{label}, seed {seed}": why for (label, seed), why in failures.items()},
         environment=_read_environment(folder),
         settings=dump_experiment(experiment),
     )
 
 
+def _trained(experiment: Experiment, folder: Path) -> tuple[list[tuple[str, int]], list[str]]:
+    """Label and seed of the policies made with these settings, and the names of the others."""
+    rollouts = Stage(rollouts_folder(folder), {}).digest()
+    current, stale = [], []
+    for label, method in experiment.methods.items():
+        for seed in experiment.seeds:
+            at = policy_folder(folder, label, seed)
+            inputs = {**policy_settings(experiment, method), "seed": seed, "rollouts": rollouts}
+            if holds(at, inputs):
+                current.append((label, seed))
+            elif read_manifest(at) is not None:
+                stale.append(str(at.relative_to(folder)))
+    return current, stale
+
+
 def _evaluations(
-    experiment: Experiment, folder: Path, failed: set[tuple[str, int]]
-) -> Iterator[Evaluation]:
-    decoded: list[tuple[str, int | None, float]] = [
-        (label, None, sampling.temperature) for label, sampling in experiment.decodings().items()
+    experiment: Experiment, folder: Path, trained: set[tuple[str, int]]
+) -> tuple[list[Evaluation], list[str]]:
+    """The evaluations made with these settings, and the names of the others."""
+    decoded: list[tuple[str, int | None, Sampling]] = [
+        (label, None, sampling) for label, sampling in experiment.decodings().items()
     ]
     decoded += [
-        (label, seed, experiment.evaluation.sampling.temperature)
+        (label, seed, experiment.evaluation.sampling)
         for label in experiment.methods
         for seed in experiment.seeds
-        if (label, seed) not in failed
+        if (label, seed) in trained
     ]
-    for label, seed, temperature in decoded:
+    current, stale = [], []
+    for label, seed, sampling in decoded:
+        inputs = evaluation_settings(experiment, sampling)
+        if seed is not None:
+            policy = Stage(policy_folder(folder, label, seed), {}, (POLICY_REPORT,))
+            inputs["model"] = {"policy": policy.digest()}
         for benchmark in experiment.evaluation.benchmarks:
             at = evaluation_folder(folder, label, seed, benchmark)
-            if read_manifest(at) is not None:
-                yield load_evaluation(
-                    at,
-                    label=label,
-                    training_seed=seed,
-                    benchmark=benchmark,
-                    temperature=temperature,
+            if holds(at, inputs):
+                current.append(
+                    load_evaluation(
+                        at,
+                        label=label,
+                        training_seed=seed,
+                        benchmark=benchmark,
+                        temperature=sampling.temperature,
+                    )
                 )
+            elif read_manifest(at) is not None:
+                stale.append(str(at.relative_to(folder)))
+    return current, stale
+
+
+def _left_out(stale: list[str]) -> list[str]:
+    if not stale:
+        return []
+    more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+    return [
+        f"Left out, since other settings made them: {', '.join(stale[:3])}{more}."
+        " Run the experiment to bring them up to date."
+    ]
+
+
+def _too_long(experiment: Experiment, folder: Path) -> list[str]:
+    """A note for each benchmark with problems that the model's context does not hold."""
+    notes = []
+    for benchmark in experiment.evaluation.benchmarks:
+        about = evaluation_folder(folder, "base", None, benchmark) / ABOUT
+        if about.is_file():
+            left_out = json.loads(about.read_text(encoding="utf-8"))["left_out_too_long"]
+            if left_out:
+                notes.append(
+                    f"{len(left_out)} problems of benchmark {benchmark} are longer than the"
+                    " model's context and were left out for every policy."
+                )
+    return notes
 
 
 def _overlaps(experiment: Experiment, folder: Path) -> list[str]:

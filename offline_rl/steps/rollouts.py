@@ -14,7 +14,7 @@ from data_gen.storage import save_rollouts
 from data_gen.types import DataError, Problem, Rollout
 from offline_rl.environment import SAMPLING_PACKAGES, path_fingerprint, versions
 from offline_rl.stages import Stage, digest
-from offline_rl.steps.context import ABOUT, Run
+from offline_rl.steps.context import ABOUT, Run, sampled_with
 
 SUMMARY = "summary.json"
 
@@ -87,6 +87,7 @@ def _sample(run: Run, loaded: LoadedProblems, folder: Path) -> None:
             f"every one of the {len(problems)} prompts is longer than the model's context: take"
             " other problems, another model or a shorter prompt"
         )
+    sampled_with(run.engines.description, folder)
     done, accepted = 0, 0
     with run.progress.task("sample rollouts") as task:
 
