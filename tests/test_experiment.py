@@ -116,7 +116,7 @@ def test_a_change_redoes_what_depends_on_it_and_says_why(tiny_copy):
     assert "rollouts: finished and unchanged, skipped" in output
     assert "models/dpo/seed-0: finished and unchanged, skipped" in output
     assert (
-        "models/rft/seed-0: done again, since training.lr has changed from 0.003 to 0.01" in output
+        "models/rft/seed-0: done again, since training.lr has changed from 5e-05 to 0.01" in output
     )
     assert re.search(r"evaluations/rft/seed-0/\S+: done again, since model", output)
 
