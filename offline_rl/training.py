@@ -23,6 +23,8 @@ from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
 
 OnLog = Callable[[int, int, dict[str, float]], None]
 _COMPLETE = "complete"
+# Where transformers puts TensorBoard's files, inside of the output folder.
+_TRACKER_LOGS = "runs"
 
 
 class NothingToLearn(DataError):
@@ -78,10 +80,7 @@ def train(
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_policy(trainer.accelerator.unwrap_model(trainer.model), str(folder))
     tokenizer.save_pretrained(str(folder))
-    for finished in checkpoints.glob("checkpoint-*"):
-        shutil.rmtree(finished)
-    if checkpoints.exists() and not any(checkpoints.iterdir()):
-        checkpoints.rmdir()
+    _clear(checkpoints)
     report = {
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
@@ -178,6 +177,15 @@ def _last_checkpoint(checkpoints: Path) -> Path | None:
         else:
             shutil.rmtree(folder)
     return max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]), default=None)
+
+
+def _clear(checkpoints: Path) -> None:
+    """Removes what only a resumed training would read; the logs of a tracker stay."""
+    if (checkpoints / _TRACKER_LOGS).exists():
+        for inner in checkpoints.glob("checkpoint-*"):
+            shutil.rmtree(inner)
+    else:
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
 
 class _Watch(TrainerCallback):  # type: ignore[misc]
