@@ -31,7 +31,7 @@ class TrainingError(RuntimeError):
     """Training that cannot go on; the message names the step and what was seen there."""
 
 
-class OfflineTrainer(SFTTrainer):  # type: ignore[misc]
+class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken as Any
     """Trains any Method. What the data loader yields is a whole optimiser batch.
 
     The batch is sorted and cut into micro-batches by a budget of padded tokens; every micro-batch's

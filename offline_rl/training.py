@@ -188,7 +188,7 @@ def _clear(checkpoints: Path) -> None:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
 
-class _Watch(TrainerCallback):  # type: ignore[misc]
+class _Watch(TrainerCallback):  # type: ignore[misc] # the library is taken as Any
     """Passes log lines on, marks whole checkpoints, keeps the peak of the memory held."""
 
     def __init__(self, steps: int, on_log: OnLog | None) -> None:

@@ -15,7 +15,7 @@ from data_gen.verifiers.math import MathSettings
 
 
 def labels(pairs: list[tuple[str, str]], **settings: object) -> list[str]:
-    return [verdict.label for verdict in verify(pairs, **settings)]  # type: ignore[arg-type]
+    return [verdict.label for verdict in verify(pairs, **settings)]  # type: ignore[arg-type] # any setting
 
 
 def test_equal_values_are_correct_and_others_wrong() -> None:

@@ -169,7 +169,7 @@ class TransformersEngine:
         }
 
 
-class _SeededDraw(LogitsProcessor):  # type: ignore[misc]
+class _SeededDraw(LogitsProcessor):  # type: ignore[misc] # the library is taken as Any
     """Draws every row's next token with that row's own seed and records its raw log-probability.
 
     `generate` has one random stream for a whole batch, so that a sample would depend on its
