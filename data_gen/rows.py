@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -99,9 +99,8 @@ def plain_text(value: Any, place: str) -> str:
     return str(int(value)) if value.is_integer() and abs(value) < 1e15 else repr(value)
 
 
-def _read_jsonl(path: Path) -> Table:
-    rows: list[Row] = []
-    numbers: list[int] = []
+def jsonl_rows(path: Path) -> Iterator[tuple[int, Row]]:
+    """Line numbers and objects of a .jsonl file. Raises DataError naming file and line."""
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
@@ -112,9 +111,12 @@ def _read_jsonl(path: Path) -> Table:
                 raise DataError(f"{path}:{number}: not JSON ({error})") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path}:{number}: not a JSON object")
-            rows.append(row)
-            numbers.append(number)
-    return Table(str(path), rows, numbers)
+            yield number, row
+
+
+def _read_jsonl(path: Path) -> Table:
+    numbered = list(jsonl_rows(path))
+    return Table(str(path), [row for _, row in numbered], [number for number, _ in numbered])
 
 
 def _read_parquet(path: Path) -> Table:

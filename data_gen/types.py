@@ -1,5 +1,6 @@
 """The records that travel from problem to verified rollout, and the protocols that make them."""
 
+from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
@@ -57,6 +58,8 @@ class Completion:
     `tokens` are the sampled ids (with the end-of-sequence token when `finish_reason` is "stop" by
     it); `logps` are the sampler's raw log-probabilities of those tokens, in nats, before
     temperature and top-p. Empty `logps` mean that they are unknown: the text was made elsewhere.
+    Any sequences may be given; they are kept as 32-bit arrays, since a data set of long rollouts
+    would take tens of gigabytes as Python numbers. Arrays compare by value and have no hash.
     `sample` is the index j among the problem's samples and `seed` the seed of exactly this sample.
     """
 
@@ -64,13 +67,24 @@ class Completion:
     sample: int
     seed: int
     prompt: str
-    prompt_tokens: tuple[int, ...]
+    prompt_tokens: Sequence[int]
     text: str
-    tokens: tuple[int, ...]
-    logps: tuple[float, ...]
+    tokens: Sequence[int]
+    logps: Sequence[float]
     finish_reason: FinishReason
 
     def __post_init__(self) -> None:
+        """Raises ValueError for ids of more than 31 bits, or log-probabilities of other tokens."""
+        for name, code in (("prompt_tokens", "i"), ("tokens", "i"), ("logps", "f")):
+            given = getattr(self, name)
+            if isinstance(given, array) and given.typecode == code:
+                continue
+            try:
+                object.__setattr__(self, name, array(code, given))
+            except (OverflowError, TypeError) as error:
+                raise ValueError(
+                    f"{self.problem_id} sample {self.sample}: {name} are no 32-bit numbers"
+                ) from error
         if self.logps and len(self.tokens) != len(self.logps):
             raise ValueError(
                 f"{self.problem_id} sample {self.sample}: {len(self.tokens)} tokens"

@@ -1,6 +1,7 @@
 """Selections over rollouts: which ones a method learns from."""
 
 import random
+from array import array
 from collections.abc import Iterable, Sequence
 
 from data_gen.types import Rollout
@@ -64,7 +65,8 @@ def pairs(
 
 
 def _distinct(rollouts: Iterable[Rollout]) -> list[Rollout]:
-    first: dict[tuple[str, tuple[int, ...]], Rollout] = {}
+    first: dict[tuple[str, bytes], Rollout] = {}
     for rollout in rollouts:
-        first.setdefault((rollout.problem.id, rollout.completion.tokens), rollout)
+        tokens = array("i", rollout.completion.tokens).tobytes()
+        first.setdefault((rollout.problem.id, tokens), rollout)
     return list(first.values())

@@ -43,7 +43,7 @@ def test_a_list_of_completions_becomes_its_rollouts(brought, tokenizer):
         assert completion.tokens[-1] == EOS
         assert tokenizer.decode(completion.tokens[:-1]) == text
         assert tokenizer.decode(completion.prompt_tokens) == completion.prompt == "Q: 1+1?\n"
-        assert completion.logps == ()
+        assert not completion.logps
         assert completion.finish_reason == "stop"
 
 
