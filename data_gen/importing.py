@@ -1,163 +1,152 @@
-"""Rollouts that were made elsewhere: read, tokenised and verified."""
+"""Rollouts that were made elsewhere: read, tokenised and judged."""
 
-import hashlib
-from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
-from typing import Any
+from typing import TypeVar
 
-from data_gen.prompts import Tokenizer, encode, render
-from data_gen.rows import Row, Table, cell, plain_text, read_file, readable_text
-from data_gen.storage import COLUMNS, load_rollouts
-from data_gen.types import Completion, DataError, FinishReason, Problem, Rollout, Verifier
+from data_gen.foreign import GOLD, REWARD, Written, foreign_rows, written
+from data_gen.foreign_tokens import Prompts, completion_of, read_as
+from data_gen.prompts import Tokenizer
+from data_gen.storage import COLUMNS, iterate_rollouts
+from data_gen.types import DataError, Problem, Rollout, Verdict, Verifier
 
-_PROMPTS = ("problem", "prompt", "question")
-_ANSWERS = ("answer", "gold")
-_TEXTS = ("completion", "response", "text")
+T = TypeVar("T")
 
-
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A completion as a file has it."""
-
-    problem: Problem
-    text: str
-    finish_reason: FinishReason
+# Problems that are verified and handed on together.
+_CHUNK_PROBLEMS = 256
 
 
 def import_rollouts(
-    path: str | Path, *, tokenizer: Tokenizer, style: str, verify: Verifier
+    path: str | Path, *, tokenizer: Tokenizer, style: str, verify: Verifier | None
 ) -> list[Rollout]:
-    """Rollouts from a file or folder of our own, or from a foreign .jsonl or .parquet file.
+    """All of `import_chunks` at once."""
+    chunks = import_chunks(path, tokenizer=tokenizer, style=style, verify=verify)
+    return [rollout for chunk in chunks for rollout in chunk]
 
-    What `save_rollouts` wrote is taken as it is, with its verdicts, if this tokenizer reads its
-    token ids as its text. A foreign row has a problem (`problem`, `prompt`
-    or `question`), its gold answer (`answer` or `gold`) and either a list `completions` (each a
-    text, or an object with `text`) or one `completion` (or `response`, `text`); optional are `id`,
-    `solution`, and `finish_reason` ("stop" or "length", a list beside `completions`), else "stop".
 
-    Foreign text has no sampled token ids, so it is tokenised here, which may cut it into other
-    tokens than its model sampled: the prompt in the given `style`, the completion by itself, with
-    the end-of-sequence token after it where it was not truncated. Its `logps` are unknown (empty)
-    and its seed is 0. `verify` judges it anew, whatever the file says of it.
+def import_chunks(
+    path: str | Path, *, tokenizer: Tokenizer, style: str, verify: Verifier | None
+) -> Iterator[list[Rollout]]:
+    """Rollouts of a file or folder of our own, or of a foreign .jsonl or .parquet file.
+
+    They come some hundred problems at a time, those of a problem side by side. What
+    `save_rollouts` wrote is taken as it is, with its verdicts, if this tokenizer reads its token
+    ids as its text. A foreign file is checked whole before its first chunk is handed on; it is
+    held in memory only where the rows of a problem do not stand together. Its rows have
+
+    - a problem: `problem`, `question` or `prompt`, as text or as messages, of which the one user
+      message is the problem, and a system message before it is not used;
+    - its gold answer, `answer`, `gold` or `ground_truth`, which `verify` needs; optionally `id`
+      and `solution`;
+    - one `completion` (or `response`, `text`), or a list `completions` (or `responses`): each a
+      text, an assistant message, or an object with `text` and what follows;
+    - optionally for each completion, as a list beside a list: `finish_reason` ("stop" or
+      "length"); a reward (`reward`, `score` or their plurals, `is_correct`, `grader_score`); its
+      sampled ids (`tokens`, `token_ids`, `completion_ids`), and with them `logps` or `logprobs`
+      in nats, taken as raw ones; for the row, the ids of its prompt (`prompt_tokens`,
+      `prompt_ids`, `prompt_token_ids`).
+
+    Given ids must read as their text in this tokenizer. Where none are given the text is tokenised
+    here, which may cut it into other tokens than were sampled, so log-probabilities are then
+    unknown (empty): the prompt in the given `style`, the completion by itself, with the
+    end-of-sequence token after it where it was not truncated. Without `finish_reason` a completion
+    counts as ended by itself, but one with ids only where the last is a special token.
+    `verify` judges every completion anew, whatever the file says of it; with None the file's
+    reward is the verdict, correct if it is true or at least 1. All seeds are 0.
     Raises DataError naming the file and line that cannot be used.
     """
     path = Path(path)
-    if path.is_dir():
-        return _own(path, tokenizer)
-    table = read_file(path)
-    if not len(table.rows):
-        raise DataError(f"{path}: holds no rows")
-    if table.rows[0].keys() >= COLUMNS.keys():
-        return _own(path, tokenizer)
+    if path.is_dir() or _is_own(path):
+        own = groupby(_own(path, tokenizer), key=lambda rollout: rollout.problem.id)
+        yield from _joined(list(group) for _, group in own)
+        return
     if tokenizer.eos_token_id is None:
         raise DataError(f"{path}: the model's tokenizer has no end-of-sequence token")
-    written = _one_problem_per_id(list(_written(table)), path)
-    verdicts = verify([(one.problem.answer, one.text) for one in written])
-    completions = _tokenised(written, tokenizer, style)
-    return [
-        Rollout(one.problem, completion, verdict)
-        for one, completion, verdict in zip(written, completions, verdicts, strict=True)
-    ]
+    in_order = _check(path, verify is not None)
+    prompts = Prompts(tokenizer, style)
+    for chunk in _joined(_side_by_side(path) if in_order else _gathered(path)):
+        completions = [completion_of(one, sample, prompts) for sample, one in chunk]
+        verdicts = _verdicts([one for _, one in chunk], verify)
+        yield [
+            Rollout(one.problem, completion, verdict)
+            for (_, one), completion, verdict in zip(chunk, completions, verdicts, strict=True)
+        ]
 
 
-def _own(path: Path, tokenizer: Tokenizer) -> list[Rollout]:
-    rollouts = load_rollouts(path)
-    for rollout in rollouts:
+def _is_own(path: Path) -> bool:
+    for _, row in foreign_rows(path):
+        return row.keys() >= COLUMNS.keys()
+    raise DataError(f"{path}: holds no rows")
+
+
+def _own(path: Path, tokenizer: Tokenizer) -> Iterator[Rollout]:
+    for rollout in iterate_rollouts(path):
         completion = rollout.completion
-        try:
-            text = tokenizer.decode(completion.tokens, skip_special_tokens=True)
-        except (IndexError, OverflowError, ValueError):
-            text = ""
-        # The text of a completion that a stop string ended is shorter than its tokens.
-        if not text.startswith(completion.text):
+        if read_as(completion.text, completion.tokens, tokenizer) is None:
             raise DataError(
                 f"{path}: sample {completion.sample} of {completion.problem_id} was tokenised by"
                 " another model's tokenizer: sample anew, or import its text alone"
             )
-    return rollouts
+        yield rollout
 
 
-def _tokenised(written: list[_Written], tokenizer: Tokenizer, style: str) -> Iterator[Completion]:
-    samples: Counter[str] = Counter()
-    for one in written:
-        tokens = tokenizer.encode(one.text, add_special_tokens=False)
-        if one.finish_reason == "stop" and tokenizer.eos_token_id is not None:
-            tokens = [*tokens, tokenizer.eos_token_id]
-        yield Completion(
-            problem_id=one.problem.id,
-            sample=samples[one.problem.id],
-            seed=0,
-            prompt=render(one.problem, style, tokenizer),
-            prompt_tokens=tuple(encode(one.problem, style, tokenizer)),
-            text=one.text,
-            tokens=tuple(tokens),
-            logps=(),
-            finish_reason=one.finish_reason,
-        )
-        samples[one.problem.id] += 1
+def _check(path: Path, needs_gold: bool) -> bool:
+    """Reads the whole file for its faults; whether the rows of each problem stand together."""
+    seen: dict[str, Problem] = {}
+    in_order, last = True, ""
+    for place, row in foreign_rows(path):
+        for one in written(row, place):
+            if needs_gold and not one.problem.answer:
+                raise DataError(f"{place}: no gold answer ({', '.join(GOLD)}) to verify with")
+            if not needs_gold and one.reward is None:
+                raise DataError(
+                    f"{place}: no reward ({', '.join(REWARD)}): have the completions verified"
+                )
+            known = seen.get(one.problem.id)
+            if known is not None and known != one.problem:
+                raise DataError(f"{place}: two problems have the id {one.problem.id!r}")
+            in_order = in_order and (known is None or one.problem.id == last)
+            seen[one.problem.id], last = one.problem, one.problem.id
+    if not seen:
+        raise DataError(f"{path}: holds no completions")
+    return in_order
 
 
-def _written(table: Table) -> Iterator[_Written]:
-    for number, row in enumerate(table.rows):
-        place = table.place(number)
-        problem = _problem(row, place)
-        if "completions" in row:
-            texts = row["completions"]
-            if not isinstance(texts, list):
-                raise DataError(f"{place}: completions is not a list")
-            reasons = row.get("finish_reason", [None] * len(texts))
-            if not isinstance(reasons, list) or len(reasons) != len(texts):
-                raise DataError(f"{place}: finish_reason is not a list as long as completions")
-        else:
-            texts = [cell(row, _column(row, _TEXTS, place), place)]
-            reasons = [row.get("finish_reason")]
-        for text, reason in zip(texts, reasons, strict=True):
-            if isinstance(text, dict):
-                text, reason = cell(text, "text", place), text.get("finish_reason", reason)
-            if not isinstance(text, str):
-                raise DataError(f"{place}: a completion is {type(text).__name__}, not text")
-            yield _Written(problem, readable_text(text, place), _finish_reason(reason, place))
+def _side_by_side(path: Path) -> Iterator[list[tuple[int, Written]]]:
+    """The numbered completions of one problem after another, as the file has them."""
+    rows = (one for place, row in foreign_rows(path) for one in written(row, place))
+    for _, group in groupby(rows, key=lambda one: one.problem.id):
+        yield list(enumerate(group))
 
 
-def _problem(row: Row, place: str) -> Problem:
-    prompt = plain_text(row[_column(row, _PROMPTS, place)], place)
-    answer = plain_text(row[_column(row, _ANSWERS, place)], place).strip()
-    if not prompt or not answer:
-        raise DataError(f"{place}: the {'answer' if prompt else 'problem'} is empty")
-    given = row.get("id", row.get("problem_id"))
-    # One row per completion repeats its problem, so the id is made of what the problem is.
-    made = hashlib.blake2b(f"{prompt}\0{answer}".encode(), digest_size=8).hexdigest()
-    return Problem(
-        id=made if given is None else plain_text(given, place),
-        prompt=prompt,
-        answer=answer,
-        solution=plain_text(row.get("solution"), place),
-    )
+def _gathered(path: Path) -> Iterator[list[tuple[int, Written]]]:
+    """The same of a file in any order, problems in the order of their coming."""
+    by_id: dict[str, list[Written]] = {}
+    for place, row in foreign_rows(path):
+        for one in written(row, place):
+            by_id.setdefault(one.problem.id, []).append(one)
+    for group in by_id.values():
+        yield list(enumerate(group))
 
 
-def _column(row: Row, names: tuple[str, ...], place: str) -> str:
-    for name in names:
-        if name in row:
-            return name
-    raise DataError(f"{place}: no column {' or '.join(names)}; the row has {', '.join(row)}")
+def _joined(groups: Iterable[list[T]]) -> Iterator[list[T]]:
+    """Several problems at a time."""
+    chunk: list[T] = []
+    for number, group in enumerate(groups, 1):
+        chunk += group
+        if number % _CHUNK_PROBLEMS == 0:
+            yield chunk
+            chunk = []
+    if chunk:
+        yield chunk
 
 
-def _finish_reason(value: Any, place: str) -> FinishReason:
-    if value is None or value == "stop":
-        return "stop"
-    if value == "length":
-        return "length"
-    raise DataError(f"{place}: finish_reason {value!r} is neither stop nor length")
-
-
-def _one_problem_per_id(written: list[_Written], path: Path) -> list[_Written]:
-    """Completions with those of one problem side by side, problems in the order of their coming."""
-    by_id: dict[str, list[_Written]] = {}
-    for one in written:
-        known = by_id.setdefault(one.problem.id, [])
-        if known and known[0].problem != one.problem:
-            raise DataError(f"{path}: two problems have the id {one.problem.id!r}")
-        known.append(one)
-    return [one for group in by_id.values() for one in group]
+def _verdicts(chunk: Sequence[Written], verify: Verifier | None) -> list[Verdict]:
+    if verify is not None:
+        return verify([(one.problem.answer, one.text) for one in chunk])
+    rewards = [one.reward or 0.0 for one in chunk]
+    return [
+        Verdict("correct", reward) if reward >= 1 else Verdict("wrong", reward, "graded elsewhere")
+        for reward in rewards
+    ]
