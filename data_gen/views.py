@@ -1,12 +1,15 @@
 """Selections over rollouts: which ones a method learns from."""
 
+import math
 import random
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable
+from typing import Literal
 
-from data_gen.types import Rollout
+from data_gen.types import DataError, Rollout
 
 Example = tuple[Rollout, ...]
+PairPolicy = Literal["random", "hardest", "length_matched", "widest_margin"]
 
 
 def groups(rollouts: Iterable[Rollout]) -> dict[str, list[Rollout]]:
@@ -18,7 +21,7 @@ def groups(rollouts: Iterable[Rollout]) -> dict[str, list[Rollout]]:
 
 
 def accepted(
-    rollouts: Sequence[Rollout], *, min_reward: float = 1.0, unique: bool = True
+    rollouts: Iterable[Rollout], *, min_reward: float = 1.0, unique: bool = True
 ) -> list[Rollout]:
     """Rollouts with at least `min_reward` that ended by themselves.
 
@@ -38,18 +41,28 @@ def is_accepted(rollout: Rollout, min_reward: float) -> bool:
 
 
 def pairs(
-    rollouts: Sequence[Rollout],
+    rollouts: Iterable[Rollout],
     *,
     min_reward: float = 1.0,
+    policy: PairPolicy = "random",
     per_problem: int = 1,
     unique: bool = True,
     seed: int = 0,
 ) -> list[tuple[Rollout, Rollout]]:
-    """(accepted, rejected) rollouts of one problem, matched at random by `seed`.
+    """(accepted, rejected) rollouts of one problem.
 
     Rejected ones are verified wrong with a reward under `min_reward`: never correct, never
     unverifiable. A rollout is in one pair at most, so a problem gives at most as many pairs as its
-    rarer side has members, and at most `per_problem`.
+    rarer side has members, and at most `per_problem`. Which ones, `policy` says:
+
+    - "random": by `seed` alone, as chance decides wherever another policy leaves a choice;
+    - "hardest": the rejected ones whose summed log-probability under the sampling model is highest;
+    - "length_matched": the matching with the smallest sum of differences in length, in tokens, its
+      closest pairs first;
+    - "widest_margin": highest against lowest reward, then highest against lowest summed
+      log-probability.
+
+    Raises DataError where "hardest" or "widest_margin" meet rollouts of unknown log-probability.
     """
     matched: list[tuple[Rollout, Rollout]] = []
     for problem_id, group in groups(rollouts).items():
@@ -60,8 +73,61 @@ def pairs(
         generator = random.Random(f"{seed}/{problem_id}")
         generator.shuffle(winners)
         generator.shuffle(losers)
-        matched += list(zip(winners, losers, strict=False))[:per_problem]
+        matched += _MATCH[policy](winners, losers)[:per_problem]
     return matched
+
+
+def sequence_logp(rollout: Rollout) -> float:
+    """Log-probability of the whole completion under the model that sampled it, in nats.
+
+    Raises DataError where it is unknown.
+    """
+    completion = rollout.completion
+    if len(completion.logps) != len(completion.tokens):
+        raise DataError(
+            f"sample {completion.sample} of {completion.problem_id} has no log-probabilities, which"
+            " this way of making pairs needs: take pairs.policy random or length_matched"
+        )
+    return math.fsum(completion.logps)
+
+
+_Matched = list[tuple[Rollout, Rollout]]
+
+
+def _random(winners: list[Rollout], losers: list[Rollout]) -> _Matched:
+    return list(zip(winners, losers, strict=False))
+
+
+def _hardest(winners: list[Rollout], losers: list[Rollout]) -> _Matched:
+    return _random(winners, sorted(losers, key=sequence_logp, reverse=True))
+
+
+def _widest_margin(winners: list[Rollout], losers: list[Rollout]) -> _Matched:
+    def key(rollout: Rollout) -> tuple[float, float]:
+        return rollout.reward, sequence_logp(rollout)
+
+    return _random(sorted(winners, key=key, reverse=True), sorted(losers, key=key))
+
+
+def _length_matched(winners: list[Rollout], losers: list[Rollout]) -> _Matched:
+    from scipy.optimize import linear_sum_assignment
+
+    gaps = [
+        [abs(len(w.completion.tokens) - len(r.completion.tokens)) for r in losers] for w in winners
+    ]
+    if not winners or not losers:
+        return []
+    rows, columns = linear_sum_assignment(gaps)
+    closest = sorted(zip(rows, columns, strict=True), key=lambda at: gaps[at[0]][at[1]])
+    return [(winners[row], losers[column]) for row, column in closest]
+
+
+_MATCH: dict[PairPolicy, Callable[[list[Rollout], list[Rollout]], _Matched]] = {
+    "random": _random,
+    "hardest": _hardest,
+    "length_matched": _length_matched,
+    "widest_margin": _widest_margin,
+}
 
 
 def _distinct(rollouts: Iterable[Rollout]) -> list[Rollout]:

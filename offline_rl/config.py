@@ -9,10 +9,11 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from data_gen.problems import ProblemSource
 from data_gen.prompts import check_style
 from data_gen.samplers import AutoSettings, SamplerSettings
+from data_gen.selection import Selection
 from data_gen.types import Sampling
 from data_gen.verifiers import VerifierSettings
 from data_gen.verifiers.math import MathSettings
-from offline_rl.methods import METHODS, AnyMethod, Selection
+from offline_rl.methods import METHODS, AnyMethod
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training_settings import TrainingSettings
 

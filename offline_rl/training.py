@@ -13,10 +13,11 @@ from transformers import AutoTokenizer, PrinterCallback, TrainerCallback, set_se
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
+from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from offline_rl.batches import TokenizedExample, longest, tokenize
 from offline_rl.files import write_atomically
-from offline_rl.methods.base import Method, Selection
+from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.training_settings import CHECKPOINTS, TrainingSettings

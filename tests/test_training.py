@@ -10,16 +10,17 @@ from safetensors.torch import load_file
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
+from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
 from losses import dft_loss, dpo_loss, iw_sft_loss, nll_loss, sequence_logps, token_logps
 from offline_rl.batches import collate, tokenize
-from offline_rl.methods import METHODS, Selection
+from offline_rl.methods import METHODS
 from offline_rl.model import load_policy
 from offline_rl.trainer import OfflineTrainer, TrainingError
 from offline_rl.training import NothingToLearn, train
 from offline_rl.training_settings import Lora, TrainingSettings, resolve_training
 
-SELECTION = Selection(pairs_per_problem=2)
+SELECTION = Selection(pairs=Pairing(per_problem=2))
 
 
 @pytest.fixture(scope="module")

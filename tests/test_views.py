@@ -1,9 +1,16 @@
 """Selections: never an unproven accepted rollout, never a correct rejected one."""
 
+import itertools
 import random
+from dataclasses import replace
+from typing import get_args
+
+import pytest
 
 from data_gen import accepted, groups, pairs
-from data_gen.types import Completion, Problem, Rollout, Verdict
+from data_gen.pair_audit import audit_pairs
+from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
+from data_gen.views import PairPolicy, sequence_logp
 
 CORRECT, WRONG = Verdict.correct("1"), Verdict.wrong("different", "2")
 UNVERIFIABLE = Verdict.unverifiable("time-out", "3")
@@ -99,3 +106,81 @@ def test_pairs_of_a_problem_do_not_depend_on_the_other_problems():
         assert pairs(group, per_problem=4) == [p for p in found if p[0].problem.id == problem_id]
     assert found == pairs(rollouts, per_problem=4)
     assert found != pairs(rollouts, per_problem=4, seed=1)
+
+
+def sized(sample, right, length, logp):
+    tokens = tuple(range(sample, sample + length))
+    completion = Completion(
+        "p", sample, sample, "", (0,), "text", tokens, (logp / length,) * length, "stop"
+    )
+    return Rollout(Problem("p", "question", "1"), completion, CORRECT if right else WRONG)
+
+
+def brute_force_gap(winners, losers):
+    """Smallest sum of length gaps over all matchings of the smaller side."""
+    short, long = sorted(
+        ([len(r.completion.tokens) for r in s] for s in (winners, losers)), key=len
+    )
+    return min(
+        sum(abs(a - b) for a, b in zip(short, chosen, strict=True))
+        for chosen in itertools.permutations(long, len(short))
+    )
+
+
+@pytest.mark.parametrize("seed", range(15))
+def test_each_policy_takes_the_pairs_it_names(seed):
+    rng = random.Random(seed)
+    rollouts = [
+        sized(n, rng.random() < 0.5, rng.randrange(1, 9), -rng.random() * 20) for n in range(9)
+    ]
+    winners = [r for r in rollouts if r.verdict is CORRECT]
+    losers = [r for r in rollouts if r.verdict is WRONG]
+    fewest = min(len(winners), len(losers))
+    for policy in get_args(PairPolicy):
+        found = pairs(rollouts, policy=policy, per_problem=9, seed=seed)
+        assert len(found) == fewest
+        used = [r.completion.sample for pair in found for r in pair]
+        assert len(used) == len(set(used))
+        assert pairs(rollouts, policy=policy, seed=seed) == found[:1]
+    by_logp = sorted(losers, key=sequence_logp, reverse=True)
+    found = pairs(rollouts, policy="hardest", per_problem=9, seed=seed)
+    assert [rejected for _, rejected in found] == by_logp[:fewest]
+    found = pairs(rollouts, policy="widest_margin", per_problem=9, seed=seed)
+    assert [rejected for _, rejected in found] == by_logp[::-1][:fewest]
+    assert [c for c, _ in found] == sorted(winners, key=sequence_logp, reverse=True)[:fewest]
+    found = pairs(rollouts, policy="length_matched", per_problem=9, seed=seed)
+    gaps = [abs(len(c.completion.tokens) - len(r.completion.tokens)) for c, r in found]
+    assert gaps == sorted(gaps)
+    assert sum(gaps) == (brute_force_gap(winners, losers) if fewest else 0)
+
+
+def test_a_policy_that_needs_log_probabilities_says_so():
+    rollouts = [
+        replace(r, completion=replace(r.completion, logps=()))
+        for r in (
+            rollout(sample=0),
+            rollout(sample=1, verdict=WRONG),
+            rollout(sample=2, verdict=WRONG),
+        )
+    ]
+    for policy in ("hardest", "widest_margin"):
+        with pytest.raises(DataError, match=r"sample \d of p has no log-probabilities"):
+            pairs(rollouts, policy=policy)
+    assert len(pairs(rollouts)) == len(pairs(rollouts, policy="length_matched")) == 1
+
+
+def test_the_audit_of_pairs_counts():
+    a, b = sized(0, True, 2, -3.0), sized(1, False, 5, -4.0)
+    c, d = sized(2, True, 4, -9.0), sized(3, False, 1, -1.0)
+    audit = audit_pairs([(a, b), (c, d), (a, d)])
+    assert audit["pairs"] == 3
+    assert audit["problems"] == 1
+    assert audit["most_pairs_of_a_problem"] == 3
+    assert audit["rollouts_reused"] == 2
+    assert audit["mean_length_gap_tokens"] == pytest.approx((-3 + 3 + 1) / 3)
+    assert audit["mean_absolute_length_gap_tokens"] == pytest.approx(7 / 3)
+    assert audit["share_chosen_shorter"] == pytest.approx(1 / 3)
+    assert audit["mean_logp_margin_nats"] == pytest.approx((1 - 8 - 2) / 3, abs=1e-6)
+    assert audit["share_chosen_likelier"] == pytest.approx(1 / 3)
+    assert audit_pairs([])["mean_length_gap_tokens"] is None
+    assert audit_pairs(pairs(mixture(1), per_problem=9))["rollouts_reused"] == 0

@@ -4,23 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example, accepted
 from offline_rl.batches import Batch
 from offline_rl.training_settings import TrainingSettings
-
-
-class Selection(BaseModel):
-    """Which rollouts count as accepted, and how pairs are made; shared by all methods."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    min_reward: float = Field(default=1.0, allow_inf_nan=False)
-    unique: bool = Field(default=True, description="keep identical completions of a problem once")
-    pairs_per_problem: int = Field(default=1, ge=1)
 
 
 class Method(BaseModel, ABC):
@@ -47,6 +38,10 @@ class Method(BaseModel, ABC):
         self, rollouts: Sequence[Rollout], selection: Selection, seed: int
     ) -> list[Example]:
         """Tuples of rollouts to learn from, all of one length, the preferred one first."""
+
+    def reads(self, selection: Selection) -> dict[str, Any]:
+        """The part of the selection's settings that `examples` depends on."""
+        return selection.model_dump(mode="json")
 
     @abstractmethod
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
@@ -75,3 +70,6 @@ class Imitation(Method):
     ) -> list[Example]:
         kept = accepted(rollouts, min_reward=selection.min_reward, unique=selection.unique)
         return [(rollout,) for rollout in kept]
+
+    def reads(self, selection: Selection) -> dict[str, Any]:
+        return selection.model_dump(mode="json", exclude={"pairs"})

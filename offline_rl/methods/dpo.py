@@ -7,11 +7,12 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 from torch import Tensor
 
+from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example, pairs
 from losses import dpo_loss, sequence_logps
 from offline_rl.batches import Batch
-from offline_rl.methods.base import Method, Selection
+from offline_rl.methods.base import Method
 
 
 class Dpo(Method):
@@ -38,7 +39,8 @@ class Dpo(Method):
         matched = pairs(
             rollouts,
             min_reward=selection.min_reward,
-            per_problem=selection.pairs_per_problem,
+            policy=selection.pairs.policy,
+            per_problem=selection.pairs.per_problem,
             unique=selection.unique,
             seed=seed,
         )

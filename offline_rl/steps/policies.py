@@ -130,7 +130,7 @@ def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
     return {
         "method": method.model_dump(mode="json", exclude={"training"}),
         "training": {k: v for k, v in training.items() if k not in NO_MATTER_TO_WEIGHTS},
-        "selection": experiment.selection.model_dump(mode="json"),
+        "selection": method.reads(experiment.selection),
     }
 
 
