@@ -3,13 +3,17 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 import yaml
 
 from data_gen.types import Problem, Rollout
-from data_gen.views import accepted, groups
+from data_gen.views import accepted, problem_groups
+
+# Of a problem's rollouts, the share that is correct: none, up to a tenth, ..., all.
+_PASS_RATES = ("0", *(f"({n / 10:g}, {(n + 1) / 10:g}]" for n in range(9)), "(0.9, 1)", "1")
 
 _MEANING = {
     "problem_id": "the problem's id",
@@ -33,59 +37,84 @@ _MEANING = {
 
 
 def summarise(
-    rollouts: Sequence[Rollout],
+    rollouts: Iterable[Rollout],
     *,
     left_out: Sequence[Problem] = (),
     dropped: Mapping[str, int] | None = None,
     min_reward: float = 1.0,
 ) -> dict[str, Any]:
-    """Flat counts of `rollouts`, ready for JSON; nothing is made up for no rollouts at all.
+    """Counts of `rollouts`, ready for JSON; nothing is made up for no rollouts at all.
 
+    The rollouts of a problem stand side by side (DataError else); they are read once and not kept.
     `left_out` are the problems that were not sampled because their prompts are too long, `dropped`
     the rows that were no problems, by reason. Accepted is what `views.accepted` says; an accepted
     duplicate repeats another accepted completion of its problem.
     """
-    kept = accepted(rollouts, min_reward=min_reward, unique=False)
-    distinct = accepted(rollouts, min_reward=min_reward, unique=True)
-    labels = Counter(rollout.verdict.label for rollout in rollouts)
-    reasons = Counter((r.verdict.label, r.verdict.reason) for r in rollouts if r.verdict.reason)
-    lengths = [len(rollout.completion.tokens) for rollout in rollouts]
-    correct = [
-        sum(rollout.verdict.label == "correct" for rollout in group) / len(group)
-        for group in groups(rollouts).values()
-    ]
+    count: Counter[str] = Counter()
+    reasons: Counter[tuple[str, str]] = Counter()
+    rates: Counter[str] = Counter()
+    tokens: list[int] = []
+    for group in problem_groups(rollouts):
+        right = sum(rollout.verdict.label == "correct" for rollout in group)
+        rates[_pass_rate(right, len(group))] += 1
+        count["accepted"] += len(accepted(group, min_reward=min_reward, unique=False))
+        count["distinct"] += len(accepted(group, min_reward=min_reward, unique=True))
+        for rollout in group:
+            count[rollout.verdict.label] += 1
+            count["truncated"] += rollout.completion.truncated
+            count["without_logps"] += not rollout.completion.logps
+            tokens.append(len(rollout.completion.tokens))
+            if rollout.verdict.reason:
+                reasons[rollout.verdict.label, _slug(rollout.verdict.reason)] += 1
     return {
-        "problems": len(correct),
-        "problems_all_correct": sum(share == 1 for share in correct),
-        "problems_mixed": sum(0 < share < 1 for share in correct),
-        "problems_none_correct": sum(share == 0 for share in correct),
+        "problems": rates.total(),
+        "problems_all_correct": rates["1"],
+        "problems_mixed": rates.total() - rates["0"] - rates["1"],
+        "problems_none_correct": rates["0"],
+        "problems_by_pass_rate": {name: rates[name] for name in _PASS_RATES},
         "problems_left_out": len(left_out),
         "problems_left_out_ids": [problem.id for problem in left_out],
-        **{f"rows_dropped_{_slug(why)}": count for why, count in (dropped or {}).items()},
-        "rollouts": len(rollouts),
-        "correct": labels["correct"],
-        "wrong": labels["wrong"],
-        "unverifiable": labels["unverifiable"],
-        **{f"{label}_{_slug(why)}": n for (label, why), n in sorted(reasons.items())},
-        "truncated": sum(rollout.completion.truncated for rollout in rollouts),
-        "accuracy": labels["correct"] / len(rollouts) if rollouts else None,
-        "mean_tokens": sum(lengths) / len(lengths) if lengths else None,
-        "max_tokens": max(lengths, default=None),
-        "accepted": len(kept),
-        "accepted_duplicates": len(kept) - len(distinct),
-        "accepted_distinct": len(distinct),
-        "rollouts_without_logps": sum(not rollout.completion.logps for rollout in rollouts),
+        **{f"rows_dropped_{_slug(why)}": number for why, number in (dropped or {}).items()},
+        "rollouts": len(tokens),
+        "correct": count["correct"],
+        "wrong": count["wrong"],
+        "unverifiable": count["unverifiable"],
+        **{f"{label}_{why}": number for (label, why), number in sorted(reasons.items())},
+        "truncated": count["truncated"],
+        "share_truncated": count["truncated"] / len(tokens) if tokens else None,
+        "accuracy": count["correct"] / len(tokens) if tokens else None,
+        "mean_tokens": fmean(tokens) if tokens else None,
+        "max_tokens": max(tokens, default=None),
+        "accepted": count["accepted"],
+        "accepted_duplicates": count["accepted"] - count["distinct"],
+        "accepted_distinct": count["distinct"],
+        "rollouts_without_logps": count["without_logps"],
     }
 
 
-def dataset_card(name: str, summary: Mapping[str, Any], about: Mapping[str, Any]) -> str:
+def _pass_rate(right: int, samples: int) -> str:
+    """The bin of _PASS_RATES, in whole numbers so that no rounding moves a problem."""
+    if right in (0, samples):
+        return "0" if right == 0 else "1"
+    return _PASS_RATES[-(-10 * right // samples)]
+
+
+def dataset_card(
+    name: str,
+    summary: Mapping[str, Any],
+    about: Mapping[str, Any],
+    *,
+    licence: str | None = None,
+) -> str:
     """The README.md of a folder of `part-*.parquet`, which the hub and `datasets` read.
 
     `about` holds the settings that the rollouts depend on (model, sampling, engine, verifier);
-    nested mappings are written with dotted names. No text in it becomes markup.
+    nested mappings are written with dotted names. No text in it becomes markup. `licence` is an
+    identifier of the hub, such as apache-2.0.
     """
     front = {
         "pretty_name": name,
+        **({"license": licence} if licence else {}),
         "task_categories": ["text-generation"],
         "configs": [
             {
@@ -94,8 +123,9 @@ def dataset_card(name: str, summary: Mapping[str, Any], about: Mapping[str, Any]
             }
         ],
     }
-    counts = {key: value for key, value in summary.items() if not isinstance(value, list)}
-    lists = {key: value for key, value in summary.items() if isinstance(value, list) and value}
+    flat = _flat(summary)
+    counts = {key: value for key, value in flat.items() if not isinstance(value, list)}
+    lists = {key: value for key, value in flat.items() if isinstance(value, list) and value}
     return "\n".join(
         [
             f"---\n{yaml.safe_dump(front, sort_keys=False)}---\n",

@@ -1,9 +1,10 @@
 """Selections over rollouts: which ones a method learns from."""
 
+import itertools
 import math
 import random
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Literal
 
 from data_gen.types import DataError, Rollout
@@ -18,6 +19,16 @@ def groups(rollouts: Iterable[Rollout]) -> dict[str, list[Rollout]]:
     for rollout in rollouts:
         found.setdefault(rollout.problem.id, []).append(rollout)
     return found
+
+
+def problem_groups(rollouts: Iterable[Rollout]) -> Iterator[list[Rollout]]:
+    """The rollouts of one problem after another. Raises DataError if a problem comes back."""
+    seen: set[str] = set()
+    for problem_id, group in itertools.groupby(rollouts, key=lambda r: r.problem.id):
+        if problem_id in seen:
+            raise DataError(f"the rollouts of problem {problem_id!r} do not stand side by side")
+        seen.add(problem_id)
+        yield list(group)
 
 
 def accepted(

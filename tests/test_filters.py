@@ -5,10 +5,10 @@ import random
 import pytest
 from pydantic import ValidationError
 
-from data_gen.filters import Filters, choose, problem_groups
+from data_gen.filters import Filters, choose
 from data_gen.filters.ngrams import jaccard, ngrams, repeated_share, words, words_and_signs
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
-from data_gen.views import is_accepted
+from data_gen.views import is_accepted, problem_groups
 
 CORRECT, WRONG = Verdict.correct("1"), Verdict.wrong("different", "2")
 WORDS = [

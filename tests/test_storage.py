@@ -155,12 +155,16 @@ def test_the_summary_counts():
         rollout(problem="b", sample=1, verdict=wrong, finish="length", logps=(-1.0,) * 6),
         rollout(problem="c", sample=0, finish="length"),
     ]
-    summary = summarise(rollouts, left_out=[Problem("d", "", "1")], dropped={"no answer": 3})
+    summary = summarise(iter(rollouts), left_out=[Problem("d", "", "1")], dropped={"no answer": 3})
+    rates = dict.fromkeys(summary["problems_by_pass_rate"], 0)
+    rates |= {"0": 1, "(0.6, 0.7]": 1, "1": 1}
+    assert len(rates) == 12
     assert summary == {
         "problems": 3,
         "problems_all_correct": 1,
         "problems_mixed": 1,
         "problems_none_correct": 1,
+        "problems_by_pass_rate": rates,
         "problems_left_out": 1,
         "problems_left_out_ids": ["d"],
         "rows_dropped_no_answer": 3,
@@ -171,6 +175,7 @@ def test_the_summary_counts():
         "unverifiable_time_out": 1,
         "wrong_no_boxed_answer": 2,
         "truncated": 2,
+        "share_truncated": 1 / 3,
         "accuracy": 0.5,
         "mean_tokens": 16 / 6,
         "max_tokens": 6,

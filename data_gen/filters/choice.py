@@ -1,6 +1,5 @@
 """Decides which rollouts make the data set, filter by filter, problem by problem."""
 
-import itertools
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,8 +14,8 @@ from data_gen.filters.completions import (
 )
 from data_gen.filters.problems import Contaminated, NearDuplicateProblems, PassRate
 from data_gen.filters.settings import Filters
-from data_gen.types import DataError, Problem, Rollout
-from data_gen.views import is_accepted
+from data_gen.types import Problem, Rollout
+from data_gen.views import is_accepted, problem_groups
 
 # The samples of a problem that a filter drops, and why.
 Filter = Callable[[Sequence[Rollout]], dict[int, str]]
@@ -82,16 +81,6 @@ def choose(
     if filters.max_accepted is not None:
         _balance(choice, accepted, filters.max_accepted, filters.seed)
     return choice
-
-
-def problem_groups(rollouts: Iterable[Rollout]) -> Iterator[list[Rollout]]:
-    """The rollouts of one problem after another. Raises DataError if a problem comes back."""
-    seen: set[str] = set()
-    for problem_id, group in itertools.groupby(rollouts, key=lambda r: r.problem.id):
-        if problem_id in seen:
-            raise DataError(f"the rollouts of problem {problem_id!r} do not stand side by side")
-        seen.add(problem_id)
-        yield list(group)
 
 
 def _steps(
