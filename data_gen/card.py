@@ -41,14 +41,15 @@ def summarise(
     *,
     left_out: Sequence[Problem] = (),
     dropped: Mapping[str, int] | None = None,
-    min_reward: float = 1.0,
+    min_reward: float | None = 1.0,
 ) -> dict[str, Any]:
     """Counts of `rollouts`, ready for JSON; nothing is made up for no rollouts at all.
 
     The rollouts of a problem stand side by side (DataError else); they are read once and not kept.
     `left_out` are the problems that were not sampled because their prompts are too long, `dropped`
-    the rows that were no problems, by reason. Accepted is what `views.accepted` says; an accepted
-    duplicate repeats another accepted completion of its problem.
+    the rows that were no problems, by reason. Accepted is what `views.accepted` says, and is not
+    counted without a `min_reward`; an accepted duplicate repeats another accepted completion of its
+    problem.
     """
     count: Counter[str] = Counter()
     reasons: Counter[tuple[str, str]] = Counter()
@@ -57,8 +58,9 @@ def summarise(
     for group in problem_groups(rollouts):
         right = sum(rollout.verdict.label == "correct" for rollout in group)
         rates[_pass_rate(right, len(group))] += 1
-        count["accepted"] += len(accepted(group, min_reward=min_reward, unique=False))
-        count["distinct"] += len(accepted(group, min_reward=min_reward, unique=True))
+        if min_reward is not None:
+            count["accepted"] += len(accepted(group, min_reward=min_reward, unique=False))
+            count["distinct"] += len(accepted(group, min_reward=min_reward, unique=True))
         for rollout in group:
             count[rollout.verdict.label] += 1
             count["truncated"] += rollout.completion.truncated
@@ -66,6 +68,11 @@ def summarise(
             tokens.append(len(rollout.completion.tokens))
             if rollout.verdict.reason:
                 reasons[rollout.verdict.label, _slug(rollout.verdict.reason)] += 1
+    kept = {
+        "accepted": count["accepted"],
+        "accepted_duplicates": count["accepted"] - count["distinct"],
+        "accepted_distinct": count["distinct"],
+    }
     return {
         "problems": rates.total(),
         "problems_all_correct": rates["1"],
@@ -85,9 +92,7 @@ def summarise(
         "accuracy": count["correct"] / len(tokens) if tokens else None,
         "mean_tokens": fmean(tokens) if tokens else None,
         "max_tokens": max(tokens, default=None),
-        "accepted": count["accepted"],
-        "accepted_duplicates": count["accepted"] - count["distinct"],
-        "accepted_distinct": count["distinct"],
+        **(kept if min_reward is not None else {}),
         "rollouts_without_logps": count["without_logps"],
     }
 

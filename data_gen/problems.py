@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -28,6 +28,21 @@ class Columns(BaseModel):
     answer: str | None = Field(default=None, description="None: answer")
     solution: str | None = Field(default=None, description="None: solution, where there is one")
     id: str | None = Field(default=None, description="None: id, else source and row number")
+
+
+def named_sources(value: Any) -> Any:
+    """Problem sets by name as settings may give them: `math500: {}` has its name as its source,
+    and a text stands for a source alone."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: {"source": name, **settings}
+        if isinstance(settings, Mapping)
+        else {"source": settings}
+        if isinstance(settings, str)
+        else settings
+        for name, settings in value.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 if TYPE_CHECKING:
     from offline_rl.config import Experiment
+    from offline_rl.data_settings import DataSettings
     from offline_rl.experiment import Step
     from offline_rl.report import Report
 
@@ -106,9 +107,35 @@ def run(
 
 @app.command()
 @_plain_errors
-def generate(experiment: File, overrides: Overrides = None, out: Out = None) -> None:
-    """Samples and verifies the rollouts of an experiment, or imports them."""
-    _run(experiment, overrides, out, "generate", False)
+def generate(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE] [KEY=VALUE]...",
+            help="a settings file, or the name of a shipped experiment; settings: dotted.key=value",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="tiny, a folder, or a hub name")
+    ] = None,
+    problems: Annotated[
+        str | None, typer.Option("--problems", help="a preset, a file, or a data set of the hub")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Samples, verifies and filters rollouts, or imports them: the data set alone.
+
+    With --model and --problems no settings file is needed.
+    """
+    from offline_rl.settings import data_settings_of
+
+    loaded = data_settings_of(settings or [], model=model, problems=problems)
+    folder = _folder(loaded, out)
+    _quiet()
+    from offline_rl.experiment import generate as generate_data
+    from offline_rl.progress import Terminal
+
+    typer.echo(f"done: {generate_data(loaded, folder, progress=Terminal(_console()))}")
 
 
 @app.command()
@@ -197,7 +224,7 @@ def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
     return load_experiment(experiment, overrides or [])
 
 
-def _folder(experiment: "Experiment", out: Path | None) -> Path:
+def _folder(experiment: "DataSettings", out: Path | None) -> Path:
     return out or Path("runs") / experiment.name
 
 

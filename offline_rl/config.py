@@ -1,58 +1,15 @@
 """An experiment as a value: what a settings file says, checked whole."""
 
-import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from data_gen.problems import ProblemSource
-from data_gen.prompts import check_style
-from data_gen.samplers import AutoSettings, SamplerSettings
-from data_gen.selection import Selection
+from data_gen.problems import ProblemSource, named_sources
 from data_gen.types import Sampling
-from data_gen.verifiers import VerifierSettings
-from data_gen.verifiers.math import MathSettings
+from offline_rl.data_settings import DataSettings, Frozen, Label
 from offline_rl.methods import METHODS, AnyMethod
-from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training_settings import TrainingSettings
-
-TINY = "tiny"
-
-# Labels become folder names and table rows, so they hold nothing that either could read otherwise.
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
-
-
-def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text) or text.endswith((".old", ".partial")):
-        raise ValueError(
-            f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
-            " letter or digit; it does not end in .old or .partial"
-        )
-    return text
-
-
-def _named(field: str, default: str | None = None) -> BeforeValidator:
-    """Lets `verifier: math` stand for `verifier: {kind: math}`, and fills in the usual kind."""
-
-    def spell_out(value: Any) -> Any:
-        if isinstance(value, str):
-            return {field: value}
-        if default is not None and isinstance(value, Mapping):
-            return {field: default, **value}
-        return value
-
-    return BeforeValidator(spell_out)
-
-
-Label = Annotated[str, BeforeValidator(_label)]
-Source = Annotated[ProblemSource, _named("source")]
-AnySampler = Annotated[SamplerSettings, _named("kind", "auto")]
-AnyVerifier = Annotated[VerifierSettings, _named("kind", "math")]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Decoding(Frozen):
@@ -68,38 +25,20 @@ class Evaluation(Frozen):
     """On what, and how, every policy is evaluated."""
 
     sampling: Sampling = Sampling(samples=16, max_tokens=4096)
-    benchmarks: dict[Label, Source] = Field(min_length=1)
-    base_decodings: dict[Label, Decoding] = {
-        "base-t0.5": Decoding(temperature=0.5),
-        "base-greedy": Decoding(temperature=0),
-    }
-
-    @field_validator("benchmarks", mode="before")
-    @classmethod
-    def _named_after_their_source(cls, value: Any) -> Any:
-        if not isinstance(value, Mapping):
-            return value
-        return {
-            name: {"source": name, **settings} if isinstance(settings, Mapping) else settings
-            for name, settings in value.items()
-        }
-
-
-class Experiment(Frozen):
-    """Problems, one base model, the rollouts, the methods that learn from them, the benchmarks."""
-
-    name: Label
-    model: str = Field(min_length=1, description="tiny, a folder, or a hub name")
-    revision: str | None = None
-    prompt: str = "raw"
-    problems: Source | None = Field(default=None, description="to sample rollouts for")
-    sampler: AnySampler = AutoSettings()
-    sampling: Sampling = Sampling()
-    verifier: AnyVerifier = MathSettings()
-    rollouts: str | None = Field(
-        default=None, description="a file or folder of rollouts to learn from instead of sampling"
+    benchmarks: Annotated[dict[Label, ProblemSource], BeforeValidator(named_sources)] = Field(
+        min_length=1
     )
-    selection: Selection = Selection()
+    base_decodings: dict[Label, Decoding] = Field(
+        default={
+            "base-t0.5": Decoding(temperature=0.5),
+            "base-greedy": Decoding(temperature=0),
+        }
+    )
+
+
+class Experiment(DataSettings):
+    """One data set, the methods that learn from it, and the benchmarks that compare them."""
+
     training: TrainingSettings = TrainingSettings()
     methods: dict[Label, AnyMethod] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(default=(0,), min_length=1)
@@ -121,11 +60,6 @@ class Experiment(Frozen):
             for label, settings in value.items()
         }
 
-    @field_validator("prompt")
-    @classmethod
-    def _known_prompt(cls, value: str) -> str:
-        return check_style(value)
-
     @field_validator("seeds")
     @classmethod
     def _each_seed_once(cls, value: tuple[int, ...]) -> tuple[int, ...]:
@@ -135,8 +69,6 @@ class Experiment(Frozen):
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "Experiment":
-        if (self.problems is None) == (self.rollouts is None):
-            raise ValueError("give either problems to sample for, or rollouts to learn from")
         untrained = {"base", *self.evaluation.base_decodings}
         both = sorted(untrained & self.methods.keys())
         if both:
@@ -149,11 +81,6 @@ class Experiment(Frozen):
         if "macro" in self.evaluation.benchmarks:
             raise ValueError("evaluation.benchmarks.macro: this name is taken by the average")
         return self
-
-    @property
-    def model_path(self) -> str:
-        """Where the base model is loaded from: a folder, or a name of the hub."""
-        return str(TINY_BASE) if self.model == TINY else self.model
 
     def decodings(self) -> dict[str, Sampling]:
         """How the untrained base is decoded, by label; the plain one first."""

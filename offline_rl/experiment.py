@@ -1,26 +1,46 @@
 """The whole comparison as one straight line on disk; what is finished and unchanged is skipped."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from data_gen.types import DataError
 from offline_rl.config import Experiment
+from offline_rl.data_settings import DataSettings
 from offline_rl.engines import Engines
 from offline_rl.environment import describe_environment, model_fingerprint
 from offline_rl.files import write_atomically
 from offline_rl.lock import locked
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
-from offline_rl.settings import dump_experiment, load_experiment
+from offline_rl.settings import dump_settings, load_experiment
+from offline_rl.stages import Stage
 from offline_rl.steps.context import ABOUT, Run
+from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
 from offline_rl.steps.policies import Policy, policies_step
 from offline_rl.steps.results import ENVIRONMENT, gather, results_step
 from offline_rl.steps.rollouts import rollouts_step
 
 SETTINGS = "experiment.yaml"
-Step = Literal["generate", "train", "evaluate", "report"]
+Step = Literal["train", "evaluate", "report"]
+
+S = TypeVar("S", bound=DataSettings)
+
+
+def generate(
+    settings: DataSettings, folder: str | Path, *, progress: Progress | None = None
+) -> Path:
+    """Makes the data set of an experiment, or of settings for one alone, and returns its folder.
+
+    Samples and verifies rollouts (or imports them) and filters them. Resumes, locks and raises as
+    `run` does.
+    """
+    with _at_work(settings, Path(folder), progress or Silent()) as work:
+        stage = _data(work)
+    return stage.folder
 
 
 def run(
@@ -39,44 +59,51 @@ def run(
     Raises DataError for input that cannot be used, EngineError for an engine that does not start.
     """
     folder = Path(folder)
-    progress = progress or Silent()
-    with (
-        locked(folder),
-        experiment.verifier.open() as verify,
-        Engines(
-            experiment.sampler,
-            experiment.prompt,
-            progress,
-            base=experiment.model_path,
-            base_revision=experiment.revision,
-        ) as engines,
-    ):
-        base = model_fingerprint(experiment.model_path, experiment.revision)
-        work = Run(experiment, folder, progress, engines, verify, base)
-        write_atomically(folder / SETTINGS, dump_experiment(experiment))
-        if until != "generate":
-            for source in experiment.evaluation.benchmarks.values():
-                work.load(source)  # A missing benchmark is told before hours of sampling.
-        rollouts = rollouts_step(work)
-        _write_environment(folder)
-        if until == "generate":
-            return None
+    with _at_work(experiment, folder, progress or Silent()) as work:
+        for source in experiment.evaluation.benchmarks.values():
+            work.load(source)  # A missing benchmark is told before hours of sampling.
+        dataset = _data(work)
         if until != "train":
             evaluations_step(work, base_jobs(work))
         # Sampling and training do not share a GPU's memory.
-        engines.close()
+        work.engines.close()
         policies = policies_step(
-            work, rollouts, retry_failed=retry_failed, awaited=lambda p: _unevaluated(work, p)
+            work, dataset, retry_failed=retry_failed, awaited=lambda p: _unevaluated(work, p)
         )
         if until == "train":
             return None
         evaluations_step(work, [job for policy in policies for job in policy_jobs(work, policy)])
         _write_environment(folder)
-        engines.close()
+        work.engines.close()
         _drop_weights(experiment, policies)
         if until == "evaluate":
             return None
         return results_step(experiment, folder)
+
+
+@contextmanager
+def _at_work(settings: S, folder: Path, progress: Progress) -> Iterator[Run[S]]:
+    """A locked run folder with verifier and engines, which end with the block."""
+    with (
+        locked(folder),
+        settings.verifier.open() as verify,
+        Engines(
+            settings.sampler,
+            settings.prompt,
+            progress,
+            base=settings.model_path,
+            base_revision=settings.revision,
+        ) as engines,
+    ):
+        base = model_fingerprint(settings.model_path, settings.revision)
+        write_atomically(folder / SETTINGS, dump_settings(settings))
+        yield Run(settings, folder, progress, engines, verify, base)
+
+
+def _data(work: Run[DataSettings]) -> Stage:
+    rollouts = rollouts_step(work)
+    _write_environment(work.folder)
+    return dataset_step(work, rollouts)
 
 
 def read_report(folder: str | Path) -> Report:
@@ -98,7 +125,7 @@ def _experiment_of(folder: Path) -> Experiment:
     return load_experiment(folder / SETTINGS)
 
 
-def _unevaluated(work: Run, policy: Policy) -> bool:
+def _unevaluated(work: Run[Experiment], policy: Policy) -> bool:
     return any(not job.stage.finished() for job in policy_jobs(work, policy))
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from data_gen.problems import BUILT_IN, BUILT_IN_COUNT, PRESET_ROWS, ProblemSource
 from data_gen.types import Sampling
 from offline_rl.config import Experiment
-from offline_rl.settings import dump_experiment
+from offline_rl.settings import dump_settings
 from offline_rl.training_settings import resolve_training
 
 # Text, ids and log-probabilities of one completion token, as Parquet keeps them.
@@ -64,7 +64,7 @@ def plan(experiment: Experiment) -> list[Cost]:
 
 def print_plan(experiment: Experiment, folder: Path, console: Console) -> None:
     """Prints the resolved settings and a table of the steps."""
-    console.print(dump_experiment(experiment), markup=False, soft_wrap=True)
+    console.print(dump_settings(experiment), markup=False, soft_wrap=True)
     table = Table("step", "what", title=f"{experiment.name} -> {folder}")
     for heading in ("completions", "tokens, at most", "disk, at most"):
         table.add_column(heading, justify="right")

@@ -21,9 +21,9 @@ from rich.text import Text
 
 
 class Task(Protocol):
-    """A piece of work whose length is known, at the latest from its first update."""
+    """A piece of work; its length may become known with an update, or never."""
 
-    def update(self, done: int, total: int, note: str = "") -> None: ...
+    def update(self, done: int, total: int | None = None, note: str = "") -> None: ...
 
 
 class Progress(Protocol):
@@ -45,7 +45,7 @@ class Silent:
 
 
 class _NoTask:
-    def update(self, done: int, total: int, note: str = "") -> None: ...
+    def update(self, done: int, total: int | None = None, note: str = "") -> None: ...
 
 
 class Terminal:
@@ -102,7 +102,7 @@ class _Bar:
         self.done = 0
         self.note = ""
 
-    def update(self, done: int, total: int, note: str = "") -> None:
+    def update(self, done: int, total: int | None = None, note: str = "") -> None:
         self.done = done
         self.note = note
         self._bars.update(self._number, completed=done, total=total, note=printable(note))

@@ -2,18 +2,25 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
+from data_gen.problems import ProblemSource
 from data_gen.types import DataError
 from offline_rl.config import Experiment
+from offline_rl.data_settings import DataSettings
 
 EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
+
+# The keys that an experiment has and a data set has not.
+_EXPERIMENT_KEYS = Experiment.model_fields.keys() - DataSettings.model_fields.keys()
+
+S = TypeVar("S", bound=DataSettings)
 
 
 class SettingsError(DataError):
@@ -57,6 +64,58 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
     A value is read as YAML; a dotted key reaches inside. Raises SettingsError.
     """
+    raw, source = _read(path)
+    return _checked(Experiment, raw, overrides, source)
+
+
+def data_settings_of(
+    arguments: Sequence[str], *, model: str | None = None, problems: str | None = None
+) -> DataSettings:
+    """The settings of a data set alone, as a command line gives them.
+
+    `arguments` are `key=value` settings, before which a settings file may be named: of a data set,
+    or of a whole experiment. `model` and the source of `problems` take the place of the file's, or
+    make a file needless. Raises SettingsError.
+    """
+    files = [one for one in arguments if "=" not in one]
+    if len(files) > 1 or (files and files[0] != arguments[0]):
+        raise SettingsError(f"{files[-1]!r} is no setting: write key=value")
+    if not files and (model is None or problems is None):
+        raise SettingsError("name a settings file, or give --model and --problems")
+    raw, source = _read(files[0]) if files else ({"name": _name_of(problems or "")}, "")
+    raw |= {} if model is None else {"model": model}
+    raw |= {} if problems is None else {"problems": {"source": problems}}
+    kind = Experiment if raw.keys() & _EXPERIMENT_KEYS else DataSettings
+    return _checked(kind, raw, arguments[len(files) :], source)
+
+
+def _name_of(problems: str) -> str:
+    """A label made of a problem source's name."""
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(problems).stem).strip("-_")[:40] or "rollouts"
+
+
+def dump_settings(settings: DataSettings) -> str:
+    """The settings as resolved, as YAML that is read back to the same value."""
+    dumped = settings.model_dump(mode="json")
+    # A default written out would overrule a preset's own settings when the file is read again.
+    if settings.problems is not None:
+        dumped["problems"] = settings.problems.model_dump(mode="json", exclude_unset=True)
+    if settings.filters.decontaminate is not None:
+        against = settings.filters.decontaminate.benchmarks
+        dumped["filters"]["decontaminate"]["benchmarks"] = _as_given(against)
+    if isinstance(settings, Experiment):
+        dumped["evaluation"]["benchmarks"] = _as_given(settings.evaluation.benchmarks)
+    return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
+
+
+def _as_given(sources: Mapping[str, ProblemSource]) -> dict[str, Any]:
+    return {
+        name: source.model_dump(mode="json", exclude_unset=True) for name, source in sources.items()
+    }
+
+
+def _read(path: str | Path) -> tuple[dict[str, Any], str]:
+    """What a settings file holds, and its name for messages."""
     source = shipped_experiments().get(str(path), Path(path))
     try:
         text = source.read_text(encoding="utf-8")
@@ -71,25 +130,16 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         raise SettingsError(f"{source}: {error}") from error
     if not isinstance(raw, dict):
         raise SettingsError(f"{source}: holds no settings (`key: value` lines)")
+    return raw, f"{source}: "
+
+
+def _checked(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
     for override in overrides:
         _override(raw, override)
     try:
-        return Experiment.model_validate(raw)
+        return kind.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(f"{source}: " + explain(error, raw)) from error
-
-
-def dump_experiment(experiment: Experiment) -> str:
-    """The settings as resolved, as YAML that `load_experiment` reads back to the same value."""
-    settings = experiment.model_dump(mode="json")
-    # A default written out would overrule a preset's own settings when the file is read again.
-    if experiment.problems is not None:
-        settings["problems"] = experiment.problems.model_dump(mode="json", exclude_unset=True)
-    settings["evaluation"]["benchmarks"] = {
-        name: source.model_dump(mode="json", exclude_unset=True)
-        for name, source in experiment.evaluation.benchmarks.items()
-    }
-    return yaml.safe_dump(settings, sort_keys=False, allow_unicode=True)
+        raise SettingsError(source + explain(error, raw)) from error
 
 
 def explain(error: ValidationError, raw: Any) -> str:

@@ -29,6 +29,11 @@ from offline_rl.report.text import one_line, plain
 from offline_rl.report.writing import csv_text
 
 FILES = ["comparison.csv", "data.csv", "index.html", "pairwise.csv", "training.csv"]
+DATA = {
+    "sampled": {"rollouts": 8000, "accuracy": 0.1 + 0.2, "ids": ["a", "b"], "none": None},
+    "filters": {"pass_rate": {"rollouts": 10}},
+    "audit": None,
+}
 ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202egnp\u2066\x00"
 PAYLOADS = [
     "<script>alert(1)</script>",
@@ -114,7 +119,7 @@ def make_report(rename=lambda name: name):
         comparison=compared.comparison,
         pairwise=compared.pairwise,
         training=training_table(RECORDS),
-        data=data_table({"rollouts": 8000, "accuracy": 0.1 + 0.2, "ids": ["a", "b"], "none": None}),
+        data=data_table(DATA),
         notes=compared.notes,
         failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
         environment={"python": "3.11", "packages": {"torch": "2.13.0"}, "gpus": []},
@@ -147,7 +152,8 @@ def test_the_files_read_back_equal(tmp_path):
         written = getattr(report, name)
         pd.testing.assert_frame_equal(read, written, check_dtype=False, check_exact=True)
     assert (tmp_path / "data.csv").read_text() == (
-        'statistic,value\nrollouts,8000\naccuracy,0.30000000000000004\nids,"a, b"\nnone,\n'
+        "stage,statistic,value\nsampled,rollouts,8000\nsampled,accuracy,0.30000000000000004\n"
+        'sampled,ids,"a, b"\nsampled,none,\nfilters,pass_rate rollouts,10\n'
     )
 
 

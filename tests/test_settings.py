@@ -11,7 +11,7 @@ from offline_rl.config import Experiment
 from offline_rl.methods import METHODS
 from offline_rl.settings import (
     SettingsError,
-    dump_experiment,
+    dump_settings,
     load_experiment,
     shipped_experiments,
 )
@@ -62,7 +62,7 @@ def test_overrides_reach_inside_and_leave_the_rest(file):
 def test_what_is_written_out_reads_back_to_the_same_experiment(name, file, tmp_path):
     experiment = load_experiment(file if name == "small" else name)
     path = tmp_path / "again.yaml"
-    path.write_text(dump_experiment(experiment))
+    path.write_text(dump_settings(experiment))
     again = load_experiment(path)
     assert again == experiment
     for source, same in zip(

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from data_gen.problems import ProblemSource
+from data_gen.problems import ProblemSource, named_sources
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -22,7 +22,7 @@ class Decontamination(_Frozen):
         description="words in a row that no problem may share with a benchmark's (8 and 13 are"
         " usual); a shorter problem is dropped only if a benchmark has the very same",
     )
-    benchmarks: dict[str, ProblemSource] = Field(
+    benchmarks: Annotated[dict[str, ProblemSource], BeforeValidator(named_sources)] = Field(
         default={}, description="sets to stay clear of, besides the benchmarks of the experiment"
     )
 

@@ -83,7 +83,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "peak_memory_gib": "largest memory held: of the GPU if there is one, else of the process",
     },
     "data.csv": {
-        "statistic": "what was counted among the rollouts",
+        "stage": "sampled (all rollouts), filters (what each one left), dataset (what methods learn"
+        " from), pairs (of the first training seed), audit (by a second verifier)",
+        "statistic": "what was counted",
         "value": "the count, share or text",
     },
 }

@@ -46,13 +46,22 @@ def training_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return table.astype(dict.fromkeys(_WHOLE.split(), "Int64"))
 
 
-def data_table(summary: Mapping[str, Any]) -> pd.DataFrame:
-    """Rows of statistic and value, in the order given; lists become text."""
+def data_table(summary: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
+    """Rows of stage, statistic and value, in the order given; lists become text."""
     rows = [
-        (name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
-        for name, value in summary.items()
+        (stage, name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
+        for stage, counts in summary.items()
+        for name, value in _flat(counts or {})
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["data.csv"]), dtype=object)
+
+
+def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in counts.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name} ")
+        else:
+            yield f"{prefix}{name}", value
 
 
 def budget_flags(training: pd.DataFrame) -> dict[str, str]:

@@ -4,11 +4,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.types import Problem, Verifier
-from offline_rl.config import Experiment
+from offline_rl.data_settings import DataSettings
 from offline_rl.engines import Engines
 from offline_rl.files import write_atomically
 from offline_rl.progress import Progress
@@ -18,11 +18,17 @@ ABOUT = "about.json"
 """How a stage's samples were drawn and judged; beside them in its folder."""
 
 
-@dataclass(frozen=True)
-class Run:
-    """An experiment at work in a folder."""
+SUMMARY = "summary.json"
+"""What was counted in a stage."""
 
-    experiment: Experiment
+Settings = TypeVar("Settings", bound=DataSettings, covariant=True)
+
+
+@dataclass(frozen=True)
+class Run(Generic[Settings]):
+    """An experiment, or a data set alone, at work in a folder."""
+
+    settings: Settings
     folder: Path
     progress: Progress
     engines: Engines
@@ -63,3 +69,8 @@ def sampled_with(engine: Mapping[str, str], folder: Path) -> None:
         for part in folder.glob("part-*.parquet"):
             part.unlink()
         write_atomically(note, text)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes readable JSON inside of a stage's unpublished folder."""
+    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")

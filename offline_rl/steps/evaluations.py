@@ -45,28 +45,28 @@ def evaluation_settings(experiment: Experiment, sampling: Sampling) -> dict[str,
     }
 
 
-def base_jobs(run: Run) -> list[Job]:
+def base_jobs(run: Run[Experiment]) -> list[Job]:
     """The untrained base in each of its decodings on each benchmark."""
     return [
-        _job(run, label, None, run.experiment.model_path, run.base, benchmark, sampling)
-        for label, sampling in run.experiment.decodings().items()
-        for benchmark in run.experiment.evaluation.benchmarks
+        _job(run, label, None, run.settings.model_path, run.base, benchmark, sampling)
+        for label, sampling in run.settings.decodings().items()
+        for benchmark in run.settings.evaluation.benchmarks
     ]
 
 
-def policy_jobs(run: Run, policy: Policy) -> list[Job]:
+def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     """A trained policy on each benchmark; none for one whose training failed."""
     if policy.failure is not None:
         return []
-    folder, sampling = str(policy.stage.folder), run.experiment.evaluation.sampling
+    folder, sampling = str(policy.stage.folder), run.settings.evaluation.sampling
     read = {"policy": policy.stage.digest()}
     return [
         _job(run, policy.label, policy.training_seed, folder, read, benchmark, sampling)
-        for benchmark in run.experiment.evaluation.benchmarks
+        for benchmark in run.settings.evaluation.benchmarks
     ]
 
 
-def evaluations_step(run: Run, jobs: Sequence[Job]) -> None:
+def evaluations_step(run: Run[Experiment], jobs: Sequence[Job]) -> None:
     """Does the jobs that are not finished."""
     for job in jobs:
         if run.is_needed(job.stage):
@@ -75,7 +75,7 @@ def evaluations_step(run: Run, jobs: Sequence[Job]) -> None:
 
 
 def _job(
-    run: Run,
+    run: Run[Experiment],
     label: str,
     training_seed: int | None,
     model: str,
@@ -83,7 +83,7 @@ def _job(
     benchmark: str,
     sampling: Sampling,
 ) -> Job:
-    experiment = run.experiment
+    experiment = run.settings
     problems = run.problems(experiment.evaluation.benchmarks[benchmark])
     inputs = {
         "model": model_read,
@@ -95,8 +95,8 @@ def _job(
     return Job(label, training_seed, model, benchmark, problems, sampling, stage)
 
 
-def _evaluate(run: Run, job: Job, folder: Path) -> None:
-    revision = run.experiment.revision if job.training_seed is None else None
+def _evaluate(run: Run[Experiment], job: Job, folder: Path) -> None:
+    revision = run.settings.revision if job.training_seed is None else None
     sampler = run.engines.sampler(job.model, revision)
     fitting, too_long = sampler.fitting(job.problems)
     if not fitting:
@@ -129,7 +129,7 @@ def _evaluate(run: Run, job: Job, folder: Path) -> None:
         )
     about = {
         "engine": run.engines.description,
-        "verifier": run.experiment.verifier.description,
+        "verifier": run.settings.verifier.description,
         "left_out_too_long": [problem.id for problem in too_long],
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -62,31 +62,31 @@ def read_record(folder: Path, label: str, seed: int) -> dict[str, Any]:
 
 
 def policies_step(
-    run: Run,
-    rollouts: Stage,
+    run: Run[Experiment],
+    dataset: Stage,
     *,
     retry_failed: bool,
     awaited: Callable[[Policy], bool],
 ) -> list[Policy]:
     """Trains what is not trained yet; `awaited` says whether a policy's weights are needed."""
     policies = [
-        Policy(label, seed, _stage(run, rollouts, label, method, seed))
-        for label, method in run.experiment.methods.items()
-        for seed in run.experiment.seeds
+        Policy(label, seed, _stage(run, dataset, label, method, seed))
+        for label, method in run.settings.methods.items()
+        for seed in run.settings.seeds
     ]
     loaded: list[Rollout] = []
     for policy in policies:
         if not _is_needed(run, policy, retry_failed, awaited):
             continue
-        loaded = loaded or _learnable(run, rollouts)
+        loaded = loaded or _learnable(run, dataset)
         with policy.stage.work() as folder:
             _train(run, policy, loaded, folder)
     return policies
 
 
-def _learnable(run: Run, stage: Stage) -> list[Rollout]:
+def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
     rollouts = load_rollouts(stage.folder)
-    if not accepted(rollouts, min_reward=run.experiment.selection.min_reward):
+    if not accepted(rollouts, min_reward=run.settings.selection.min_reward):
         raise DataError(
             f"none of the {len(rollouts)} rollouts in {stage.folder} is accepted: sample more, take"
             " easier problems, or check the prompt and the verifier"
@@ -95,7 +95,7 @@ def _learnable(run: Run, stage: Stage) -> list[Rollout]:
 
 
 def _is_needed(
-    run: Run, policy: Policy, retry_failed: bool, awaited: Callable[[Policy], bool]
+    run: Run[Experiment], policy: Policy, retry_failed: bool, awaited: Callable[[Policy], bool]
 ) -> bool:
     if run.is_needed(policy.stage):
         return True
@@ -110,13 +110,13 @@ def _is_needed(
     return False
 
 
-def _stage(run: Run, rollouts: Stage, label: str, method: Method, seed: int) -> Stage:
+def _stage(run: Run[Experiment], dataset: Stage, label: str, method: Method, seed: int) -> Stage:
     return Stage(
         policy_folder(run.folder, label, seed),
         {
-            **policy_settings(run.experiment, method),
+            **policy_settings(run.settings, method),
             "seed": seed,
-            "rollouts": rollouts.digest(),
+            "dataset": dataset.digest(),
             "base": run.base,
             "versions": versions(TRAINING_PACKAGES),
         },
@@ -138,12 +138,12 @@ def _training(experiment: Experiment, method: Method) -> TrainingSettings:
     return resolve_training(method.training_defaults, experiment.training, method.training)
 
 
-def _train(run: Run, policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
+def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
     import torch
 
     from offline_rl.training import train
 
-    experiment = run.experiment
+    experiment = run.settings
     method = experiment.methods[policy.label]
     title = f"train {policy.label}, seed {policy.training_seed}"
     try:

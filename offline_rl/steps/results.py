@@ -11,13 +11,13 @@ from eval.comparison import compare
 from eval.evaluation import Evaluation, load_evaluation
 from offline_rl.config import Experiment
 from offline_rl.report import Report, data_table, training_table, write_report
-from offline_rl.settings import dump_experiment
+from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage, holds, read_manifest
-from offline_rl.steps.context import ABOUT
+from offline_rl.steps.context import ABOUT, SUMMARY
+from offline_rl.steps.dataset import dataset_folder
 from offline_rl.steps.evaluations import evaluation_folder, evaluation_settings
 from offline_rl.steps.policies import REPORT as POLICY_REPORT
 from offline_rl.steps.policies import policy_folder, policy_settings, read_failure, read_record
-from offline_rl.steps.rollouts import read_summary, rollouts_folder
 
 FOLDER = "report"
 ENVIRONMENT = "environment.json"
@@ -36,8 +36,8 @@ def gather(experiment: Experiment, folder: Path) -> Report:
 
     What was made with other settings than the experiment's is left out, with a note.
     """
-    if read_manifest(rollouts_folder(folder)) is None:
-        raise DataError(f"{folder}: no finished rollouts yet, so there is nothing to report")
+    if read_manifest(dataset_folder(folder)) is None:
+        raise DataError(f"{folder}: no finished data set yet, so there is nothing to report")
     trained, stale = _trained(experiment, folder)
     failures = {at: why for at in trained if (why := read_failure(policy_folder(folder, *at)))}
     evaluations, outdated = _evaluations(experiment, folder, set(trained) - failures.keys())
@@ -53,7 +53,7 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         comparison=compared.comparison,
         pairwise=compared.pairwise,
         training=training_table([read_record(policy_folder(folder, *at), *at) for at in trained]),
-        data=data_table(read_summary(folder)),
+        data=data_table(_read_json(dataset_folder(folder) / SUMMARY)),
         notes=(
             *compared.notes,
             *_left_out(stale + outdated),
@@ -61,19 +61,19 @@ def gather(experiment: Experiment, folder: Path) -> Report:
             *_too_long(experiment, folder),
         ),
         failures={f"{label}, seed {seed}": why for (label, seed), why in failures.items()},
-        environment=_read_environment(folder),
-        settings=dump_experiment(experiment),
+        environment=_read_json(folder / ENVIRONMENT),
+        settings=dump_settings(experiment),
     )
 
 
 def _trained(experiment: Experiment, folder: Path) -> tuple[list[tuple[str, int]], list[str]]:
     """Label and seed of the policies made with these settings, and the names of the others."""
-    rollouts = Stage(rollouts_folder(folder), {}).digest()
+    dataset = Stage(dataset_folder(folder), {}).digest()
     current, stale = [], []
     for label, method in experiment.methods.items():
         for seed in experiment.seeds:
             at = policy_folder(folder, label, seed)
-            inputs = {**policy_settings(experiment, method), "seed": seed, "rollouts": rollouts}
+            inputs = {**policy_settings(experiment, method), "seed": seed, "dataset": dataset}
             if holds(at, inputs):
                 current.append((label, seed))
             elif read_manifest(at) is not None:
@@ -133,7 +133,7 @@ def _too_long(experiment: Experiment, folder: Path) -> list[str]:
     for benchmark in experiment.evaluation.benchmarks:
         about = evaluation_folder(folder, "base", None, benchmark) / ABOUT
         if about.is_file():
-            left_out = json.loads(about.read_text(encoding="utf-8"))["left_out_too_long"]
+            left_out = _read_json(about)["left_out_too_long"]
             if left_out:
                 notes.append(
                     f"{len(left_out)} problems of benchmark {benchmark} are longer than the"
@@ -144,7 +144,7 @@ def _too_long(experiment: Experiment, folder: Path) -> list[str]:
 
 def _overlaps(experiment: Experiment, folder: Path) -> list[str]:
     """A note for each benchmark that shares problems with the rollouts."""
-    trained_on = _prompts(rollouts_folder(folder))
+    trained_on = _prompts(dataset_folder(folder))
     notes = []
     for benchmark in experiment.evaluation.benchmarks:
         asked = _prompts(evaluation_folder(folder, "base", None, benchmark))
@@ -152,7 +152,7 @@ def _overlaps(experiment: Experiment, folder: Path) -> list[str]:
         if shared:
             notes.append(
                 f"{shared} of {len(asked)} problems of benchmark {benchmark} are among the problems"
-                " of the rollouts: its figures tell of memory as well as of skill."
+                " of the data set: its figures tell of memory as well as of skill."
             )
     return notes
 
@@ -165,6 +165,6 @@ def _prompts(folder: Path) -> set[str]:
     return found
 
 
-def _read_environment(folder: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
+def _read_json(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return found

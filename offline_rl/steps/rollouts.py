@@ -1,36 +1,35 @@
-"""The rollouts that all methods learn from: sampled and verified here, or brought along."""
+"""The rollouts as they were sampled and verified here, or brought along."""
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from data_gen.card import dataset_card, summarise
 from data_gen.collection import collect
-from data_gen.importing import import_rollouts
-from data_gen.problems import LoadedProblems
+from data_gen.importing import import_chunks
+from data_gen.problems import LoadedProblems, ProblemSource
+from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.storage import save_rollouts
+from data_gen.storage import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem, Rollout
+from offline_rl.data_settings import DataSettings, Imported
 from offline_rl.environment import SAMPLING_PACKAGES, path_fingerprint, versions
 from offline_rl.stages import Stage, digest
-from offline_rl.steps.context import ABOUT, Run, sampled_with
-
-SUMMARY = "summary.json"
+from offline_rl.steps.context import ABOUT, SUMMARY, Run, sampled_with, write_json
 
 
-def rollouts_step(run: Run) -> Stage:
+def rollouts_step(run: Run[DataSettings]) -> Stage:
     """The finished stage that holds the rollouts."""
-    experiment = run.experiment
-    if experiment.rollouts is not None:
-        stage = _import_stage(run, experiment.rollouts)
+    settings = run.settings
+    if settings.rollouts is not None:
+        stage = _import_stage(run, settings.rollouts)
         if run.is_needed(stage):
             with stage.work() as folder:
-                _import(run, experiment.rollouts, folder)
+                _import(run, settings.rollouts, folder)
         return stage
-    if experiment.problems is None:
+    if settings.problems is None:
         raise DataError("neither problems nor rollouts: nothing to sample for or to learn from")
-    loaded = run.load(experiment.problems)
+    loaded = run.load(settings.problems)
     stage = _sampling_stage(run, loaded.problems)
     if run.is_needed(stage):
         with stage.work() as folder:
@@ -43,42 +42,36 @@ def rollouts_folder(folder: Path) -> Path:
     return folder / "rollouts"
 
 
-def read_summary(folder: Path) -> dict[str, Any]:
-    """The counts of a run's finished rollouts."""
-    text = (rollouts_folder(folder) / SUMMARY).read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
-
-
-def _sampling_stage(run: Run, problems: Sequence[Problem]) -> Stage:
-    experiment = run.experiment
+def _sampling_stage(run: Run[DataSettings], problems: Sequence[Problem]) -> Stage:
+    settings = run.settings
     inputs = {
         "model": run.base,
         "problems": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
-        "prompt": experiment.prompt,
-        "sampling": experiment.sampling.model_dump(mode="json"),
-        "sampler": experiment.sampler.model_dump(mode="json"),
-        "verifier": experiment.verifier.description,
+        "prompt": settings.prompt,
+        "sampling": settings.sampling.model_dump(mode="json"),
+        "sampler": settings.sampler.model_dump(mode="json"),
+        "verifier": settings.verifier.description,
         "versions": versions(SAMPLING_PACKAGES),
     }
     return Stage(rollouts_folder(run.folder), inputs)
 
 
-def _import_stage(run: Run, path: str) -> Stage:
+def _import_stage(run: Run[DataSettings], source: Imported) -> Stage:
     inputs = {
         "model": run.base,
-        "imported": path_fingerprint(path),
-        "prompt": run.experiment.prompt,
-        "verifier": run.experiment.verifier.description,
+        "imported": path_fingerprint(source.path),
+        "verify": source.verify,
+        "prompt": run.settings.prompt,
+        "verifier": run.settings.verifier.description,
         "versions": versions(("offline-rl", "transformers", "tokenizers")),
     }
     return Stage(rollouts_folder(run.folder), inputs)
 
 
-def _sample(run: Run, loaded: LoadedProblems, folder: Path) -> None:
-    experiment, problems = run.experiment, loaded.problems
-    sampling = experiment.sampling
-    sampler = run.engines.sampler(experiment.model_path, experiment.revision)
+def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
+    settings, problems = run.settings, loaded.problems
+    sampling = settings.sampling
+    sampler = run.engines.sampler(settings.model_path, settings.revision)
     fitting, too_long = sampler.fitting(problems)
     if too_long:
         run.progress.say(f"{len(too_long)} of {len(problems)} prompts exceed the context, left out")
@@ -97,36 +90,78 @@ def _sample(run: Run, loaded: LoadedProblems, folder: Path) -> None:
             accepted += sum(rollout.verdict.label == "correct" for rollout in rollouts)
             task.update(done, len(fitting) * sampling.samples, f"{accepted / done:.1%} correct")
 
-        rollouts = collect(fitting, sampler, run.verify, sampling, folder=folder, on_chunk=on_chunk)
+        collect(fitting, sampler, run.verify, sampling, folder=folder, on_chunk=on_chunk)
+    summary = summarise(
+        iterate_rollouts(folder), left_out=too_long, dropped=loaded.dropped, min_reward=None
+    )
     about = {
-        "model": experiment.model,
-        "revision": experiment.revision,
-        "prompt": experiment.prompt,
+        "problems": problems_source(settings.problems, problems),
+        **_policy(run),
         "sampling": sampling.model_dump(mode="json"),
         "engine": run.engines.description,
-        "verifier": experiment.verifier.description,
+        "verifier": settings.verifier.description,
     }
-    summary = summarise(rollouts, left_out=too_long, dropped=loaded.dropped)
     _describe(run, summary, about, folder)
 
 
-def _import(run: Run, path: str, folder: Path) -> None:
-    experiment = run.experiment
-    tokenizer = load_tokenizer(experiment.model_path, experiment.revision)
-    rollouts = import_rollouts(
-        Path(path), tokenizer=tokenizer, style=experiment.prompt, verify=run.verify
+def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
+    settings = run.settings
+    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    chunks = import_chunks(
+        source.path,
+        tokenizer=tokenizer,
+        style=settings.prompt,
+        verify=run.verify if source.verify else None,
     )
-    save_rollouts(rollouts, folder / "part-00000.parquet")
+    done = 0
+    with run.progress.task("import rollouts") as task:
+        for number, rollouts in enumerate(chunks):
+            save_rollouts(rollouts, folder / f"part-{number:05}.parquet")
+            done += len(rollouts)
+            task.update(done)
     about = {
-        "imported": Path(path).name,
-        "prompt": experiment.prompt,
-        "verifier": experiment.verifier.description,
+        "imported": {
+            "name": Path(source.path).name,
+            "sha256": digest(path_fingerprint(source.path)),
+        },
+        **_policy(run),
+        "verifier": settings.verifier.description if source.verify else "the file's own rewards",
     }
-    _describe(run, summarise(rollouts), about, folder)
+    _describe(run, summarise(iterate_rollouts(folder), min_reward=None), about, folder)
 
 
-def _describe(run: Run, summary: Mapping[str, Any], about: Mapping[str, Any], folder: Path) -> None:
-    (folder / SUMMARY).write_text(json.dumps(summary, indent=1) + "\n", encoding="utf-8")
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
-    card = dataset_card(run.experiment.name, summary, about)
+def problems_source(source: ProblemSource | None, problems: Sequence[Problem]) -> dict[str, Any]:
+    """Where problems come from, and a hash of what they are."""
+    named = (
+        {} if source is None else source.resolved().model_dump(mode="json", exclude_defaults=True)
+    )
+    return {
+        **named,
+        "count": len(problems),
+        "sha256": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
+    }
+
+
+def _policy(run: Run[DataSettings]) -> dict[str, Any]:
+    """What wrote the completions, and in answer to what."""
+    settings = run.settings
+    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    template = render(Problem("any", PLACEHOLDER, ""), settings.prompt, tokenizer)
+    return {
+        "model": settings.model,
+        "revision": settings.revision,
+        "model_sha256": digest(run.base),
+        "prompt": settings.prompt,
+        "prompt_as_sent": template,
+        "prompt_sha256": digest(template),
+        "versions": versions((*SAMPLING_PACKAGES, "tokenizers", "datasets")),
+    }
+
+
+def _describe(
+    run: Run[DataSettings], summary: Mapping[str, Any], about: Mapping[str, Any], folder: Path
+) -> None:
+    write_json(folder / SUMMARY, summary)
+    write_json(folder / ABOUT, about)
+    card = dataset_card(run.settings.name, summary, about, licence=run.settings.licence)
     (folder / "README.md").write_text(card, encoding="utf-8")

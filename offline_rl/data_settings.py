@@ -1,0 +1,112 @@
+"""The settings of a data set: problems, base model, sampling, verifier, filters."""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from data_gen.filters import Filters
+from data_gen.problems import ProblemSource
+from data_gen.prompts import check_style
+from data_gen.samplers import AutoSettings, SamplerSettings
+from data_gen.selection import Selection
+from data_gen.types import Sampling
+from data_gen.verifiers import VerifierSettings
+from data_gen.verifiers.math import MathSettings
+from offline_rl.tiny_base import TINY_BASE
+
+TINY = "tiny"
+
+# Labels become folder names and table rows, so they hold nothing that either could read otherwise.
+_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
+
+
+def _label(text: str) -> str:
+    if not _LABEL.fullmatch(text) or text.endswith((".old", ".partial")):
+        raise ValueError(
+            f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
+            " letter or digit; it does not end in .old or .partial"
+        )
+    return text
+
+
+def named(field: str, default: str | None = None) -> BeforeValidator:
+    """Lets `verifier: math` stand for `verifier: {kind: math}`, and fills in the usual kind."""
+
+    def spell_out(value: Any) -> Any:
+        if isinstance(value, str):
+            return {field: value}
+        if default is not None and isinstance(value, Mapping):
+            return {field: default, **value}
+        return value
+
+    return BeforeValidator(spell_out)
+
+
+Label = Annotated[str, BeforeValidator(_label)]
+Source = Annotated[ProblemSource, named("source")]
+AnySampler = Annotated[SamplerSettings, named("kind", "auto")]
+AnyVerifier = Annotated[VerifierSettings, named("kind", "math")]
+
+
+class Frozen(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Imported(Frozen):
+    """Rollouts that were made elsewhere."""
+
+    path: str = Field(
+        min_length=1, description="a .jsonl or .parquet file, or a folder of rollouts"
+    )
+    verify: bool = Field(
+        default=True, description="judge them here; false: take the rewards that the file gives"
+    )
+
+
+class Audit(Frozen):
+    """A second verifier that judges a share of the rollouts; how far both agree is on the card."""
+
+    verifier: AnyVerifier
+    share: float = Field(default=0.05, gt=0, le=1)
+
+
+class DataSettings(Frozen):
+    """Everything that a data set depends on."""
+
+    name: Label
+    model: str = Field(min_length=1, description="tiny, a folder, or a hub name")
+    revision: str | None = None
+    prompt: str = "raw"
+    problems: Source | None = Field(default=None, description="to sample rollouts for")
+    sampler: AnySampler = AutoSettings()
+    sampling: Sampling = Sampling()
+    verifier: AnyVerifier = MathSettings()
+    rollouts: Annotated[Imported, named("path")] | None = Field(
+        default=None, description="rollouts to learn from instead of sampling"
+    )
+    audit: Audit | None = None
+    filters: Filters = Filters()
+    selection: Selection = Selection()
+    licence: str | None = Field(
+        default=None,
+        pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$",
+        description="of the data set, as the hub names it: apache-2.0, cc-by-4.0, ...",
+    )
+
+    @field_validator("prompt")
+    @classmethod
+    def _known_prompt(cls, value: str) -> str:
+        return check_style(value)
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> "DataSettings":
+        if (self.problems is None) == (self.rollouts is None):
+            raise ValueError("give either problems to sample for, or rollouts to learn from")
+        return self
+
+    @property
+    def model_path(self) -> str:
+        """Where the base model is loaded from: a folder, or a name of the hub."""
+        return str(TINY_BASE) if self.model == TINY else self.model
