@@ -1,16 +1,57 @@
 """Sample and verify, chunk by chunk: the one function behind data generation and evaluation."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
+from data_gen.parts import check_part, part_path, remove_torn_parts
 from data_gen.storage import load_rollouts, save_rollouts
-from data_gen.types import Completion, DataError, Problem, Rollout, Sampler, Sampling, Verifier
+from data_gen.types import (
+    Completion,
+    DataError,
+    Label,
+    Problem,
+    Rollout,
+    Sampler,
+    Sampling,
+    Verifier,
+)
+
+
+@runtime_checkable
+class StreamingSampler(Protocol):
+    """A sampler that takes further chunks while it is still at work on earlier ones."""
+
+    def stream(
+        self, chunks: Iterable[Sequence[Problem]], sampling: Sampling
+    ) -> Generator[list[Completion]]:
+        """Each chunk's completions, in order, as a call for that chunk alone gives them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """The verified samples of some problems in a row; those found on disk stay there."""
+
+    labels: Sequence[Label]
+    """The verdicts, sample by sample."""
+    part: Path | None
+    held: list[Rollout] | None
+
+    def rollouts(self) -> list[Rollout]:
+        """Reads them where they are not in memory; DataError for a part that is not whole."""
+        if self.held is not None:
+            return self.held
+        if self.part is None:
+            raise ValueError("a chunk is either in memory or on disk")
+        return load_rollouts(self.part)
 
 
 def collect(
     problems: Sequence[Problem],
-    sample: Sampler,
+    sample: Sampler | StreamingSampler,
     verify: Verifier,
     sampling: Sampling,
     *,
@@ -20,41 +61,75 @@ def collect(
 ) -> list[Rollout]:
     """Samples `sampling.samples` completions per problem and verifies them; order of the problems.
 
-    A chunk is verified while the next one is sampled. With `folder`, each finished chunk becomes
+    The chunks of `collected_chunks` in one list. `on_chunk` receives each chunk's rollouts when
+    they are verified, found ones included.
+    """
+    collected: list[Rollout] = []
+    with closing(
+        collected_chunks(
+            problems, sample, verify, sampling, folder=folder, chunk_problems=chunk_problems
+        )
+    ) as chunks:
+        for chunk in chunks:
+            rollouts = chunk.rollouts()
+            collected.extend(rollouts)
+            if on_chunk is not None:
+                on_chunk(rollouts)
+    return collected
+
+
+def collected_chunks(
+    problems: Sequence[Problem],
+    sample: Sampler | StreamingSampler,
+    verify: Verifier,
+    sampling: Sampling,
+    *,
+    folder: Path | None = None,
+    chunk_problems: int = 256,
+) -> Generator[Chunk]:
+    """Samples and verifies, and yields chunks in the order of the problems.
+
+    No more than a few chunks are in memory, however many there are. A chunk is verified and
+    stored while the next ones are sampled. With `folder`, each finished chunk becomes
     `part-NNNNN.parquet` there, and chunks found there are not done again; the folder must have
     been filled with the same problems, model and settings (checked for the problems).
-    `on_chunk` receives each chunk's rollouts when they are verified, found ones included.
-    When sampling or `on_chunk` fails, what was being verified is still finished and kept.
+    When sampling fails or the caller stops, what was being verified is still finished and kept.
     Raises DataError for no problems, ids given twice, or a part that cannot be used.
     """
     _check(problems)
+    starts = range(0, len(problems), chunk_problems)
+    chunks = [problems[start : start + chunk_problems] for start in starts]
+    parts: list[Path | None] = [None] * len(chunks)
+    found = [False] * len(chunks)
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-        for torn in folder.glob(".part-*"):
-            torn.unlink()
-    collected: list[Rollout] = []
-
-    def hand_on(rollouts: list[Rollout]) -> None:
-        collected.extend(rollouts)
-        if on_chunk is not None:
-            on_chunk(rollouts)
-
-    with ThreadPoolExecutor(1) as background:
-        pending: Future[list[Rollout]] | None = None
-        for number, start in enumerate(range(0, len(problems), chunk_problems)):
-            chunk = problems[start : start + chunk_problems]
-            part = None if folder is None else folder / f"part-{number:05}.parquet"
-            if part is not None and part.exists():
+        remove_torn_parts(folder)
+        places = [part_path(folder, number) for number in range(len(chunks))]
+        parts, found = [*places], [place.exists() for place in places]
+    missing = (chunk for chunk, there in zip(chunks, found, strict=True) if not there)
+    pending: Future[Chunk] | None = None
+    with ThreadPoolExecutor(1) as background, closing(_sampled(sample, missing, sampling)) as drawn:
+        for chunk, part, there in zip(chunks, parts, found, strict=True):
+            if there and part is not None:
                 upcoming = background.submit(_found, part, chunk, sampling)
             else:
-                completions = sample(chunk, sampling)
-                upcoming = background.submit(_judge, chunk, completions, verify, sampling, part)
+                upcoming = background.submit(_judge, chunk, next(drawn), verify, sampling, part)
             if pending is not None:
-                hand_on(pending.result())
+                yield pending.result()
             pending = upcoming
         if pending is not None:
-            hand_on(pending.result())
-    return collected
+            yield pending.result()
+
+
+def _sampled(
+    sample: Sampler | StreamingSampler, chunks: Iterator[Sequence[Problem]], sampling: Sampling
+) -> Generator[list[Completion]]:
+    if isinstance(sample, StreamingSampler):
+        with closing(sample.stream(chunks, sampling)) as completions:
+            yield from completions
+    else:
+        for chunk in chunks:
+            yield sample(chunk, sampling)
 
 
 def _judge(
@@ -63,33 +138,20 @@ def _judge(
     verify: Verifier,
     sampling: Sampling,
     part: Path | None,
-) -> list[Rollout]:
+) -> Chunk:
     asked = [problem for problem in problems for _ in range(sampling.samples)]
     given = [(completion.problem_id, completion.sample) for completion in completions]
-    if given != _expected(problems, sampling):
+    if given != [(problem.id, j) for problem in problems for j in range(sampling.samples)]:
         raise ValueError("the sampler did not return every problem's samples in order")
     verdicts = verify([(p.answer, c.text) for p, c in zip(asked, completions, strict=True)])
     rollouts = [Rollout(*one) for one in zip(asked, completions, verdicts, strict=True)]
     if part is not None:
         save_rollouts(rollouts, part)
-    return rollouts
+    return Chunk([verdict.label for verdict in verdicts], part, rollouts)
 
 
-def _found(part: Path, problems: Sequence[Problem], sampling: Sampling) -> list[Rollout]:
-    rollouts = load_rollouts(part)
-    known = {problem.id: problem for problem in problems}
-    held = [(r.problem.id, r.completion.sample) for r in rollouts]
-    if held != _expected(problems, sampling) or any(
-        r.problem != known[r.problem.id] for r in rollouts
-    ):
-        raise DataError(
-            f"{part}: holds rollouts of other problems or settings; delete the folder to redo it"
-        )
-    return rollouts
-
-
-def _expected(problems: Sequence[Problem], sampling: Sampling) -> list[tuple[str, int]]:
-    return [(problem.id, j) for problem in problems for j in range(sampling.samples)]
+def _found(part: Path, problems: Sequence[Problem], sampling: Sampling) -> Chunk:
+    return Chunk(check_part(part, problems, sampling), part, None)
 
 
 def _check(problems: Sequence[Problem]) -> None:

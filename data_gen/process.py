@@ -1,11 +1,9 @@
-"""A Python child process that answers JSON messages, can be killed, and ends with its parent."""
+"""A Python child process that answers messages, can be killed, and ends with its parent."""
 
-import json
 import os
 import queue
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -14,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-_LENGTH = struct.Struct(">Q")
+from data_gen.frames import Message, read_frame, write_frame
+
 _LOG_TAIL_BYTES = 4000
 
 
@@ -23,7 +22,7 @@ class ChildDied(RuntimeError):
 
 
 class Child:
-    """Runs `python -P -m module` and exchanges JSON messages with it over a socket pair.
+    """Runs `python -P -m module` and exchanges messages with it over a socket pair.
 
     A started program and a socket instead of `multiprocessing`: that one imports the caller's
     main script again, so a plain script without a main guard could not use us, and it unpickles
@@ -55,26 +54,28 @@ class Child:
         """The exit code, negative for a signal, once `ChildDied` has been raised; None before."""
         return self._process.poll()
 
-    def send(self, message: Any) -> None:
+    def send(self, value: Any, payload: bytes = b"") -> None:
         """Raises ChildDied when the child is gone."""
         try:
             self._socket.settimeout(None)
-            self._socket.sendall(_frame(message))
+            write_frame(self._socket, value, payload)
         except OSError as error:
             raise ChildDied(self._epitaph()) from error
 
     def receive(self, timeout_seconds: float | None = None) -> Any:
         """The next message; TimeoutError after `timeout_seconds`, ChildDied when the child ends."""
+        return self.receive_with_payload(timeout_seconds)[0]
+
+    def receive_with_payload(self, timeout_seconds: float | None = None) -> Message:
+        """As `receive`, with the bytes that came behind the message."""
         deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
         try:
-            message = _read(self._socket, deadline)
-        except (TimeoutError, ConnectionError) as error:
-            if isinstance(error, TimeoutError):
-                raise
+            message = read_frame(self._socket, deadline)
+        except ConnectionError as error:
             raise ChildDied(self._epitaph()) from error
         if message is None:
             raise ChildDied(self._epitaph())
-        return message[0]
+        return message
 
     def ready(self) -> int:
         """The file descriptor that becomes readable when a message waits, for `select`."""
@@ -104,56 +105,44 @@ class Child:
         return f"the child process {self.pid} ended with exit code {code}: {self.output().strip()}"
 
 
-def serve(handle: Callable[[Any], Any]) -> None:
-    """The child's side: answers each message with `handle(message)`; never returns.
+class Parent:
+    """The child's side: the parent's messages as they come, and answers to it.
 
     A thread reads the socket, so that the process notices the end of its parent, which closes the
-    socket, while `handle` is still at work.
+    socket, while it is still at work.
     """
-    connection = socket.socket(fileno=int(sys.argv[1]))
-    inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
-    def read() -> None:
+    def __init__(self) -> None:
+        self._connection = socket.socket(fileno=int(sys.argv[1]))
+        self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def take(self) -> Message:
+        """The next message; waits for one."""
+        return self._inbox.get()
+
+    def waiting(self) -> bool:
+        """Whether `take` would give a message at once."""
+        return not self._inbox.empty()
+
+    def send(self, value: Any, payload: bytes = b"") -> None:
+        """Blocks until the answer is on its way. Not for two threads at once."""
+        write_frame(self._connection, value, payload)
+
+    def _read(self) -> None:
         while True:
             try:
-                message = _read(connection, None)
+                message = read_frame(self._connection)
             except ConnectionError:
                 message = None
             if message is None:
                 os.killpg(os.getpid(), signal.SIGKILL)
                 return
-            inbox.put(message[0])
+            self._inbox.put(message)
 
-    threading.Thread(target=read, daemon=True).start()
+
+def serve(handle: Callable[[Any], Any]) -> None:
+    """Answers each message of the parent with `handle(message)`; never returns."""
+    parent = Parent()
     while True:
-        connection.sendall(_frame(handle(inbox.get())))
-
-
-def _frame(message: Any) -> bytes:
-    body = json.dumps(message).encode()
-    return _LENGTH.pack(len(body)) + body
-
-
-def _read(connection: socket.socket, deadline: float | None) -> tuple[Any] | None:
-    header = _read_exactly(connection, _LENGTH.size, deadline)
-    if header is None:
-        return None
-    body = _read_exactly(connection, _LENGTH.unpack(header)[0], deadline)
-    return None if body is None else (json.loads(body),)
-
-
-def _read_exactly(connection: socket.socket, size: int, deadline: float | None) -> bytes | None:
-    buffer = bytearray()
-    while len(buffer) < size:
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            connection.settimeout(left)
-        else:
-            connection.settimeout(None)
-        piece = connection.recv(min(size - len(buffer), 1 << 20))
-        if not piece:
-            return None
-        buffer += piece
-    return bytes(buffer)
+        parent.send(handle(parent.take()[0]))

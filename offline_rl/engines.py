@@ -1,8 +1,6 @@
 """One inference engine at a time, started when it is first needed."""
 
-from types import TracebackType
-from typing import Self
-
+from data_gen.closing import Closing
 from data_gen.prompts import render
 from data_gen.samplers import Engine, ModelSampler, SamplerSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -10,7 +8,7 @@ from data_gen.types import DataError, Problem
 from offline_rl.progress import Progress
 
 
-class Engines:
+class Engines(Closing):
     """Gives samplers for one model after another, all from one engine until it is closed.
 
     Where the settings leave the dtype open, all run in the one that `base` is stored in: a policy
@@ -64,17 +62,6 @@ class Engines:
         if self._engine is not None:
             self._engine.close()
             self._engine = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def stored_dtype(model: str, revision: str | None) -> str:

@@ -56,7 +56,8 @@ def random_model(tmp_path_factory):
 @pytest.fixture(scope="session")
 def vllm_engine():
     """The one vLLM process of the test session; a test calls `load(folder)` for its model."""
-    from data_gen.samplers.vllm import VllmEngine, VllmSettings
+    from data_gen.samplers.vllm import VllmEngine
+    from data_gen.samplers.vllm_settings import VllmSettings
 
     with VllmEngine(VllmSettings(dtype="float32")) as engine:
         yield engine

@@ -2,69 +2,89 @@
 
 import logging
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from data_gen.samplers.base import Engine, EngineError, ModelSampler
-from data_gen.samplers.vllm import VllmEngine, VllmSettings
+from data_gen.samplers.settings import DType, EngineSettings
+from data_gen.samplers.vllm import VllmEngine
+from data_gen.samplers.vllm_settings import VllmSettings
 
 logger = logging.getLogger(__name__)
 
 
-class TransformersSettings(BaseModel):
+class TransformersSettings(EngineSettings):
     """transformers' generate: left-padded, in large batches of prompts sorted by length."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
     kind: Literal["transformers"] = "transformers"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: DType = "auto"
     batch_size: int = Field(default=512, ge=1, description="sequences decoded together")
     threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
 
 
-class AutoSettings(BaseModel):
-    """vLLM where it is installed and starts, else transformers."""
+class AutoSettings(EngineSettings):
+    """vLLM where it is installed and starts, else transformers.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    What is said of vLLM here has no bearing on transformers.
+    """
+
+    no_matter_to_results: ClassVar[frozenset[str]] = VllmSettings.no_matter_to_results
 
     kind: Literal["auto"] = "auto"
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: DType = "auto"
+    max_num_seqs: int | None = Field(default=None, ge=1, description="as of vllm")
+    gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1, description="as of vllm")
+    tensor_parallel_size: int = Field(default=1, ge=1, description="as of vllm")
+    data_parallel_size: int = Field(default=1, ge=1, description="as of vllm")
+
+    def vllm(self) -> VllmSettings:
+        return VllmSettings(**self.model_dump(exclude={"kind"}))
+
+    def transformers(self) -> TransformersSettings:
+        return TransformersSettings(dtype=self.dtype)
 
 
 SamplerSettings = Annotated[
     AutoSettings | VllmSettings | TransformersSettings, Field(discriminator="kind")
 ]
-SAMPLERS: dict[str, type[BaseModel]] = {
+SAMPLERS: dict[str, type[EngineSettings]] = {
     "auto": AutoSettings,
     "vllm": VllmSettings,
     "transformers": TransformersSettings,
 }
 
 
-def start_engine(settings: SamplerSettings, model: str, revision: str | None = None) -> Engine:
+def start_engine(
+    settings: SamplerSettings,
+    model: str,
+    revision: str | None = None,
+    adapter: str | None = None,
+) -> Engine:
     """An engine with `model` loaded; the caller closes it. Raises EngineError."""
     if model.startswith(("/", "./", "../", "~")) and not Path(model).is_dir():
         raise EngineError(f"no model folder {model}")
-    engine: Engine
     if isinstance(settings, AutoSettings):
         try:
-            return start_engine(VllmSettings(dtype=settings.dtype), model, revision)
+            return start_engine(settings.vllm(), model, revision, adapter)
         except EngineError as error:
             logger.warning("vLLM does not start, transformers samples instead (%s)", error)
-        settings = TransformersSettings(dtype=settings.dtype)
-    if isinstance(settings, VllmSettings):
-        engine = VllmEngine(settings)
-    else:
-        from data_gen.samplers.transformers import TransformersEngine
-
-        engine = TransformersEngine(settings.dtype, settings.batch_size, settings.threads)
+        return start_engine(settings.transformers(), model, revision, adapter)
+    engine = _engine(settings)
     try:
-        engine.load(model, revision)
+        engine.load(model, revision, adapter)
     except EngineError:
         engine.close()
         raise
     return engine
+
+
+def _engine(settings: VllmSettings | TransformersSettings) -> Engine:
+    if isinstance(settings, VllmSettings):
+        return VllmEngine(settings)
+    from data_gen.samplers.transformers import TransformersEngine
+
+    return TransformersEngine(settings.dtype, settings.batch_size, settings.threads)
 
 
 __all__ = [

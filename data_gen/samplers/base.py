@@ -1,11 +1,13 @@
 """What every inference engine offers, and the sampler that puts prompts around it."""
 
 import hashlib
-from collections.abc import Sequence
+from abc import abstractmethod
+from array import array
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Protocol, Self
 
+from data_gen.closing import Closing
 from data_gen.prompts import Tokenizer, encode, render
 from data_gen.types import Completion, FinishReason, Problem, Sampling
 
@@ -25,7 +27,7 @@ class EngineError(RuntimeError):
 class Request:
     """One prompt to be continued; sample j of it uses the seed `seed + j`."""
 
-    tokens: tuple[int, ...]
+    tokens: Sequence[int]
     seed: int
 
 
@@ -33,39 +35,46 @@ class Request:
 class Sample:
     """One continuation: sampled ids, their raw log-probabilities in nats, text without specials."""
 
-    tokens: tuple[int, ...]
-    logps: tuple[float, ...]
+    tokens: Sequence[int]
+    logps: Sequence[float]
     text: str
     finish_reason: FinishReason
 
 
-class Engine(Protocol):
+class Engine(Closing):
     """A loaded model that continues prompts. Closing it frees everything it held."""
 
-    def load(self, model: str, revision: str | None = None) -> None:
-        """Puts `model` (a folder or hub name) in place of the one before. Raises EngineError."""
+    @abstractmethod
+    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
+        """Puts `model` (a folder or hub name) in place of the one before. Raises EngineError.
 
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
-        """`sampling.samples` continuations for each request."""
+        `adapter` is a folder with a LoRA adapter in PEFT's layout to be put on top of it.
+        """
+
+    @abstractmethod
+    def stream(
+        self, batches: Iterable[Sequence[Request]], sampling: Sampling
+    ) -> Generator[list[list[Sample]]]:
+        """Each batch's answers, in the order of the batches: `sampling.samples` for each request.
+
+        Batches are taken ahead of the answers, so that the engine never idles between two. What
+        is sampled for a request depends on it and on `sampling` alone. Raises EngineError.
+        """
 
     @property
+    @abstractmethod
     def description(self) -> dict[str, str]:
-        """Name, version and flags, as recorded beside the data."""
+        """Name, version and the flags that samples depend on, as recorded beside the data."""
 
     @property
+    @abstractmethod
     def context_tokens(self) -> int:
         """How many tokens prompt and completion may have together."""
 
-    def close(self) -> None: ...
-
-    def __enter__(self) -> Self: ...
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None: ...
+    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
+        """`sampling.samples` continuations for each request. Raises EngineError."""
+        [answers] = self.stream([requests], sampling)
+        return answers
 
 
 def request_seed(seed: int, problem_id: str) -> int:
@@ -96,29 +105,47 @@ class ModelSampler:
         return fits, too_long
 
     def __call__(self, problems: Sequence[Problem], sampling: Sampling) -> list[Completion]:
-        requests = [
-            Request(
-                tuple(encode(problem, self._style, self._tokenizer)),
-                request_seed(sampling.seed, problem.id),
-            )
-            for problem in problems
-        ]
-        completions = []
-        answers = self._engine.generate(requests, sampling)
-        for problem, request, samples in zip(problems, requests, answers, strict=True):
-            prompt = render(problem, self._style, self._tokenizer)
-            completions += [
-                Completion(
-                    problem_id=problem.id,
-                    sample=j,
-                    seed=request.seed + j,
-                    prompt=prompt,
-                    prompt_tokens=request.tokens,
-                    text=sample.text,
-                    tokens=sample.tokens,
-                    logps=sample.logps,
-                    finish_reason=sample.finish_reason,
-                )
-                for j, sample in enumerate(samples)
-            ]
+        [completions] = self.stream([problems], sampling)
         return completions
+
+    def stream(
+        self, chunks: Iterable[Sequence[Problem]], sampling: Sampling
+    ) -> Generator[list[Completion]]:
+        """Each chunk's completions, as a call for that chunk gives them; chunks are taken ahead."""
+        asked: list[tuple[Sequence[Problem], list[Request]]] = []
+
+        def batches() -> Iterator[list[Request]]:
+            for chunk in chunks:
+                requests = [self._request(problem, sampling) for problem in chunk]
+                asked.append((chunk, requests))
+                yield requests
+
+        with closing(self._engine.stream(batches(), sampling)) as stream:
+            for answers in stream:
+                chunk, requests = asked.pop(0)
+                yield [
+                    completion
+                    for problem, request, samples in zip(chunk, requests, answers, strict=True)
+                    for completion in self._completions(problem, request, samples)
+                ]
+
+    def _request(self, problem: Problem, sampling: Sampling) -> Request:
+        tokens = array("i", encode(problem, self._style, self._tokenizer))
+        return Request(tokens, request_seed(sampling.seed, problem.id))
+
+    def _completions(
+        self, problem: Problem, request: Request, samples: Sequence[Sample]
+    ) -> Iterator[Completion]:
+        prompt = render(problem, self._style, self._tokenizer)
+        for j, sample in enumerate(samples):
+            yield Completion(
+                problem_id=problem.id,
+                sample=j,
+                seed=request.seed + j,
+                prompt=prompt,
+                prompt_tokens=request.tokens,
+                text=sample.text,
+                tokens=sample.tokens,
+                logps=sample.logps,
+                finish_reason=sample.finish_reason,
+            )

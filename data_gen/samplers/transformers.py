@@ -1,9 +1,9 @@
 """Sampling with transformers' `generate`, for machines where vLLM does not run."""
 
 import gc
-from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from array import array
+from collections.abc import Generator, Iterable, Sequence
+from typing import Any
 
 import torch
 import transformers
@@ -18,11 +18,11 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from data_gen.samplers.base import EngineError, Request, Sample
+from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.types import FinishReason, Sampling
 
 
-class TransformersEngine:
+class TransformersEngine(Engine):
     """A model in this process, on the first GPU if there is one."""
 
     def __init__(self, dtype: str, batch_size: int, threads: int = 1) -> None:
@@ -34,7 +34,9 @@ class TransformersEngine:
         self._ends: set[int] = set()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def load(self, model: str, revision: str | None = None) -> None:
+    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
+        if adapter is not None:
+            raise EngineError("transformers samples without adapters: merge it, or take vllm")
         torch.set_num_threads(self._threads)
         self.close()
         try:
@@ -55,8 +57,14 @@ class TransformersEngine:
         # What a model's file recommends (a repetition penalty, a top-k) must not touch the samples.
         self._model.generation_config = GenerationConfig()
 
+    def stream(
+        self, batches: Iterable[Sequence[Request]], sampling: Sampling
+    ) -> Generator[list[list[Sample]]]:
+        for requests in batches:
+            yield self._answers(requests, sampling)
+
     @torch.inference_mode()
-    def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
+    def _answers(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
         rows = [
             (len(request.tokens), i, j)
             for i, request in enumerate(requests)
@@ -92,17 +100,6 @@ class TransformersEngine:
         if self._device == "cuda":
             torch.cuda.empty_cache()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _batch(self, requests: Sequence[Request], sampling: Sampling) -> list[Sample]:
         width = max(len(request.tokens) for request in requests)
         pad = self._tokenizer.pad_token_id
@@ -110,7 +107,7 @@ class TransformersEngine:
             pad = min(self._ends, default=0)
         tokens = torch.full((len(requests), width), pad)
         for row, request in zip(tokens, requests, strict=True):
-            row[width - len(request.tokens) :] = torch.tensor(request.tokens)
+            row[width - len(request.tokens) :] = torch.tensor(list(request.tokens))
         attention = torch.tensor(
             [[0] * (width - len(r.tokens)) + [1] * len(r.tokens) for r in requests]
         )
@@ -150,7 +147,7 @@ class TransformersEngine:
             if stop in text:
                 finish, text = "stop", text[: text.index(stop)]
                 length = self._tokens_until(tokens[:length], stop)
-        return Sample(tuple(tokens[:length]), tuple(logps[:length]), text, finish)
+        return Sample(array("i", tokens[:length]), array("f", logps[:length]), text, finish)
 
     def _tokens_until(self, tokens: list[int], stop: str) -> int:
         """Tokens up to the one that completes the stop string; what follows is padding."""

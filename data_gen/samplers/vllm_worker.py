@@ -1,76 +1,151 @@
-"""The child process that holds vLLM; started by data_gen.samplers.vllm."""
+"""The child process that holds vLLM; started by data_gen.samplers.vllm.
+
+Requests of several batches are in the engine at once, so that it never runs dry between two.
+"""
 
 import gc
 import os
-from itertools import chain
+import queue
+import threading
+from array import array
 from typing import Any
 
-from data_gen.process import serve
+from data_gen.process import Parent
+from data_gen.samplers.base import Request, Sample
+from data_gen.samplers.wire import pack_samples, unpack_requests
+
+
+class Batch:
+    """Requests that are answered together, by their numbers in the engine."""
+
+    def __init__(self, number: int, requests: list[str]) -> None:
+        self.number = number
+        self.requests = requests
+        self.outputs: dict[str, Any] = {}
 
 
 class Worker:
-    def __init__(self) -> None:
-        self.llm: Any = None
+    """Answers {"load": ...} and {"batch": ...}; {"drop": ...} ends all batches unanswered."""
 
-    def __call__(self, message: dict[str, Any]) -> dict[str, Any]:
+    def __init__(self, parent: Parent) -> None:
+        self._parent = parent
+        self._llm: Any = None
+        self._adapter: Any = None
+        self._batches: dict[str, Batch] = {}
+        # Answers leave in a thread, so that sampling goes on while the parent reads them later.
+        self._outbox: queue.SimpleQueue[tuple[Any, bytes]] = queue.SimpleQueue()
+        threading.Thread(target=self._deliver, daemon=True).start()
+
+    def run(self) -> None:
         try:
-            return self.load(message["load"]) if "load" in message else self.sample(message)
+            while True:
+                while not self._batches or self._parent.waiting():
+                    self._take(*self._parent.take())
+                self._step()
         except Exception as error:  # every failure of the engine is the parent's to report
-            return {"error": f"{type(error).__name__}: {error}"}
+            self._outbox.put(({"error": f"{type(error).__name__}: {error}"}, b""))
+            self._parent.take()
 
-    def load(self, options: dict[str, Any]) -> dict[str, Any]:
+    def _deliver(self) -> None:
+        while True:
+            self._parent.send(*self._outbox.get())
+
+    def _take(self, message: dict[str, Any], payload: bytes) -> None:
+        if "load" in message:
+            self._outbox.put(({"loaded": self._load(message["load"], message["adapter"])}, b""))
+        elif "batch" in message:
+            self._add(message, unpack_requests(message["requests"], payload))
+        else:
+            self._drop(message["drop"])
+
+    def _load(self, options: dict[str, Any], adapter: str | None) -> dict[str, Any]:
         import torch
         import vllm
-        from vllm import SamplingParams
+        from vllm.lora.request import LoRARequest
 
-        self.llm = None
+        self._llm = None
         gc.collect()
-        self.llm = vllm.LLM(**options, seed=0, trust_remote_code=False, disable_log_stats=True)
+        self._llm = vllm.LLM(**options, seed=0, trust_remote_code=False, disable_log_stats=True)
+        self._adapter = None if adapter is None else LoRARequest("adapter", 1, adapter)
         # Shapes that the kernels do not serve show with the first token only.
-        self.llm.generate([{"prompt_token_ids": [0]}], SamplingParams(max_tokens=1), use_tqdm=False)
-        flags = {key: str(value) for key, value in options.items() if key != "model"}
+        self._llm.generate(
+            [{"prompt_token_ids": [0]}],
+            vllm.SamplingParams(max_tokens=1),
+            use_tqdm=False,
+            lora_request=self._adapter,
+        )
         return {
-            "context_tokens": self.llm.model_config.max_model_len,
-            "description": {
-                "engine": "vllm",
-                "version": vllm.__version__,
-                "torch": torch.__version__,
-                "device": vllm.platforms.current_platform.device_name,
-                "threads": os.environ.get("OMP_NUM_THREADS", ""),
-                **flags,
-            },
+            "context_tokens": self._llm.model_config.max_model_len,
+            "version": vllm.__version__,
+            "torch": torch.__version__,
+            "device": vllm.platforms.current_platform.device_name,
+            "dtype": str(self._llm.model_config.dtype).removeprefix("torch."),
+            "threads": os.environ.get("OMP_NUM_THREADS", ""),
         }
 
-    def sample(self, message: dict[str, Any]) -> dict[str, Any]:
+    def _add(self, message: dict[str, Any], requests: list[Request]) -> None:
         from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
 
         sampling = message["sampling"]
         count = sampling.pop("samples")
-        requests = message["requests"]
-        # Only stop strings need the text token by token, which costs a tenth of the time.
-        by_token = bool(sampling["stop"])
-        outputs = self.llm.generate(
-            [{"prompt_token_ids": tokens} for tokens, _ in requests],
+        ids = self._llm.enqueue(
+            [{"prompt_token_ids": list(request.tokens)} for request in requests],
             [
-                SamplingParams(n=count, seed=seed, logprobs=0, detokenize=by_token, **sampling)
-                for _, seed in requests
+                SamplingParams(
+                    n=count,
+                    seed=request.seed,
+                    logprobs=0,
+                    flat_logprobs=True,
+                    # Only stop strings need the text token by token: a tenth of the time.
+                    detokenize=bool(sampling["stop"]),
+                    output_kind=RequestOutputKind.FINAL_ONLY,
+                    **sampling,
+                )
+                for request in requests
             ],
+            lora_request=self._adapter,
             use_tqdm=False,
         )
-        tokenizer = self.llm.get_tokenizer()
-        for one in chain.from_iterable(output.outputs for output in outputs):
-            if not isinstance(one.stop_reason, str):  # else the text is cut at the stop string
-                one.text = tokenizer.decode(one.token_ids, skip_special_tokens=True)
-        return {"samples": [[_plain(one) for one in output.outputs] for output in outputs]}
+        batch = Batch(message["batch"], ids)
+        # vLLM answers under the number alone, to which it has joined a random end.
+        self._batches |= {one.partition("-")[0]: batch for one in ids}
+
+    def _drop(self, last: int) -> None:
+        """Ends the batches up to this number."""
+        dropped = [one for one, batch in self._batches.items() if batch.number <= last]
+        ids = {i for one in dropped for i in self._batches.pop(one).requests}
+        self._llm.llm_engine.abort_request(list(ids), internal=True)
+
+    def _step(self) -> None:
+        for output in self._llm.llm_engine.step():
+            if not output.finished:
+                continue
+            batch = self._batches.pop(output.request_id)
+            batch.outputs[output.request_id] = output
+            if len(batch.outputs) == len(batch.requests):
+                self._answer(batch)
+
+    def _answer(self, batch: Batch) -> None:
+        outputs = [batch.outputs[one.partition("-")[0]].outputs for one in batch.requests]
+        free = [one for output in outputs for one in output if not isinstance(one.stop_reason, str)]
+        texts = self._llm.get_tokenizer().batch_decode(
+            [one.token_ids for one in free], skip_special_tokens=True
+        )
+        for one, text in zip(free, texts, strict=True):
+            one.text = text  # else the text is cut at the stop string
+        value, payload = pack_samples([[_sample(one) for one in output] for output in outputs])
+        self._outbox.put(({"batch": batch.number, "samples": value}, payload))
 
 
-def _plain(output: Any) -> tuple[list[int], list[float], str, str]:
-    tokens = list(output.token_ids)
-    logps = [step[token].logprob for step, token in zip(output.logprobs, tokens, strict=True)]
+def _sample(output: Any) -> Sample:
     if output.finish_reason not in ("stop", "length"):
         raise RuntimeError(f"a request ended with {output.finish_reason!r}")
-    return tokens, logps, output.text, output.finish_reason
+    tokens, logps = array("i", output.token_ids), array("f", output.logprobs.logprobs)
+    if len(tokens) != len(logps):
+        raise RuntimeError(f"{len(tokens)} tokens came with {len(logps)} log-probabilities")
+    return Sample(tokens, logps, output.text, output.finish_reason)
 
 
 if __name__ == "__main__":
-    serve(Worker())
+    Worker(Parent()).run()

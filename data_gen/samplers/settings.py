@@ -1,0 +1,26 @@
+"""What the settings of all samplers share."""
+
+from typing import Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+DType = Literal["auto", "float32", "bfloat16", "float16"]
+
+
+class EngineSettings(BaseModel):
+    """The settings of one kind of engine; each kind adds `kind`, its name in a settings file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    no_matter_to_results: ClassVar[frozenset[str]] = frozenset()
+    """Fields that concern memory and speed alone.
+
+    Strictly so where sums do not depend on what else is computed at the same time, as on a CPU
+    with one thread. A GPU's kernels may give other last bits to another batch.
+    """
+
+    @property
+    def result_settings(self) -> dict[str, Any]:
+        """The settings that samples depend on."""
+        settings = self.model_dump(mode="json")
+        return {k: v for k, v in settings.items() if k not in self.no_matter_to_results}
