@@ -43,6 +43,12 @@ class Experiment(DataSettings):
     methods: dict[Label, AnyMethod] = Field(min_length=1)
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(default=(0,), min_length=1)
     evaluation: Evaluation
+    behaviour_check: int = Field(
+        default=256,
+        ge=0,
+        description="rollouts whose log-probabilities are computed again with the trainer's model"
+        " and compared with the sampler's",
+    )
     keep: Literal["all", "last", "none"] = Field(
         default="all",
         description="which weights stay: of every seed, of each method's last seed, none",

@@ -17,6 +17,7 @@ from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.settings import dump_settings, load_experiment
 from offline_rl.stages import Stage
+from offline_rl.steps.behaviour import behaviour_step
 from offline_rl.steps.context import ABOUT, Run
 from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
@@ -67,6 +68,7 @@ def run(
             evaluations_step(work, base_jobs(work))
         # Sampling and training do not share a GPU's memory.
         work.engines.close()
+        behaviour_step(work, dataset)
         policies = policies_step(
             work, dataset, retry_failed=retry_failed, awaited=lambda p: _unevaluated(work, p)
         )

@@ -95,7 +95,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_table(finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
     output = offline_rl("run", folder / "experiment.yaml", "--out", folder).stdout
-    stages = 1 + 3 * 2 + 4 * 2 + 4 * 2 * 2
+    stages = 3 + 3 * 2 + 4 * 2 + 4 * 2 * 2
     assert output.count("finished and unchanged, skipped") == stages
     assert "engine:" not in output
     assert (folder / "report" / "comparison.csv").read_bytes() == before

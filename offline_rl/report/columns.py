@@ -84,7 +84,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     },
     "data.csv": {
         "stage": "sampled (all rollouts), filters (what each one left), dataset (what methods learn"
-        " from), pairs (of the first training seed), audit (by a second verifier)",
+        " from), pairs (of the first training seed), audit (by a second verifier), behaviour (the"
+        " trainer's log-probabilities against the sampler's)",
         "statistic": "what was counted",
         "value": "the count, share or text",
     },

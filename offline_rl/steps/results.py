@@ -13,6 +13,7 @@ from offline_rl.config import Experiment
 from offline_rl.report import Report, data_table, training_table, write_report
 from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage, holds, read_manifest
+from offline_rl.steps.behaviour import gap_notes, read_gap
 from offline_rl.steps.context import ABOUT, SUMMARY
 from offline_rl.steps.dataset import dataset_folder
 from offline_rl.steps.evaluations import evaluation_folder, evaluation_settings
@@ -43,6 +44,7 @@ def gather(experiment: Experiment, folder: Path) -> Report:
     evaluations, outdated = _evaluations(experiment, folder, set(trained) - failures.keys())
     if not evaluations:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
+    gap = read_gap(folder)
     compared = compare(
         evaluations,
         labels=[*experiment.decodings(), *experiment.methods],
@@ -53,12 +55,13 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         comparison=compared.comparison,
         pairwise=compared.pairwise,
         training=training_table([read_record(policy_folder(folder, *at), *at) for at in trained]),
-        data=data_table(_read_json(dataset_folder(folder) / SUMMARY)),
+        data=data_table({**_read_json(dataset_folder(folder) / SUMMARY), "behaviour": gap}),
         notes=(
             *compared.notes,
             *_left_out(stale + outdated),
             *_overlaps(experiment, folder),
             *_too_long(experiment, folder),
+            *gap_notes(gap),
         ),
         failures={f"{label}, seed {seed}": why for (label, seed), why in failures.items()},
         environment=_read_json(folder / ENVIRONMENT),

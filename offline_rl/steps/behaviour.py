@@ -1,0 +1,72 @@
+"""The sampler's log-probabilities held against the trainer's own, before anything is trained."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from data_gen.storage import iterate_rollouts
+from offline_rl.config import Experiment
+from offline_rl.environment import TRAINING_PACKAGES, versions
+from offline_rl.stages import Stage
+from offline_rl.steps.context import Run, write_json
+
+GAP = "gap.json"
+
+# More than this share of tokens off by a tenth is worth a note in the report.
+_MUCH = 0.01
+
+
+def behaviour_folder(folder: Path) -> Path:
+    """Where a run keeps the gap."""
+    return folder / "behaviour"
+
+
+def behaviour_step(run: Run[Experiment], dataset: Stage) -> Stage:
+    """The finished stage that holds the gap between sampler and trainer."""
+    training = run.settings.training
+    inputs = {
+        "dataset": dataset.digest(),
+        "base": run.base,
+        "rollouts": run.settings.behaviour_check,
+        "precision": training.precision,
+        "versions": versions(TRAINING_PACKAGES),
+    }
+    stage = Stage(behaviour_folder(run.folder), inputs)
+    if run.is_needed(stage):
+        with stage.work() as folder:
+            _measure(run, dataset, folder)
+    return stage
+
+
+def read_gap(folder: Path) -> dict[str, Any]:
+    """The gap that a run has measured; empty where it has not."""
+    path = behaviour_folder(folder) / GAP
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+
+
+def gap_notes(gap: dict[str, Any]) -> list[str]:
+    """A sentence where sampler and trainer disagree on more than a few tokens."""
+    off = gap.get("share_of_tokens_with_ratio_off_by_a_tenth", 0)
+    if off <= _MUCH:
+        return []
+    return [
+        f"Sampler and trainer give {off:.1%} of the sampled tokens probabilities that differ by"
+        " more than a tenth: check that model, prompt template and precision are the same."
+    ]
+
+
+def _measure(run: Run[Experiment], dataset: Stage, folder: Path) -> None:
+    from offline_rl.behaviour import behaviour_gap, drawn
+
+    settings = run.settings
+    chosen = drawn(iterate_rollouts(dataset.folder), settings.behaviour_check)
+    with run.progress.task("check log-probabilities, tokens") as task:
+        gap = behaviour_gap(
+            chosen,
+            model=settings.model_path,
+            revision=settings.revision,
+            training=settings.training,
+        )
+        off = gap.get("share_of_tokens_with_ratio_off_by_a_tenth")
+        task.update(gap["tokens"], note="" if off is None else f"{off:.2%} off by a tenth")
+    write_json(folder / GAP, gap)
