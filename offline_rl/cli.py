@@ -10,6 +10,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from offline_rl import data_commands
+
 if TYPE_CHECKING:
     from offline_rl.config import Experiment
     from offline_rl.data_settings import DataSettings
@@ -166,14 +168,8 @@ def report(run_folder: RunFolder) -> None:
     _conclude(report_again(run_folder), run_folder)
 
 
-@app.command()
-@_plain_errors
-def show(run_folder: RunFolder) -> None:
-    """Prints the comparison that a run's folder holds."""
-    from offline_rl.experiment import read_report
-    from offline_rl.report import print_report
-
-    print_report(read_report(run_folder), _console())
+for _command in (data_commands.show, data_commands.export, data_commands.push):
+    app.command()(_plain_errors(_command))
 
 
 @app.command("list")

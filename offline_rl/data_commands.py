@@ -1,0 +1,147 @@
+"""The commands about finished data sets: show, export, push."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from offline_rl.locating import Kind, dataset_path, has_evaluations
+
+if TYPE_CHECKING:
+    from offline_rl.data_settings import DataSettings
+
+_MOST = 10
+
+Source = Annotated[
+    Path, typer.Argument(help="a run's folder, a data set's folder, or a file of rollouts")
+]
+
+
+What = Annotated[
+    Kind | None,
+    typer.Option(
+        "--what", help="of a run: what its filters left (the default), or all that was sampled"
+    ),
+]
+
+
+def show(
+    source: Source,
+    rollouts: Annotated[
+        int | None,
+        typer.Option("--rollouts", min=1, help="print rollouts to read, so many at most"),
+    ] = None,
+    problem: Annotated[
+        str | None, typer.Option("--problem", help="print the rollouts of the problem with this id")
+    ] = None,
+    only: Annotated[
+        Literal["mixed", "correct", "wrong", "unverifiable"] | None,
+        typer.Option("--only", help="print rollouts of this verdict, or of mixed problems"),
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="print long texts whole, not shortened in the middle")
+    ] = False,
+    what: What = None,
+) -> None:
+    """Prints the comparison of a run, or what a data set holds, or rollouts to read."""
+
+    console = Console(soft_wrap=False, highlight=False)
+    reading = rollouts is not None or problem is not None or only is not None or full
+    if not reading and what is None and has_evaluations(source):
+        from offline_rl.experiment import read_report
+        from offline_rl.report import print_report
+
+        print_report(read_report(source), console)
+        return
+    path = dataset_path(source, what)
+    if not reading:
+        from offline_rl.overview import print_overview
+
+        print_overview(path, console)
+        return
+    from offline_rl.reading import print_rollouts
+
+    print_rollouts(
+        path,
+        console,
+        most=rollouts if rollouts is not None or problem is not None else _MOST,
+        problem=problem,
+        only=only,
+        full=full,
+    )
+
+
+def export(
+    source: Source,
+    kind: Annotated[
+        Literal["prompt-completion", "preference", "unpaired-preference"],
+        typer.Option("--format", help="the data-set format of TRL"),
+    ],
+    out: Annotated[Path, typer.Option("--out", help="the .jsonl or .parquet file to write")],
+    what: What = None,
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model",
+            help="the model that will be trained, to check how TRL tokenises; a run's own if left"
+            " out",
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the pairs")] = 0,
+) -> None:
+    """Writes accepted rollouts, or pairs, as a file that TRL's trainers learn from."""
+    from data_gen.exporting import export_rollouts
+    from data_gen.samplers.tokenizer import load_tokenizer
+    from data_gen.storage import load_rollouts
+    from offline_rl.data_settings import TINY
+    from offline_rl.tiny_base import TINY_BASE
+
+    path = dataset_path(source, what)
+    settings = _settings(source)
+    tokenizer = None
+    if model is not None:
+        tokenizer = load_tokenizer(str(TINY_BASE) if model == TINY else model)
+    elif settings is not None:
+        tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    done = export_rollouts(
+        load_rollouts(path),
+        out,
+        kind,
+        selection=None if settings is None else settings.selection,
+        seed=seed,
+        tokenizer=tokenizer,
+    )
+    typer.echo(f"{out}: {done.rows} rows of {done.problems} problems")
+    if done.retokenised:
+        typer.echo(
+            f"note: TRL tokenises {done.retokenised} of {done.rows} rows otherwise than they were"
+            " sampled",
+            err=True,
+        )
+
+
+def push(
+    source: Source,
+    name: Annotated[str, typer.Argument(help="the data set's name on the hub: user/name")],
+    public: Annotated[bool, typer.Option("--public", help="let everybody read it")] = False,
+    what: What = None,
+) -> None:
+    """Uploads a data set with its card to the hub; the token is read from HF_TOKEN."""
+    from offline_rl.progress import printable
+    from offline_rl.publishing import check_destination
+    from offline_rl.publishing import push as push_folder
+
+    check_destination(name)
+    address = push_folder(dataset_path(source, what), name, private=not public)
+    Console().print(Text(f"pushed: {printable(address)}"), soft_wrap=True)
+
+
+def _settings(source: Path) -> "DataSettings | None":
+    """Those of a run's folder."""
+    from offline_rl.experiment import SETTINGS
+    from offline_rl.settings import data_settings_of
+
+    file = source / SETTINGS
+    return data_settings_of([str(file)]) if file.is_file() else None

@@ -1,0 +1,32 @@
+"""Where the rollouts lie: in a run's folder, a data set's folder, or a file."""
+
+from pathlib import Path
+from typing import Literal
+
+from data_gen.types import DataError
+from offline_rl.stages import MANIFEST
+
+Kind = Literal["dataset", "rollouts"]
+
+
+def dataset_path(path: Path, kind: Kind | None = None) -> Path:
+    """The folder of parts, or the file, that `path` means.
+
+    A run's folder has two: `dataset`, which is left after all filters, and `rollouts`, which is
+    everything sampled; without `kind` the first that is finished. Raises DataError where there is
+    none.
+    """
+    if path.is_file():
+        return path
+    for name in ("dataset", "rollouts") if kind is None else (kind,):
+        if (path / name / MANIFEST).is_file():
+            return path / name
+    if kind is None and any(path.glob("part-*.parquet")):
+        return path
+    what = kind or "rollouts"
+    raise DataError(f"{path}: no finished {what} in it, and it is no folder of part-*.parquet")
+
+
+def has_evaluations(path: Path) -> bool:
+    """Whether a run's folder holds something to compare."""
+    return any(path.glob(f"evaluations/*/*/*/{MANIFEST}"))

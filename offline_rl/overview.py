@@ -1,0 +1,115 @@
+"""The counts of a data set in a terminal."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from data_gen.card import summarise
+from data_gen.storage import iterate_rollouts
+from data_gen.types import DataError
+from offline_rl.report.text import exact, one_line
+
+SUMMARY = "summary.json"
+_BAR_COLUMNS = 40
+_TOLD_ABOVE = (
+    *("rollouts", "problems", "correct", "wrong", "unverifiable", "truncated"),
+    *("accepted", "accepted_distinct", "mean_tokens", "max_tokens"),
+)
+
+
+def print_overview(path: Path, console: Console) -> None:
+    """Counts and lengths, the pass rates of the problems, and what each filter left.
+
+    `path` is a folder of parts or a file. Its summary.json is taken where there is one, else the
+    rollouts are counted. Fits 80 columns.
+    """
+    summary = _summary(path)
+    counts = summary.get("dataset", summary)
+    console.print(Text(one_line(str(path), 1000), style="bold"), soft_wrap=True)
+    for line in _headline(counts):
+        console.print(Text(line))
+    for title, table in _tables(summary, counts):
+        console.print(Text(f"\n{title}", style="italic"))
+        console.print(table)
+
+
+def _summary(path: Path) -> dict[str, Any]:
+    beside = path / SUMMARY
+    if not beside.is_file():
+        return summarise(iterate_rollouts(path))
+    try:
+        found = json.loads(beside.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{beside}: not JSON ({error})") from error
+    if not isinstance(found, dict) or not isinstance(found.get("dataset", found), dict):
+        raise DataError(f"{beside}: not the counts of a data set")
+    return found
+
+
+def _headline(counts: Mapping[str, Any]) -> Iterator[str]:
+    def told(name: str) -> str:
+        return exact(counts.get(name))
+
+    rollouts = counts.get("rollouts")
+    yield f"{told('rollouts')} rollouts of {told('problems')} problems"
+    verdicts = (f"{told(name)} {name}" for name in ("correct", "wrong", "unverifiable"))
+    share = f" ({counts['correct'] / rollouts:.1%} correct)" if rollouts else ""
+    yield ", ".join(verdicts) + share
+    yield f"{told('accepted')} accepted, {told('accepted_distinct')} of them distinct"
+    yield (
+        f"{told('mean_tokens')} tokens on average, {told('max_tokens')} at most,"
+        f" {told('truncated')} truncated"
+    )
+
+
+def _tables(summary: Mapping[str, Any], counts: Mapping[str, Any]) -> Iterator[tuple[str, Table]]:
+    rates = counts.get("problems_by_pass_rate")
+    if isinstance(rates, Mapping):
+        yield "problems by the share of their rollouts that is correct", _histogram(rates)
+    filters = summary.get("filters")
+    if isinstance(filters, Mapping) and filters:
+        yield "left after each filter", _funnel(filters)
+    yield "counts", _pairs({k: v for k, v in counts.items() if k not in _TOLD_ABOVE})
+    for name, section in summary.items():
+        if isinstance(section, Mapping) and name in ("pairs", "audit") and section:
+            yield name, _pairs(section)
+
+
+def _histogram(rates: Mapping[str, Any]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    table.add_column(justify="right")
+    table.add_column()
+    most = max(rates.values(), default=0)
+    for name, number in rates.items():
+        bar = "█" * round(_BAR_COLUMNS * number / most) if most else ""
+        table.add_row(Text(one_line(name)), exact(number), bar or ("▏" if number else ""))
+    return table
+
+
+def _funnel(filters: Mapping[str, Any]) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("filter", overflow="fold")
+    columns = ("problems", "rollouts", "accepted")
+    for name in columns:
+        table.add_column(name, justify="right")
+    for name, left in filters.items():
+        table.add_row(Text(one_line(name)), *(exact(left.get(column)) for column in columns))
+    return table
+
+
+def _pairs(values: Mapping[str, Any]) -> Table:
+    """Names and values, lists and mappings aside."""
+    table = Table.grid(padding=(0, 2))
+    table.add_column(overflow="fold")
+    table.add_column(justify="right", overflow="fold")
+    for name, value in values.items():
+        if not isinstance(value, list | Mapping):
+            table.add_row(Text(one_line(name.replace("_", " "))), Text(exact(value)))
+    return table
