@@ -123,15 +123,18 @@ def generate(
     problems: Annotated[
         str | None, typer.Option("--problems", help="a preset, a file, or a data set of the hub")
     ] = None,
+    rollouts: Annotated[
+        str | None, typer.Option("--rollouts", help="a file of rollouts to take instead")
+    ] = None,
     out: Out = None,
 ) -> None:
     """Samples, verifies and filters rollouts, or imports them: the data set alone.
 
-    With --model and --problems no settings file is needed.
+    With --model, and --problems or --rollouts, no settings file is needed.
     """
     from offline_rl.settings import data_settings_of
 
-    loaded = data_settings_of(settings or [], model=model, problems=problems)
+    loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
     folder = _folder(loaded, out)
     _quiet()
     from offline_rl.experiment import generate as generate_data

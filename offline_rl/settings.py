@@ -69,22 +69,31 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
 
 def data_settings_of(
-    arguments: Sequence[str], *, model: str | None = None, problems: str | None = None
+    arguments: Sequence[str],
+    *,
+    model: str | None = None,
+    problems: str | None = None,
+    rollouts: str | None = None,
 ) -> DataSettings:
     """The settings of a data set alone, as a command line gives them.
 
     `arguments` are `key=value` settings, before which a settings file may be named: of a data set,
-    or of a whole experiment. `model` and the source of `problems` take the place of the file's, or
-    make a file needless. Raises SettingsError.
+    or of a whole experiment. `model`, the source of `problems` and the path of `rollouts` take the
+    place of the file's, or make a file needless. Raises SettingsError.
     """
     files = [one for one in arguments if "=" not in one]
     if len(files) > 1 or (files and files[0] != arguments[0]):
         raise SettingsError(f"{files[-1]!r} is no setting: write key=value")
-    if not files and (model is None or problems is None):
-        raise SettingsError("name a settings file, or give --model and --problems")
-    raw, source = _read(files[0]) if files else ({"name": _name_of(problems or "")}, "")
+    origin = problems if rollouts is None else rollouts
+    if not files and (model is None or origin is None):
+        raise SettingsError("name a settings file, or give --model and --problems (or --rollouts)")
+    raw, source = _read(files[0]) if files else ({"name": _name_of(origin or "")}, "")
     raw |= {} if model is None else {"model": model}
-    raw |= {} if problems is None else {"problems": {"source": problems}}
+    if origin is not None:
+        raw |= {
+            "problems": None if problems is None else {"source": problems},
+            "rollouts": None if rollouts is None else {"path": rollouts},
+        }
     kind = Experiment if raw.keys() & _EXPERIMENT_KEYS else DataSettings
     return _checked(kind, raw, arguments[len(files) :], source)
 
