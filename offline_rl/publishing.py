@@ -80,6 +80,7 @@ def _upload(api: "HfApi", folder: Path, name: str, private: bool) -> str:
 
 def _check_folder(folder: Path) -> None:
     from huggingface_hub import DatasetCard
+    from yaml import YAMLError
 
     if not any(folder.glob(_PARTS)):
         raise DataError(f"{folder}: no {_PARTS} in this folder: only a data set's folder is pushed")
@@ -88,7 +89,7 @@ def _check_folder(folder: Path) -> None:
         raise DataError(f"{card}: there is no card, so nobody could tell what the data set is")
     try:
         front = DatasetCard.load(card).data.to_dict()
-    except ValueError as error:
+    except (ValueError, YAMLError) as error:
         raise DataError(
             f"{card}: the hub cannot read this card ({_one_line(error, '')})"
         ) from error
