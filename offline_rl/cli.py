@@ -127,6 +127,10 @@ def generate(
         str | None, typer.Option("--rollouts", help="a file of rollouts to take instead")
     ] = None,
     out: Out = None,
+    push: Annotated[
+        str | None,
+        typer.Option("--push", help="upload the data set to the hub, in private: user/name"),
+    ] = None,
 ) -> None:
     """Samples, verifies and filters rollouts, or imports them: the data set alone.
 
@@ -134,13 +138,18 @@ def generate(
     """
     from offline_rl.settings import data_settings_of
 
+    if push is not None:
+        data_commands.check_push(push)
     loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
     folder = _folder(loaded, out)
     _quiet()
     from offline_rl.experiment import generate as generate_data
     from offline_rl.progress import Terminal
 
-    typer.echo(f"done: {generate_data(loaded, folder, progress=Terminal(_console()))}")
+    made = generate_data(loaded, folder, progress=Terminal(_console()))
+    typer.echo(f"done: {made}")
+    if push is not None:
+        data_commands.push(made, push)
 
 
 @app.command()

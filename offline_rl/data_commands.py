@@ -129,13 +129,18 @@ def push(
     what: What = None,
 ) -> None:
     """Uploads a data set with its card to the hub; the token is read from HF_TOKEN."""
+    from offline_rl import publishing
     from offline_rl.progress import printable
+
+    address = publishing.push(dataset_path(source, what), name, private=not public)
+    Console().print(Text(f"pushed: {printable(address)}"), soft_wrap=True)
+
+
+def check_push(name: str) -> None:
+    """Tells what would make `push` fail before there is anything to push. Raises DataError."""
     from offline_rl.publishing import check_destination
-    from offline_rl.publishing import push as push_folder
 
     check_destination(name)
-    address = push_folder(dataset_path(source, what), name, private=not public)
-    Console().print(Text(f"pushed: {printable(address)}"), soft_wrap=True)
 
 
 def _settings(source: Path) -> "DataSettings | None":
