@@ -1,8 +1,16 @@
 """One inference engine at a time, started when it is first needed."""
 
+from collections.abc import Mapping
+
 from data_gen.closing import Closing
 from data_gen.prompts import render
-from data_gen.samplers import Engine, ModelSampler, SamplerSettings, start_engine
+from data_gen.samplers import (
+    Engine,
+    ModelSampler,
+    SamplerSettings,
+    ServerSettings,
+    start_engine,
+)
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
 from offline_rl.progress import Progress
@@ -30,26 +38,28 @@ class Engines(Closing):
         self._prompt = prompt
         self._progress = progress
         self._engine: Engine | None = None
-        self._loaded: tuple[str, str | None] | None = None
+        self._loaded: tuple[str, str | None, str | None] | None = None
 
-    def sampler(self, model: str, revision: str | None = None) -> ModelSampler:
-        """Raises EngineError where the engine does not start, DataError without a tokenizer."""
+    def sampler(
+        self, model: str, revision: str | None = None, *, adapter: str | None = None
+    ) -> ModelSampler:
+        """A sampler of `model`, with the LoRA adapter in the folder `adapter` on top of it.
+
+        Raises EngineError where the engine does not start, DataError without a tokenizer.
+        """
         tokenizer = load_tokenizer(model, revision)
         # A prompt that the tokenizer cannot make is told before an engine takes its time to start.
         render(Problem("any", "", ""), self._prompt, tokenizer)
-        if self._settings.dtype == "auto":
+        settings = self._settings
+        if not isinstance(settings, ServerSettings) and settings.dtype == "auto":
             dtype = stored_dtype(*self._base)
-            self._settings = self._settings.model_copy(update={"dtype": dtype})
+            self._settings = settings.model_copy(update={"dtype": dtype})
         if self._engine is None:
-            self._engine = start_engine(self._settings, model, revision)
-            about = self._engine.description
-            self._progress.say(
-                f"engine: {about['engine']} {about['version']} on {about['device']},"
-                f" {about['dtype']}, {about['threads']} threads"
-            )
-        elif self._loaded != (model, revision):
-            self._engine.load(model, revision)
-        self._loaded = (model, revision)
+            self._engine = start_engine(self._settings, model, revision, adapter)
+            self._progress.say(_introduction(self._engine.description))
+        elif self._loaded != (model, revision, adapter):
+            self._engine.load(model, revision, adapter)
+        self._loaded = (model, revision, adapter)
         return ModelSampler(self._engine, tokenizer, self._prompt)
 
     @property
@@ -62,6 +72,13 @@ class Engines(Closing):
         if self._engine is not None:
             self._engine.close()
             self._engine = None
+
+
+def _introduction(about: Mapping[str, str]) -> str:
+    name = f"engine: {about['engine']} {about['version']}"
+    if about["engine"] == "server":
+        return f"{name}, which serves {about['served']}"
+    return f"{name} on {about['device']}, {about['dtype']}, {about['threads']} threads"
 
 
 def stored_dtype(model: str, revision: str | None) -> str:

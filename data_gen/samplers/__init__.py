@@ -7,6 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from data_gen.samplers.base import Engine, EngineError, ModelSampler
+from data_gen.samplers.server import ServerEngine
+from data_gen.samplers.server_settings import ServerSettings
 from data_gen.samplers.settings import DType, EngineSettings
 from data_gen.samplers.vllm import VllmEngine
 from data_gen.samplers.vllm_settings import VllmSettings
@@ -46,12 +48,14 @@ class AutoSettings(EngineSettings):
 
 
 SamplerSettings = Annotated[
-    AutoSettings | VllmSettings | TransformersSettings, Field(discriminator="kind")
+    AutoSettings | VllmSettings | TransformersSettings | ServerSettings,
+    Field(discriminator="kind"),
 ]
 SAMPLERS: dict[str, type[EngineSettings]] = {
     "auto": AutoSettings,
     "vllm": VllmSettings,
     "transformers": TransformersSettings,
+    "server": ServerSettings,
 }
 
 
@@ -79,9 +83,11 @@ def start_engine(
     return engine
 
 
-def _engine(settings: VllmSettings | TransformersSettings) -> Engine:
+def _engine(settings: VllmSettings | TransformersSettings | ServerSettings) -> Engine:
     if isinstance(settings, VllmSettings):
         return VllmEngine(settings)
+    if isinstance(settings, ServerSettings):
+        return ServerEngine(settings)
     from data_gen.samplers.transformers import TransformersEngine
 
     return TransformersEngine(settings.dtype, settings.batch_size, settings.threads)
@@ -94,6 +100,7 @@ __all__ = [
     "EngineError",
     "ModelSampler",
     "SamplerSettings",
+    "ServerSettings",
     "TransformersSettings",
     "VllmSettings",
     "start_engine",

@@ -129,11 +129,12 @@ class Worker:
     def _answer(self, batch: Batch) -> None:
         outputs = [batch.outputs[one.partition("-")[0]].outputs for one in batch.requests]
         free = [one for output in outputs for one in output if not isinstance(one.stop_reason, str)]
-        texts = self._llm.get_tokenizer().batch_decode(
-            [one.token_ids for one in free], skip_special_tokens=True
-        )
-        for one, text in zip(free, texts, strict=True):
-            one.text = text  # else the text is cut at the stop string
+        if free:  # the text of the others is cut at the stop string
+            texts = self._llm.get_tokenizer().batch_decode(
+                [one.token_ids for one in free], skip_special_tokens=True
+            )
+            for one, text in zip(free, texts, strict=True):
+                one.text = text
         value, payload = pack_samples([[_sample(one) for one in output] for output in outputs])
         self._outbox.put(({"batch": batch.number, "samples": value}, payload))
 
