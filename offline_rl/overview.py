@@ -47,9 +47,22 @@ def _summary(path: Path) -> dict[str, Any]:
         found = json.loads(beside.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{beside}: not JSON ({error})") from error
-    if not isinstance(found, dict) or not isinstance(found.get("dataset", found), dict):
+    if not isinstance(found, dict) or not _counts_something(found):
         raise DataError(f"{beside}: not the counts of a data set")
     return found
+
+
+def _counts_something(summary: Mapping[str, Any]) -> bool:
+    """Whether what is reckoned with here has its type."""
+    counts, filters = summary.get("dataset", summary), summary.get("filters", {})
+    if not isinstance(counts, Mapping) or not isinstance(filters, Mapping):
+        return False
+    rates = counts.get("problems_by_pass_rate", {})
+    numbers = [counts.get("rollouts"), counts.get("correct")]
+    numbers += rates.values() if isinstance(rates, Mapping) else [None]
+    return all(isinstance(left, Mapping) for left in filters.values()) and all(
+        type(number) is int and number >= 0 for number in numbers
+    )
 
 
 def _headline(counts: Mapping[str, Any]) -> Iterator[str]:
@@ -73,7 +86,7 @@ def _tables(summary: Mapping[str, Any], counts: Mapping[str, Any]) -> Iterator[t
     if isinstance(rates, Mapping):
         yield "problems by the share of their rollouts that is correct", _histogram(rates)
     filters = summary.get("filters")
-    if isinstance(filters, Mapping) and filters:
+    if isinstance(filters, Mapping) and len(filters) > 1:
         yield "left after each filter", _funnel(filters)
     yield "counts", _pairs({k: v for k, v in counts.items() if k not in _TOLD_ABOVE})
     for name, section in summary.items():
