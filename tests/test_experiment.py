@@ -202,7 +202,7 @@ def kill_when(reached, folder):
         (["run", "demo", "problems=/no/such.jsonl"], "/no/such.jsonl"),
         (["run", "demo", "problems=null", "rollouts=/no/such.parquet"], "/no/such.parquet"),
         (["run", "demo", "prompt=chat"], "needs a chat template"),
-        (["show", "/no/such/run"], "no experiment.yaml in it"),
+        (["show", "/no/such/run"], "no finished rollouts in it"),
         (["list", "colours"], "'colours' has no list"),
     ],
 )
