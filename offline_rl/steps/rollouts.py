@@ -5,13 +5,13 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.card import dataset_card, summarise
-from data_gen.collection import collect
+from data_gen.collection import collected_chunks
 from data_gen.importing import import_chunks
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import iterate_rollouts, save_rollouts
-from data_gen.types import DataError, Problem, Rollout
+from data_gen.types import DataError, Problem
 from offline_rl.data_settings import DataSettings, Imported
 from offline_rl.environment import SAMPLING_PACKAGES, path_fingerprint, versions
 from offline_rl.stages import Stage, digest
@@ -81,16 +81,12 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
             " other problems, another model or a shorter prompt"
         )
     sampled_with(run.engines.description, folder)
-    done, accepted = 0, 0
+    done, correct = 0, 0
     with run.progress.task("sample rollouts") as task:
-
-        def on_chunk(rollouts: list[Rollout]) -> None:
-            nonlocal done, accepted
-            done += len(rollouts)
-            accepted += sum(rollout.verdict.label == "correct" for rollout in rollouts)
-            task.update(done, len(fitting) * sampling.samples, f"{accepted / done:.1%} correct")
-
-        collect(fitting, sampler, run.verify, sampling, folder=folder, on_chunk=on_chunk)
+        for chunk in collected_chunks(fitting, sampler, run.verify, sampling, folder=folder):
+            done += len(chunk.labels)
+            correct += chunk.labels.count("correct")
+            task.update(done, len(fitting) * sampling.samples, f"{correct / done:.1%} correct")
     summary = summarise(
         iterate_rollouts(folder), left_out=too_long, dropped=loaded.dropped, min_reward=None
     )
