@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from offline_rl.locating import Kind, dataset_path, has_evaluations
+from offline_rl.locating import SETTINGS, Kind, dataset_path, has_evaluations
 
 if TYPE_CHECKING:
     from offline_rl.data_settings import DataSettings
@@ -145,7 +145,6 @@ def check_push(name: str) -> None:
 
 def _settings(source: Path) -> "DataSettings | None":
     """Those of a run's folder."""
-    from offline_rl.experiment import SETTINGS
     from offline_rl.settings import data_settings_of
 
     file = source / SETTINGS

@@ -6,6 +6,9 @@ from typing import Literal
 from data_gen.types import DataError
 from offline_rl.stages import MANIFEST
 
+SETTINGS = "experiment.yaml"
+"""A run's settings; in its folder."""
+
 Kind = Literal["dataset", "rollouts"]
 
 
@@ -23,8 +26,12 @@ def dataset_path(path: Path, kind: Kind | None = None) -> Path:
             return path / name
     if kind is None and any(path.glob("part-*.parquet")):
         return path
-    what = kind or "rollouts"
-    raise DataError(f"{path}: no finished {what} in it, and it is no folder of part-*.parquet")
+    if (path / SETTINGS).is_file():
+        raise DataError(f"{path}: no finished {kind or 'rollouts'} in it yet: offline-rl generate")
+    raise DataError(
+        f"{path}: no finished rollouts in it: it is neither a run's folder nor a data set's, with"
+        " part-*.parquet"
+    )
 
 
 def has_evaluations(path: Path) -> bool:

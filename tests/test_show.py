@@ -215,7 +215,12 @@ def test_the_command_shows_a_file_a_folder_and_a_run_that_has_nothing_to_compare
     assert len(re.findall(r"text (\w)/(\d)", text)) == 3
     code, text = run("show", tmp_path / "absent")
     assert code == 1
-    assert "no finished rollouts in it" in " ".join(text.split())
+    assert "neither a run's folder nor a data set's" in " ".join(text.split())
+    (tmp_path / "begun").mkdir()
+    (tmp_path / "begun" / "experiment.yaml").write_text("name: x\n")
+    code, text = run("show", tmp_path / "begun")
+    assert code == 1
+    assert "no finished rollouts in it yet" in " ".join(text.split())
 
 
 def test_the_export_command_takes_the_selection_of_a_run(folder, tmp_path):
