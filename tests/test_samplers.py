@@ -11,6 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
+from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from data_gen.samplers import (
@@ -23,8 +24,9 @@ from data_gen.samplers import (
 )
 from data_gen.samplers.base import Request, request_seed
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.samplers.vllm import VllmEngine
+from data_gen.samplers.vllm import VllmEngine, device_shares
 from data_gen.types import Problem, Sampling
+from offline_rl.tiny_base import TINY_BASE
 
 EOS = 0
 
@@ -75,6 +77,155 @@ def test_samples_do_not_depend_on_order_or_chunks(engine):
         assert same(engine, one, other)
         assert same(engine, one, third)
     assert len({tuple(sample.tokens) for samples in whole for sample in samples}) == 21
+
+
+def test_prompts_that_begin_alike_change_no_sample(vllm_engine):
+    """vLLM computes a common beginning of 128 tokens once, or finds it computed before."""
+    vllm_engine.load(str(TINY_BASE))
+    alike = [Request((*range(3, 303), *range(3, 10 + n)), 100 * n) for n in range(12)]
+    sampling = Sampling(samples=4, max_tokens=30)
+    first = vllm_engine.generate(alike, sampling)
+    assert vllm_engine.generate(alike, sampling) == first
+    assert [s for r in alike for s in vllm_engine.generate([r], sampling)] == first
+
+
+def test_batches_are_taken_ahead_and_answered_in_order(engine):
+    taken = []
+
+    def batches():
+        for number in range(3):
+            taken.append(number)
+            yield requests(7)[2 * number : 2 * number + 2]
+
+    sampling = Sampling(samples=3, max_tokens=40)
+    alone = [engine.generate(requests(7)[2 * n : 2 * n + 2], sampling) for n in range(3)]
+    for number, answers in enumerate(engine.stream(batches(), sampling)):
+        if engine.description["engine"] == "vllm":
+            assert taken == [0, 1, 2]
+        for one, other in zip(chain(*answers), chain(*alone[number]), strict=True):
+            assert same(engine, one, other)
+
+
+def test_a_stream_left_early_leaves_nothing_behind(engine):
+    sampling = Sampling(samples=3, max_tokens=100)
+    expected = engine.generate(requests(2), sampling)
+    left = engine.stream([requests(1), requests(9), requests(9)], sampling)
+    next(left)
+    left.close()
+    for one, other in zip(
+        chain(*engine.generate(requests(2), sampling)), chain(*expected), strict=True
+    ):
+        assert same(engine, one, other)
+
+
+@pytest.fixture(scope="module")
+def adapter(random_model, tmp_path_factory):
+    """A LoRA adapter of rank 3 for the random model, far from doing nothing."""
+    folder = tmp_path_factory.mktemp("adapter")
+    torch.manual_seed(1)
+    model = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
+    targets = ["q_proj", "v_proj", "down_proj"]
+    # Weights drawn at random: PEFT's own beginning leaves the model as it is.
+    adapted = get_peft_model(
+        model, LoraConfig(r=3, target_modules=targets, init_lora_weights=False)
+    )
+    adapted.save_pretrained(folder)
+    return str(folder)
+
+
+def test_an_adapter_is_sampled_from(vllm_engine, random_model, adapter):
+    sampling = Sampling(samples=2, max_tokens=60)
+    vllm_engine.load(random_model)
+    plain = vllm_engine.generate(requests(4), sampling)
+    vllm_engine.load(random_model, adapter=adapter)
+    assert vllm_engine.description["lora"] == adapter
+    adapted = vllm_engine.generate(requests(4), sampling)
+    base = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
+    model = PeftModel.from_pretrained(base, adapter)
+    for request, samples in zip(requests(4), adapted, strict=True):
+        for sample in samples:
+            expected = forward_logps(model, request.tokens, sample.tokens)
+            assert torch.allclose(torch.tensor(sample.logps), expected, atol=1e-4)
+    vllm_engine.load(random_model)
+    assert "lora" not in vllm_engine.description
+    assert vllm_engine.generate(requests(4), sampling) == plain != adapted
+
+
+def test_what_is_no_adapter_is_refused(transformers_engine, random_model, adapter, tmp_path):
+    with pytest.raises(EngineError, match="holds no LoRA adapter: adapter_config"):
+        start_engine(VllmSettings(), random_model, adapter=str(tmp_path))
+    pickled = shutil.copytree(adapter, tmp_path / "pickled")
+    (pickled / "adapter_model.safetensors").rename(pickled / "adapter_model.bin")
+    with pytest.raises(EngineError, match=r"no adapter_model\.safetensors"):
+        start_engine(VllmSettings(), random_model, adapter=str(pickled))
+    with pytest.raises(EngineError, match="merge it, or take vllm"):
+        transformers_engine.load(random_model, adapter=adapter)
+
+
+def test_replicas_share_the_requests_and_options_reach_them(vllm_engine, random_model):
+    settings = VllmSettings(
+        dtype="float32",
+        data_parallel_size=2,
+        max_model_len=100,
+        max_num_seqs=2,
+        max_num_batched_tokens=128,
+        options={"block_size": 32},
+    )
+    vllm_engine.load(random_model)
+    sampling = Sampling(samples=3, max_tokens=40)
+    expected = vllm_engine.generate(requests(7), sampling)
+    with start_engine(settings, random_model) as engine:
+        assert engine.context_tokens == 100
+        assert engine.description["block_size"] == "32"
+        assert engine.generate(requests(7), sampling) == expected
+        assert engine.generate(requests(1), sampling) == expected[:1]
+        os.kill(engine._replicas[1].pid, 9)
+        with pytest.raises(EngineError, match="exit code -9"):
+            engine.generate(requests(2), sampling)
+    assert engine._replicas == []
+
+
+def test_replicas_have_devices_of_their_own(monkeypatch):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    assert device_shares(2, 2) == ["0,1", "2,3"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,GPU-a,3,1,0")
+    assert device_shares(2, 2) == ["7,GPU-a", "3,1"]
+    with pytest.raises(EngineError, match="needs 6 devices; CUDA_VISIBLE_DEVICES names 5"):
+        device_shares(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_num_seq": 8}, "no argument of vLLM's EngineArgs; the nearest is max_num_seqs"),
+        ({"blocksize": 8}, "the nearest is block_size"),
+        ({"dtype": "float32"}, "dtype is a setting of its own"),
+        ({"seed": 1}, r"it is set by sampling\.seed"),
+        ({"trust_remote_code": True}, "runs code"),
+        ({"worker_cls": "os.system"}, "runs code"),
+        ({"compilation_config": {"backend": "os.system"}}, "options"),
+    ],
+)
+def test_options_are_checked_before_any_start(options, message):
+    with pytest.raises(ValueError, match=message) as caught:
+        VllmSettings(options=options)
+    assert len(caught.value.errors()) <= 4  # one for each type that an option may have
+    assert VllmSettings(options={"block_size": 32, "kv_cache_dtype": "auto"}).options
+
+
+def test_results_do_not_depend_on_memory_and_speed():
+    plain = VllmSettings().result_settings
+    faster = VllmSettings(max_num_seqs=7, gpu_memory_utilization=0.5, data_parallel_size=8)
+    assert faster.result_settings == plain
+    for other in ({"dtype": "float16"}, {"max_model_len": 9}, {"cpu_threads": 2}, {"lora": "a"}):
+        assert VllmSettings(**other).result_settings != plain
+    assert "block_size" in VllmSettings(options={"block_size": 1}).result_settings["options"]
+
+
+def test_auto_hands_on_what_vllm_shares():
+    auto = AutoSettings(dtype="bfloat16", max_num_seqs=7, data_parallel_size=2)
+    assert auto.vllm() == VllmSettings(dtype="bfloat16", max_num_seqs=7, data_parallel_size=2)
+    assert auto.transformers() == TransformersSettings(dtype="bfloat16")
 
 
 def test_more_prompts_than_one_prefill_takes(vllm_engine, random_model):

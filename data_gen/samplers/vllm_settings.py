@@ -18,6 +18,7 @@ class VllmSettings(EngineSettings):
         {
             "max_num_seqs",
             "max_num_batched_tokens",
+            "enable_prefix_caching",
             "gpu_memory_utilization",
             "cpu_offload_gb",
             "cpu_kv_cache_gib",
