@@ -6,8 +6,10 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from data_gen.problems import ProblemSource, named_sources
+from data_gen.samplers import SamplerSettings
+from data_gen.samplers.server_settings import ServerSettings
 from data_gen.types import Sampling
-from offline_rl.data_settings import DataSettings, Frozen, Label
+from offline_rl.data_settings import AnySampler, DataSettings, Frozen, Label
 from offline_rl.methods import METHODS, AnyMethod
 from offline_rl.training_settings import TrainingSettings
 
@@ -25,6 +27,9 @@ class Evaluation(Frozen):
     """On what, and how, every policy is evaluated."""
 
     sampling: Sampling = Sampling(samples=16, max_tokens=4096)
+    sampler: AnySampler | None = Field(
+        default=None, description="None: as the experiment's; a server cannot load what was trained"
+    )
     benchmarks: Annotated[dict[Label, ProblemSource], BeforeValidator(named_sources)] = Field(
         min_length=1
     )
@@ -84,9 +89,18 @@ class Experiment(DataSettings):
                 raise ValueError(f"evaluation.base_decodings.{label}: greedy, so one sample only")
         if "base" in self.evaluation.base_decodings:
             raise ValueError("evaluation.base_decodings.base: this is evaluation.sampling's label")
+        if isinstance(self.evaluation_sampler, ServerSettings):
+            raise ValueError(
+                "evaluation.sampler: a server holds one model and cannot load what was trained: set"
+                " it to vllm, transformers or auto"
+            )
         if "macro" in self.evaluation.benchmarks:
             raise ValueError("evaluation.benchmarks.macro: this name is taken by the average")
         return self
+
+    @property
+    def evaluation_sampler(self) -> SamplerSettings:
+        return self.evaluation.sampler or self.sampler
 
     def decodings(self) -> dict[str, Sampling]:
         """How the untrained base is decoded, by label; the plain one first."""

@@ -3,9 +3,12 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar
 
+from data_gen.samplers import SamplerSettings
 from data_gen.types import DataError
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings
@@ -64,19 +67,20 @@ def run(
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.
         dataset = _data(work)
-        if until != "train":
-            evaluations_step(work, base_jobs(work))
-        # Sampling and training do not share a GPU's memory.
-        work.engines.close()
-        behaviour_step(work, dataset)
-        policies = policies_step(
-            work, dataset, retry_failed=retry_failed, awaited=lambda p: _unevaluated(work, p)
-        )
-        if until == "train":
-            return None
-        evaluations_step(work, [job for policy in policies for job in policy_jobs(work, policy)])
+        with _evaluating(work) as work:
+            if until != "train":
+                evaluations_step(work, base_jobs(work))
+            # Sampling and training do not share a GPU's memory.
+            work.engines.close()
+            behaviour_step(work, dataset)
+            policies = policies_step(
+                work, dataset, retry_failed=retry_failed, awaited=partial(_unevaluated, work)
+            )
+            if until == "train":
+                return None
+            jobs = [job for policy in policies for job in policy_jobs(work, policy)]
+            evaluations_step(work, jobs)
         _write_environment(folder)
-        work.engines.close()
         _drop_weights(experiment, policies)
         if until == "evaluate":
             return None
@@ -89,17 +93,28 @@ def _at_work(settings: S, folder: Path, progress: Progress) -> Iterator[Run[S]]:
     with (
         locked(folder),
         settings.verifier.open() as verify,
-        Engines(
-            settings.sampler,
-            settings.prompt,
-            progress,
-            base=settings.model_path,
-            base_revision=settings.revision,
-        ) as engines,
+        _engines(settings, settings.sampler, progress) as engines,
     ):
         base = model_fingerprint(settings.model_path, settings.revision)
         write_atomically(folder / SETTINGS, dump_settings(settings))
         yield Run(settings, folder, progress, engines, verify, base)
+
+
+@contextmanager
+def _evaluating(work: Run[Experiment]) -> Iterator[Run[Experiment]]:
+    """The run with the engines that evaluate, which may be others than those that sampled."""
+    settings = work.settings
+    if settings.evaluation_sampler == settings.sampler:
+        yield work
+        return
+    work.engines.close()
+    with _engines(settings, settings.evaluation_sampler, work.progress) as engines:
+        yield replace(work, engines=engines)
+
+
+def _engines(settings: DataSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
+    base, revision = settings.model_path, settings.revision
+    return Engines(sampler, settings.prompt, progress, base=base, base_revision=revision)
 
 
 def _data(work: Run[DataSettings]) -> Stage:

@@ -40,7 +40,7 @@ def evaluation_settings(experiment: Experiment, sampling: Sampling) -> dict[str,
     return {
         "prompt": experiment.prompt,
         "sampling": sampling.model_dump(mode="json"),
-        "sampler": experiment.sampler.model_dump(mode="json"),
+        "sampler": experiment.evaluation_sampler.result_settings,
         "verifier": experiment.verifier.description,
     }
 

@@ -49,7 +49,7 @@ def _sampling_stage(run: Run[DataSettings], problems: Sequence[Problem]) -> Stag
         "problems": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
         "prompt": settings.prompt,
         "sampling": settings.sampling.model_dump(mode="json"),
-        "sampler": settings.sampler.model_dump(mode="json"),
+        "sampler": settings.sampler.result_settings,
         "verifier": settings.verifier.description,
         "versions": versions(SAMPLING_PACKAGES),
     }
