@@ -62,9 +62,9 @@ class ProblemSource(BaseModel):
         min_length=1,
         description="arithmetic, a preset, a .jsonl or .parquet file, or a data set of the hub",
     )
-    split: str | None = None
-    config: str | None = None
-    revision: str | None = None
+    split: str | None = Field(default=None, description="of the built-in task or the data set")
+    config: str | None = Field(default=None, description="of a data set of the hub")
+    revision: str | None = Field(default=None, description="of a data set of the hub")
     path: str | None = Field(default=None, description="a local file to read instead of the hub")
     columns: Columns = Columns()
     answer_from: AnswerFrom = Field(

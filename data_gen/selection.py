@@ -24,6 +24,8 @@ class Selection(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    min_reward: float = Field(default=1.0, allow_inf_nan=False)
+    min_reward: float = Field(
+        default=1.0, allow_inf_nan=False, description="lowest reward of an accepted rollout"
+    )
     unique: bool = Field(default=True, description="keep identical completions of a problem once")
     pairs: Pairing = Pairing()

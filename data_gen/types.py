@@ -30,16 +30,22 @@ class Problem:
 
 
 class Sampling(BaseModel):
-    """How completions are drawn. `temperature` 0 is greedy decoding; then `samples` must be 1."""
+    """How completions are drawn."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     samples: int = Field(default=8, ge=1, description="completions drawn for each problem")
-    temperature: float = Field(default=1.0, ge=0, allow_inf_nan=False)
-    top_p: float = Field(default=1.0, gt=0, le=1)
+    temperature: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="0: greedy decoding, of one sample"
+    )
+    top_p: float = Field(
+        default=1.0, gt=0, le=1, description="share of the probability that is sampled from"
+    )
     max_tokens: int = Field(default=512, ge=1, description="longest completion, in tokens")
     stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
-    seed: int = Field(default=0, ge=0, lt=2**31)
+    seed: int = Field(
+        default=0, ge=0, lt=2**31, description="every sample's own is made of it and the problem"
+    )
 
     @model_validator(mode="after")
     def _greedy_is_drawn_once(self) -> "Sampling":

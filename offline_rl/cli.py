@@ -188,7 +188,10 @@ for _command in (data_commands.show, data_commands.export, data_commands.push):
 @_plain_errors
 def list_names(
     what: Annotated[
-        str, typer.Argument(help="methods, problems, benchmarks, verifiers, samplers, experiments")
+        str,
+        typer.Argument(
+            help="methods, problems, benchmarks, verifiers, samplers, experiments, settings"
+        ),
     ],
 ) -> None:
     """Lists what a settings file can name."""

@@ -68,21 +68,25 @@ class Imported(Frozen):
 class Audit(Frozen):
     """A second verifier that judges a share of the rollouts; how far both agree is on the card."""
 
-    verifier: AnyVerifier
-    share: float = Field(default=0.05, gt=0, le=1)
+    verifier: AnyVerifier = Field(description="settings as of `verifier`")
+    share: float = Field(default=0.05, gt=0, le=1, description="of the rollouts")
 
 
 class DataSettings(Frozen):
     """Everything that a data set depends on."""
 
-    name: Label
+    name: Label = Field(description="of the run and its folder")
     model: str = Field(min_length=1, description="tiny, a folder, or a hub name")
-    revision: str | None = None
-    prompt: str = "raw"
+    revision: str | None = Field(default=None, description="of a model of the hub")
+    prompt: str = Field(
+        default="raw",
+        description="raw: the problem as it is; chat: the model's chat template around it;"
+        " qwen-boxed: the chat of the Qwen2.5-Math evaluations; or a text with {problem} in it",
+    )
     problems: Source | None = Field(default=None, description="to sample rollouts for")
-    sampler: AnySampler = AutoSettings()
+    sampler: AnySampler = Field(default=AutoSettings(), description="what draws completions")
     sampling: Sampling = Sampling()
-    verifier: AnyVerifier = MathSettings()
+    verifier: AnyVerifier = Field(default=MathSettings(), description="what judges them")
     rollouts: Annotated[Imported, named("path")] | None = Field(
         default=None, description="rollouts to learn from instead of sampling"
     )

@@ -7,7 +7,9 @@ from data_gen.problems import PRESETS
 from data_gen.samplers import SAMPLERS
 from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
+from offline_rl.config import Experiment
 from offline_rl.methods import METHODS
+from offline_rl.reference import settings_reference
 from offline_rl.settings import shipped_experiments
 
 Rows = list[tuple[str, str]]
@@ -22,6 +24,7 @@ def listing(what: str) -> Rows:
         "verifiers": lambda: _classes(VERIFIERS),
         "samplers": lambda: _classes(SAMPLERS),
         "experiments": _experiments,
+        "settings": _settings,
     }
     if what not in lists:
         raise DataError(f"{what!r} has no list: choose one of {', '.join(lists)}")
@@ -50,3 +53,10 @@ def _experiments() -> Rows:
         first = path.read_text(encoding="utf-8").splitlines()[0]
         rows.append((name, first.removeprefix("#").strip()))
     return rows
+
+
+def _settings() -> Rows:
+    return [
+        (one.name, f"{one.meaning} [{one.default}]" if one.default else one.meaning)
+        for one in settings_reference(Experiment)
+    ]

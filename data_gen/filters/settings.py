@@ -30,7 +30,7 @@ class Decontamination(_Frozen):
 class NearDuplicates(_Frozen):
     """Texts count as duplicates from a Jaccard similarity of their word n-grams on."""
 
-    similarity: float = Field(default=0.8, gt=0, le=1)
+    similarity: float = Field(default=0.8, gt=0, le=1, description="shared share of their n-grams")
     ngram: int = Field(default=5, ge=1, description="words and signs in a row")
 
 
@@ -77,7 +77,7 @@ class Filters(_Frozen):
         ge=1,
         description="accepted rollouts in all, taken as evenly from the problems as can be",
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, description="of what is drawn by chance")
 
     @model_validator(mode="after")
     def _ends_in_order(self) -> Self:

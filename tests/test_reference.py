@@ -1,0 +1,31 @@
+"""The README explains every setting of a data set, in the words of the settings themselves."""
+
+from pathlib import Path
+
+from offline_rl.config import Experiment
+from offline_rl.data_settings import DataSettings
+from offline_rl.reference import settings_reference
+
+README = Path(__file__).parents[1] / "README.md"
+HEAD = ["| setting | default | meaning |", "| --- | --- | --- |"]
+
+
+def test_the_readme_has_every_setting_of_a_data_set_once():
+    rows = [
+        f"| `{one.name}` | {f'`{one.default}`' if one.default else ''} | {one.meaning} |"
+        for one in settings_reference(DataSettings)
+    ]
+    _, _, after = README.read_text(encoding="utf-8").partition("<!-- settings -->\n\n")
+    assert after.split("\n\n")[0].split("\n") == HEAD + rows
+
+
+def test_no_setting_of_a_data_set_is_without_a_meaning():
+    assert not [one.name for one in settings_reference(DataSettings) if not one.meaning]
+
+
+def test_an_experiment_has_the_settings_of_its_data_set():
+    everything = settings_reference(Experiment)
+    assert set(settings_reference(DataSettings)) <= set(everything)
+    names = [one.name for one in everything]
+    assert len(names) == len(set(names))
+    assert {"training.lora.rank", "sampler[vllm].dtype", "filters.pass_rate"} <= set(names)
