@@ -39,7 +39,7 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
 
     The files are sent as they are, so that what others load is what was learnt from to the bit;
     `datasets.push_to_hub` would write the parts anew and replace the card. Parts of an earlier
-    push that are no more are deleted in the same commit. A data set that does not exist yet is
+    push that are no more are deleted. A data set that does not exist yet is
     made, private by default. The token is read from the environment (HF_TOKEN) and is in no
     message. Raises DataError for a folder that is no data set with a card, for one that is public
     where `private` is asked for, and for what the hub refuses.

@@ -30,6 +30,7 @@ class Hub:
         self.url = url
         self.files = {"old/part-00000.parquet": b"", "part-00007.parquet": b"stale"}
         self.private = True
+        self.large = "lfs"
         self.made = None
         self.refuses = None
         self.blobs = {}
@@ -52,7 +53,7 @@ class Hub:
             case "POST", "/api/validate-yaml":
                 return 200, {"errors": [], "warnings": []}
             case "POST", "/api/datasets/someone/rollouts/preupload/main":
-                modes = {True: "lfs", False: "regular"}
+                modes = {True: self.large, False: "regular"}
                 asked = json.loads(body)["files"]
                 told = [
                     {
@@ -165,10 +166,18 @@ def command(hub, home, *arguments, **environment):
     )
 
 
-def test_parts_card_and_counts_arrive_and_nothing_else(hub, folder, tmp_path):
+@pytest.mark.parametrize("large", ["lfs", "regular"])
+def test_parts_card_and_counts_arrive_and_nothing_else(hub, folder, tmp_path, large):
+    """By git's large files, and by the client's usual way of sending, without large files.
+
+    The usual way sends large files to a service of its own, for which there is no stand-in.
+    """
+    hub.large = large
+    xet = {"HF_HUB_DISABLE_XET": "1" if large == "lfs" else "0"}
     # An earlier push had more parts.
     hub.files |= {"part-00002.parquet": b"stale", "part-00000.parquet": b"stale"}
-    done = command(hub, tmp_path / "home", "push", str(folder.parent), NAME, HF_TOKEN=SECRET)
+    run, home = str(folder.parent), tmp_path / "home"
+    done = command(hub, home, "push", run, NAME, HF_TOKEN=SECRET, **xet)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"pushed: {hub.url}/datasets/{NAME}\n"
     assert hub.made["visibility"] == "private"
