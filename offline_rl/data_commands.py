@@ -1,5 +1,6 @@
 """The commands about finished data sets: show, export, push."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -92,6 +93,8 @@ def export(
     seed: Annotated[int, typer.Option("--seed", min=0, help="seed of the pairs")] = 0,
 ) -> None:
     """Writes accepted rollouts, or pairs, as a file that TRL's trainers learn from."""
+    # A tokenizer would warn of texts longer than the model's context, which no model sees here.
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from data_gen.exporting import export_rollouts
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.storage import load_rollouts
