@@ -37,7 +37,8 @@ class ExactVerifier(OpenVerifier):
 
     def _judge(self, gold: str, completion: str) -> Verdict:
         turn = own_turn(completion, self._settings.stop)
-        answer = turn.strip() if self._settings.answer == "whole" else last_box(turn)
+        answer = turn if self._settings.answer == "whole" else last_box(turn)
+        answer = answer if answer is None else answer.strip()
         if not answer:
             return Verdict.wrong("no boxed answer" if answer is None else "empty answer")
         same = self._plain(answer) == self._plain(gold)

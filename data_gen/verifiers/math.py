@@ -1,35 +1,50 @@
 """The verifier of mathematical answers: math-verify, behind processes that may be killed."""
 
 import os
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from typing import Literal
 
 from pydantic import Field
 
 from data_gen.types import Verdict
-from data_gen.verifiers.base import OpenVerifier, Settings
-from data_gen.verifiers.extraction import last_box, own_turn
+from data_gen.verifiers.answers import AnswerSettings
+from data_gen.verifiers.base import OpenVerifier
+from data_gen.verifiers.cache import Cache
+from data_gen.verifiers.finding import Finding
+from data_gen.verifiers.limits import refusal
+from data_gen.verifiers.notation import normal
 from data_gen.verifiers.pool import Failure, Pool
+from data_gen.verifiers.quick import settled
 
-_INTEGER = re.compile(r"-?[0-9]{1,300}", re.ASCII)
+# Of pairs whose comparison is remembered; at the longest answers some 200 MB.
+_REMEMBERED = 50_000
+# Changes whenever two answers may get another verdict than before.
+_RULES = "2"
 
 
-class MathSettings(Settings):
+class MathSettings(AnswerSettings):
     """Compares the final answer with the gold answer as mathematics.
 
-    `answer` "boxed" takes the last box alone; "any" also a final statement outside of a box.
+    Answers of different kinds are different: a tuple is no set, an equation no number (x = 5 is 5,
+    x + y = 1 is not 1). Numbers are compared exactly; where it cannot be known whether two answers
+    are the same, the verdict is "unverifiable", never "correct".
     """
 
     kind: Literal["math"] = "math"
-    answer: Literal["boxed", "any"] = "boxed"
-    deadline_seconds: float = Field(default=8.0, gt=0, le=600)
+    deadline_seconds: float = Field(
+        default=8.0, gt=0, le=600, description="longest time for one comparison"
+    )
     workers: int | None = Field(default=None, ge=1, description="processes; None: one a core")
     memory_megabytes: int = Field(default=2048, ge=512, description="limit of one worker")
-    max_characters: int = Field(default=2000, ge=1, description="longest answer that is parsed")
-    stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
+    shortcuts: bool = Field(
+        default=True,
+        description="settle equal texts and plain numbers without the parser; off is slower, and"
+        " compares everything as mathematics",
+    )
+    remember: bool = Field(default=True, description="compare the same two answers only once")
 
     def open(self) -> "MathVerifier":
         return MathVerifier(self)
@@ -38,13 +53,15 @@ class MathSettings(Settings):
     def description(self) -> dict[str, str]:
         libraries = ("math-verify", "latex2sympy2_extended", "sympy")
         settings = super().description
-        del settings["workers"]  # Any number of them gives the same verdicts.
-        return settings | {name: version(name) for name in libraries}
+        for speed in ("workers", "remember", "shortcuts"):
+            del settings[speed]  # Verdicts do not depend on it.
+        return settings | {"rules": _RULES} | {name: version(name) for name in libraries}
 
 
 class MathVerifier(OpenVerifier):
     def __init__(self, settings: MathSettings) -> None:
         self._settings = settings
+        self._known: Cache[_Question, Finding] = Cache(_REMEMBERED)
         limits = {
             "memory_megabytes": settings.memory_megabytes,
             "cpu_seconds": int(settings.deadline_seconds) + 2,
@@ -57,51 +74,85 @@ class MathVerifier(OpenVerifier):
         )
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        verdicts: list[Verdict | _Question] = [self._found(*pair) for pair in pairs]
-        open_questions = list(dict.fromkeys(v for v in verdicts if isinstance(v, _Question)))
-        tasks = [asdict(question) for question in open_questions]
-        settled = {
-            question: _verdict(question.answer, reply)
-            for question, reply in zip(open_questions, self._pool.map(tasks), strict=True)
-        }
-        return [v if isinstance(v, Verdict) else settled[v] for v in verdicts]
+        found = [self._found(*pair) for pair in pairs]
+        questions = [asked[0] for asked in found if not isinstance(asked, Verdict)]
+        if self._settings.remember:
+            questions = list(dict.fromkeys(questions))
+        findings = self._findings(questions)
+        if self._settings.remember:
+            settled_now = dict(zip(questions, findings, strict=True))
+            return [
+                a if isinstance(a, Verdict) else _verdict(settled_now[a[0]], a[1]) for a in found
+            ]
+        in_order = iter(findings)
+        return [a if isinstance(a, Verdict) else _verdict(next(in_order), a[1]) for a in found]
 
     def close(self) -> None:
         self._pool.close()
 
-    def _found(self, gold: str, completion: str) -> "Verdict | _Question":
-        turn = own_turn(completion, self._settings.stop)
-        answer = last_box(turn)
-        if not answer:
-            if self._settings.answer == "boxed" or not turn.strip():
-                return Verdict.wrong("no boxed answer")
-            # The final statement stands at the end; what comes long before it is working.
-            return _Question(gold, turn.strip()[-self._settings.max_characters :], boxed=False)
-        if len(answer) > self._settings.max_characters:
-            return Verdict.unverifiable("too long")
-        if answer == gold:
-            return Verdict.correct(answer)
-        if _INTEGER.fullmatch(answer) and _INTEGER.fullmatch(gold):
-            # Two plain integers are compared without a parser, which is as sure and far quicker.
-            same = int(answer) == int(gold)
-            return Verdict.correct(answer) if same else Verdict.wrong("different", answer)
-        return _Question(gold, answer, boxed=True)
+    def _found(self, gold: str, completion: str) -> "Verdict | tuple[_Question, str]":
+        """A verdict where the answer alone decides, else what is to be compared, and the answer."""
+        answer = self._settings.find(completion)
+        if isinstance(answer, Verdict):
+            return answer
+        return _Question(gold, answer, self._settings.shortcuts), answer
+
+    def _findings(self, questions: "Sequence[_Question]") -> list[Finding]:
+        findings = [self._at_once(question) for question in questions]
+        waiting = [n for n, finding in enumerate(findings) if finding is None]
+        tasks = [_task(questions[number]) for number in waiting]
+        for number, reply in zip(waiting, self._pool.map(tasks), strict=True):
+            finding = _finding(reply)
+            findings[number] = finding
+            # A time-out may be the machine's fault, which the next try need not have.
+            if self._settings.remember and not isinstance(reply, Failure):
+                self._known.put(questions[number], finding)
+        return [finding for finding in findings if finding is not None]
+
+    def _at_once(self, question: "_Question") -> Finding | None:
+        if self._settings.remember and (known := self._known.get(question)):
+            return known
+        if self._settings.shortcuts and question.gold == question.answer:
+            return Finding("correct")
+        longest = self._settings.max_characters
+        if reason := refusal(question.gold, longest, question.gold):
+            return Finding("unverifiable", f"gold: {reason}")
+        if reason := refusal(question.answer, longest, question.gold):
+            return Finding("unverifiable", reason)
+        if not self._settings.shortcuts:
+            return None
+        return settled(_normal_gold(question.gold), normal(question.answer))
 
 
 @dataclass(frozen=True, slots=True)
 class _Question:
-    """What a worker is asked: `answer` is the content of a box, or text that ends in an answer."""
+    """What a worker is asked: two answers as they were written."""
 
     gold: str
     answer: str
-    boxed: bool
+    shortcuts: bool
 
 
-def _verdict(answer: str, reply: list[str] | Failure) -> Verdict:
+@lru_cache(maxsize=1024)
+def _normal_gold(gold: str) -> str:
+    return normal(gold)
+
+
+def _task(question: _Question) -> dict[str, object]:
+    return asdict(question)
+
+
+def _finding(reply: list[str] | Failure) -> Finding:
     if isinstance(reply, Failure):
-        return Verdict.unverifiable(reply.reason, answer)
-    label, reason, read = reply
-    if label == "correct":
-        return Verdict.correct(read)
-    make = Verdict.wrong if label == "wrong" else Verdict.unverifiable
-    return make(reason, read)
+        return Finding("unverifiable", reply.reason)
+    label, reason = reply
+    return Finding(
+        "correct" if label == "correct" else "wrong" if label == "wrong" else "unverifiable", reason
+    )
+
+
+def _verdict(finding: Finding, answer: str) -> Verdict:
+    if finding.same:
+        return Verdict.correct(answer)
+    make = Verdict.unverifiable if finding.unsure else Verdict.wrong
+    return make(finding.reason, answer)

@@ -1,0 +1,36 @@
+"""The settings of all verifiers that compare a final answer, and how that answer is found."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from data_gen.types import Verdict
+from data_gen.verifiers.base import Settings
+from data_gen.verifiers.extraction import final_boxes, own_turn
+from data_gen.verifiers.statements import stated_answer
+
+
+class AnswerSettings(Settings):
+    """Where the answer is looked for.
+
+    `answer` "boxed" takes the last box alone, with those that "and", "or" or a comma joins to it;
+    "any" also a final statement outside of a box ("The answer is 6", "#### 6"), if it comes last.
+    What follows the end of the turn, a stop string or an invented next problem never counts, and
+    neither does a box that is not closed.
+    """
+
+    answer: Literal["boxed", "any"] = "boxed"
+    stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
+    max_characters: int = Field(
+        default=2000, ge=1, le=20_000, description="longest answer that is read"
+    )
+
+    def find(self, completion: str) -> str | Verdict:
+        """The final answer as it was written, or the verdict where there is none to compare."""
+        turn = own_turn(completion, self.stop)
+        answer = final_boxes(turn) if self.answer == "boxed" else stated_answer(turn)
+        if not answer:
+            return Verdict.wrong("no boxed answer" if self.answer == "boxed" else "no answer")
+        if len(answer) > self.max_characters:
+            return Verdict.unverifiable("too long")
+        return answer

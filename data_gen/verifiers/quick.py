@@ -1,0 +1,13 @@
+"""What can be settled about two answers without a parser, and only where it cannot err."""
+
+from data_gen.verifiers.finding import SAME, Finding
+from data_gen.verifiers.numbers import decide, rational
+
+
+def settled(gold: str, answer: str) -> Finding | None:
+    """The finding for two normal texts: the same text, or two rational numbers; else None."""
+    if gold == answer:
+        return SAME
+    one = rational(gold)
+    other = rational(answer) if one else None
+    return decide(one, other) if one and other else None
