@@ -1,7 +1,6 @@
 """Selected rollouts as the data-set formats of TRL, for its trainers to learn from directly."""
 
 import json
-from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, repeat
@@ -13,7 +12,7 @@ from data_gen.rows import Row
 from data_gen.selection import Selection
 from data_gen.storage import replacing
 from data_gen.types import Completion, DataError, Rollout
-from data_gen.views import Example, accepted, pairs
+from data_gen.views import Example, accepted, pairs, rejected
 
 Format = Literal["prompt-completion", "preference", "unpaired-preference"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -87,24 +86,8 @@ def _examples(
         )
     kept = accepted(rollouts, min_reward=minimum, unique=unique)
     if kind == "unpaired-preference" and kept:
-        kept += _wrong(rollouts, selection)
+        kept += rejected(rollouts, min_reward=minimum, unique=unique)
     return [(rollout,) for rollout in kept]
-
-
-def _wrong(rollouts: Sequence[Rollout], selection: Selection) -> list[Rollout]:
-    """What `pairs` rejects: verified wrong, under the least reward; duplicates as asked for."""
-    wrong = [
-        rollout
-        for rollout in rollouts
-        if rollout.verdict.label == "wrong" and rollout.reward < selection.min_reward
-    ]
-    if not selection.unique:
-        return wrong
-    first: dict[tuple[str, bytes], Rollout] = {}
-    for rollout in wrong:
-        tokens = array("i", rollout.completion.tokens).tobytes()
-        first.setdefault((rollout.problem.id, tokens), rollout)
-    return list(first.values())
 
 
 def _prompt_completion(example: Example, prompt: str, selection: Selection) -> Row:

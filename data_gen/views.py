@@ -51,6 +51,18 @@ def is_accepted(rollout: Rollout, min_reward: float) -> bool:
     )
 
 
+def rejected(
+    rollouts: Iterable[Rollout], *, min_reward: float = 1.0, unique: bool = True
+) -> list[Rollout]:
+    """Rollouts that were verified wrong, with a reward under `min_reward`.
+
+    A correct or unverifiable one is never rejected. With `unique`, of identical completions of a
+    problem the first is kept.
+    """
+    chosen = [r for r in rollouts if r.verdict.label == "wrong" and r.reward < min_reward]
+    return _distinct(chosen) if unique else chosen
+
+
 def pairs(
     rollouts: Iterable[Rollout],
     *,
@@ -62,8 +74,7 @@ def pairs(
 ) -> list[tuple[Rollout, Rollout]]:
     """(accepted, rejected) rollouts of one problem.
 
-    Rejected ones are verified wrong with a reward under `min_reward`: never correct, never
-    unverifiable. A rollout is in one pair at most, so a problem gives at most as many pairs as its
+    A rollout is in one pair at most, so a problem gives at most as many pairs as its
     rarer side has members, and at most `per_problem`. Which ones, `policy` says:
 
     - "random": by `seed` alone, as chance decides wherever another policy leaves a choice;
@@ -78,9 +89,7 @@ def pairs(
     matched: list[tuple[Rollout, Rollout]] = []
     for problem_id, group in groups(rollouts).items():
         winners = accepted(group, min_reward=min_reward, unique=unique)
-        losers = [r for r in group if r.verdict.label == "wrong" and r.reward < min_reward]
-        if unique:
-            losers = _distinct(losers)
+        losers = rejected(group, min_reward=min_reward, unique=unique)
         generator = random.Random(f"{seed}/{problem_id}")
         generator.shuffle(winners)
         generator.shuffle(losers)

@@ -65,6 +65,15 @@ def path_fingerprint(path: str) -> dict[str, Any]:
     return {place.name: _file_hash(place)}
 
 
+def public_name(name: str) -> str:
+    """A hub name as it is; of a file or folder of this machine the last part of its path alone.
+
+    Cards are published, and where somebody keeps their files is nobody's business.
+    """
+    place = Path(name).expanduser()
+    return place.resolve().name if place.exists() else name
+
+
 def _file_hash(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

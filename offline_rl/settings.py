@@ -81,7 +81,7 @@ def data_settings_of(
     or of a whole experiment. `model`, the source of `problems` and the path of `rollouts` take the
     place of the file's, or make a file needless. Raises SettingsError.
     """
-    files = [one for one in arguments if "=" not in one]
+    files = [one for one in arguments if "=" not in one or Path(one).is_file()]
     if len(files) > 1 or (files and files[0] != arguments[0]):
         raise SettingsError(f"{files[-1]!r} is no setting: write key=value")
     origin = problems if rollouts is None else rollouts

@@ -185,7 +185,16 @@ def test_settings_of_a_data_set_need_no_methods_and_read_back_equal(tmp_path):
     path.write_text(dump_settings(chosen))
     assert data_settings_of([str(path)]) == chosen
     assert data_settings_of(["demo", "seeds=[5]"]).seeds == (5,)
+    odd = path.rename(tmp_path / "a=b.yaml")
+    assert data_settings_of([str(odd), "sampling.samples=3"]).sampling.samples == 3
     with pytest.raises(SettingsError, match="give --model and --problems"):
         data_settings_of([], model="tiny")
     with pytest.raises(SettingsError, match=r"'two\.yaml' is no setting"):
         data_settings_of(["one.yaml", "two.yaml"])
+
+
+def test_no_path_of_this_machine_gets_onto_a_card(made):
+    folder, _ = made
+    for name in ("README.md", "about.json", "summary.json"):
+        for kind in ("rollouts", "dataset"):
+            assert str(folder.parent) not in (folder / kind / name).read_text()

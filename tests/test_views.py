@@ -10,7 +10,7 @@ import pytest
 from data_gen import accepted, groups, pairs
 from data_gen.pair_audit import audit_pairs
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
-from data_gen.views import PairPolicy, sequence_logp
+from data_gen.views import PairPolicy, rejected, sequence_logp
 
 CORRECT, WRONG = Verdict.correct("1"), Verdict.wrong("different", "2")
 UNVERIFIABLE = Verdict.unverifiable("time-out", "3")
@@ -83,11 +83,12 @@ def test_pairs_keep_their_promises():
             assert found
             used = [id(one) for pair in found for one in pair]
             assert len(used) == len(set(used))
-            for chosen, rejected in found:
-                assert chosen.problem == rejected.problem
+            for chosen, loser in found:
+                assert chosen.problem == loser.problem
                 assert chosen in accepted(rollouts)
-                assert rejected.verdict.label == "wrong"
-                assert rejected.reward < 1
+                assert loser in rejected(rollouts)
+                assert loser.verdict.label == "wrong"
+                assert loser.reward < 1
             for group in groups(chosen for chosen, _ in found).values():
                 assert len(group) <= per_problem
 
@@ -144,9 +145,9 @@ def test_each_policy_takes_the_pairs_it_names(seed):
         assert pairs(rollouts, policy=policy, seed=seed) == found[:1]
     by_logp = sorted(losers, key=sequence_logp, reverse=True)
     found = pairs(rollouts, policy="hardest", per_problem=9, seed=seed)
-    assert [rejected for _, rejected in found] == by_logp[:fewest]
+    assert [loser for _, loser in found] == by_logp[:fewest]
     found = pairs(rollouts, policy="widest_margin", per_problem=9, seed=seed)
-    assert [rejected for _, rejected in found] == by_logp[::-1][:fewest]
+    assert [loser for _, loser in found] == by_logp[::-1][:fewest]
     assert [c for c, _ in found] == sorted(winners, key=sequence_logp, reverse=True)[:fewest]
     found = pairs(rollouts, policy="length_matched", per_problem=9, seed=seed)
     gaps = [abs(len(c.completion.tokens) - len(r.completion.tokens)) for c, r in found]

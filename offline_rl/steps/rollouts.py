@@ -13,7 +13,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem
 from offline_rl.data_settings import DataSettings, Imported
-from offline_rl.environment import SAMPLING_PACKAGES, path_fingerprint, versions
+from offline_rl.environment import SAMPLING_PACKAGES, path_fingerprint, public_name, versions
 from offline_rl.stages import Stage, digest
 from offline_rl.steps.context import ABOUT, SUMMARY, Run, sampled_with, write_json
 
@@ -117,7 +117,7 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
             task.update(done)
     about = {
         "imported": {
-            "name": Path(source.path).name,
+            "name": public_name(source.path),
             "sha256": digest(path_fingerprint(source.path)),
         },
         **_policy(run),
@@ -131,6 +131,7 @@ def problems_source(source: ProblemSource | None, problems: Sequence[Problem]) -
     named = (
         {} if source is None else source.resolved().model_dump(mode="json", exclude_defaults=True)
     )
+    named |= {name: public_name(named[name]) for name in ("source", "path") if name in named}
     return {
         **named,
         "count": len(problems),
@@ -144,7 +145,7 @@ def _policy(run: Run[DataSettings]) -> dict[str, Any]:
     tokenizer = load_tokenizer(settings.model_path, settings.revision)
     template = render(Problem("any", PLACEHOLDER, ""), settings.prompt, tokenizer)
     return {
-        "model": settings.model,
+        "model": public_name(settings.model),
         "revision": settings.revision,
         "model_sha256": digest(run.base),
         "prompt": settings.prompt,
