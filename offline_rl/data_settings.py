@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -87,6 +87,10 @@ class DataSettings(Frozen):
     sampler: AnySampler = Field(default=AutoSettings(), description="what draws completions")
     sampling: Sampling = Sampling()
     verifier: AnyVerifier = Field(default=MathSettings(), description="what judges them")
+    learn_from: Literal["rollouts", "demonstrations"] = Field(
+        default="rollouts",
+        description="demonstrations: the solutions of the problems; nothing is sampled",
+    )
     rollouts: Annotated[Imported, named("path")] | None = Field(
         default=None, description="rollouts to learn from instead of sampling"
     )
@@ -108,6 +112,8 @@ class DataSettings(Frozen):
     def _one_origin(self) -> "DataSettings":
         if (self.problems is None) == (self.rollouts is None):
             raise ValueError("give either problems to sample for, or rollouts to learn from")
+        if self.rollouts is not None and self.learn_from == "demonstrations":
+            raise ValueError("learn_from: demonstrations are the solutions of problems: set those")
         return self
 
     @property

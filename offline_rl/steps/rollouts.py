@@ -6,6 +6,7 @@ from typing import Any
 
 from data_gen.card import dataset_card, summarise
 from data_gen.collection import collected_chunks
+from data_gen.demonstrations import demonstrations
 from data_gen.importing import import_chunks
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
@@ -30,10 +31,14 @@ def rollouts_step(run: Run[DataSettings]) -> Stage:
     if settings.problems is None:
         raise DataError("neither problems nor rollouts: nothing to sample for or to learn from")
     loaded = run.load(settings.problems)
-    stage = _sampling_stage(run, loaded.problems)
+    demonstrated = settings.learn_from == "demonstrations"
+    make_stage, fill = (
+        (_demonstrations_stage, _demonstrate) if demonstrated else (_sampling_stage, _sample)
+    )
+    stage = make_stage(run, loaded.problems)
     if run.is_needed(stage):
         with stage.work() as folder:
-            _sample(run, loaded, folder)
+            fill(run, loaded, folder)
     return stage
 
 
@@ -66,6 +71,32 @@ def _import_stage(run: Run[DataSettings], source: Imported) -> Stage:
         "versions": versions(("offline-rl", "transformers", "tokenizers")),
     }
     return Stage(rollouts_folder(run.folder), inputs)
+
+
+def _demonstrations_stage(run: Run[DataSettings], problems: Sequence[Problem]) -> Stage:
+    inputs = {
+        "learn_from": "demonstrations",
+        "model": run.base,
+        "problems": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
+        "prompt": run.settings.prompt,
+        "versions": versions(("offline-rl", "transformers", "tokenizers")),
+    }
+    return Stage(rollouts_folder(run.folder), inputs)
+
+
+def _demonstrate(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
+    settings = run.settings
+    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    rollouts = list(demonstrations(loaded.problems, tokenizer=tokenizer, style=settings.prompt))
+    if not rollouts:
+        raise DataError(
+            f"learn_from: none of the {len(loaded.problems)} problems has a solution to learn from"
+        )
+    save_rollouts(rollouts, folder / "part-00000.parquet")
+    unsolved = [problem for problem in loaded.problems if not problem.solution]
+    summary = summarise(rollouts, left_out=unsolved, dropped=loaded.dropped, min_reward=None)
+    about = {"problems": problems_source(settings.problems, loaded.problems), **_policy(run)}
+    _describe(run, summary, about, folder)
 
 
 def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
