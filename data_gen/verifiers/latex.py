@@ -13,11 +13,12 @@ FUNCTIONS = {
 }  # fmt: skip
 _SYNTAX = {"frac", "sqrt", "pi", "cdot", "times", "binom", "infty", "lfloor", "rfloor", "lceil",
            "rceil", "gcd", "lcm", "max", "min"}  # fmt: skip
+_TAKING = FUNCTIONS | {"frac", "sqrt", "binom", "gcd", "lcm", "max", "min"}
 _ALLOWED = _GREEK | FUNCTIONS | _SYNTAX
 _MATRIX = re.compile(r"\\(begin|end)\{([pbvVB]?matrix|array)\}(?:\{[clr|]*\})?")
 _TOKEN = re.compile(
     r"\\(?:begin|end)\{[pbv]matrix\}|\\[A-Za-z]+|\\\\|\d+(?:\.\d*)?|\.\d+"
-    r"|[A-Za-z]|[-+*/^_=!(){}\[\]|&,<>' ]"
+    r"|[A-Za-z]|[-+*/^_=!(){}\[\]|&,<> ]"
 )
 _MIXED = re.compile(r"(?<![\d.^_{])(\d+) ?\\frac\{(\d+)\}\{(\d+)\}(?!\^)")
 _DEGREES = re.compile(r"(\d+(?:\.\d+)?)\^\{\\circ\}")
@@ -122,9 +123,7 @@ def _after(token: str, number: bool, last: str, opened: list[str]) -> str:
     """What the token leaves behind: "}" and ")" and "number" are factors that are complete."""
     if token in "({[":
         # An argument in braces: after that of a power of a function, another one follows.
-        opened.append(
-            "function" if last.startswith("function") else "index" if last in "_^ \\" else ""
-        )
+        opened.append("function" if last.startswith("function") else last)
         return "open"
     if token in ")}]":
         if not opened:
@@ -132,22 +131,15 @@ def _after(token: str, number: bool, last: str, opened: list[str]) -> str:
             return ""
         kind = opened.pop()
         if token == "}":
-            return "function" if kind == "function" else "}"
+            # After the index of a name, brackets hold what it is a function of.
+            return {"function": "function", "_": "letter"}.get(kind, "}")
         return ")"
     if number:
         return "number"
-    if token[:1] == "\\" and token[1:] in FUNCTIONS | {
-        "frac",
-        "sqrt",
-        "binom",
-        "gcd",
-        "lcm",
-        "max",
-        "min",
-    }:
+    if token[:1] == "\\" and token[1:] in _TAKING:
         return "function"
     if token in "^_":
-        return "function^" if last.startswith("function") else "^"
+        return "function^" if last.startswith("function") else token
     if token in (r"\pi", "e"):
         return "constant"
     return "letter" if token.isalpha() else "other"

@@ -1,5 +1,6 @@
 """Which answers are turned away before anything reads them: those that no parser should see."""
 
+import math
 import re
 
 from data_gen.verifiers.numbers import LARGEST_EXPONENT
@@ -19,6 +20,15 @@ _OF_BRACKETS = re.compile(r"[)}]\s*!")
 _CHOOSE = re.compile(r"\\[dt]?binom\s*\{?(\d+)")
 _COMMAND = re.compile(r"\\([A-Za-z]+)")
 # Commands that compute at the length of their numbers; an answer is what comes out of them.
+_OPERATOR = re.compile(r"\\operatorname\*?\s*\{\s*([A-Za-z]+)\s*\}\s*\(?\s*[\d\\]")
+_OPERATORS = frozenset({
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "sinh", "cosh",
+    "tanh", "ln", "log", "lg", "exp", "gcd", "lcm", "max", "min",
+})  # fmt: skip
+_INDEX = re.compile(r"(?:_\{[^{}]*){4}")
+_POWER_OF_SUM = re.compile(r"[)\]}]\s*\^\{?(\d+)")
+_EXPONENT = re.compile(r"\^\s*\{([^{}]*(?:\{[^{}]*\}[^{}]*)*)\}")
+_PRODUCT = re.compile(r"\*|\\cdot|\\times|\)\s*\(")
 _COMPUTING = frozenset({"sum", "prod", "int", "iint", "iiint", "oint", "lim", "det", "coprod"})
 
 
@@ -32,12 +42,15 @@ def refusal(text: str, longest: int, gold: str = "") -> str | None:
         return "too long"
     if any(len(number) > _LONGEST_NUMBER for number in _DIGITS.findall(text)):
         return "too many digits"
-    if _depth(text) > DEEPEST:
+    if _depth(text) > DEEPEST or _INDEX.search(text):
         return "too deeply nested"
     if _has_huge_power(text):
         return "exponent too large"
     if _has_huge_factorial(text):
         return "factorial too large"
+    for operator in _OPERATOR.findall(text):
+        if operator not in _OPERATORS and operator not in gold:
+            return f"unknown operator {operator}"
     commands = set(_COMMAND.findall(text)) & _COMPUTING
     if commands - set(_COMMAND.findall(gold)):
         return f"\\{min(commands)} not worked out"
@@ -68,7 +81,19 @@ def _has_huge_power(text: str) -> bool:
         bases = re.findall(r"(.)\s*\^\{?[-+]?\(?(\d+)", text)
         if any(int(number) > largest and not base.isdigit() for base, number in bases):
             return True
+    if symbolic and math.prod(map(int, _POWER_OF_SUM.findall(text))) > 10 * largest:
+        return True
+    if any(_is_huge_product(exponent) for exponent in _EXPONENT.findall(text)):
+        return True
     return len(exponents) > _MOST_POWERS or _tower(text) > LARGEST_EXPONENT
+
+
+def _is_huge_product(exponent: str) -> bool:
+    """Whether a written-out exponent such as 9999 \\cdot 9999, or 1000!, is too large."""
+    numbers = [min(int(number), LARGEST_EXPONENT + 1) for number in _DIGITS.findall(exponent)]
+    if "!" in exponent and any(number > 7 for number in numbers):
+        return True
+    return bool(_PRODUCT.search(exponent)) and math.prod(numbers) > LARGEST_EXPONENT
 
 
 def _tower(text: str) -> float:

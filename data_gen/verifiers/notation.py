@@ -102,7 +102,7 @@ def _plain_signs(text: str) -> str:
 
 def _commands(text: str) -> str:
     """Takes out what only sets the type, and gives every command its one name."""
-    text = re.sub(r"(?<!\\)\$", "", _BOX.sub("", text))
+    text = re.sub(r"(?<!\\)\$", " ", _BOX.sub("", text))
     tokens = _TOKEN.findall(text)
     made: list[str] = []
     for number, token in enumerate(tokens):
@@ -145,12 +145,21 @@ def _texts(text: str) -> str:
             made.append(f"\\{bare} ")
         elif re.fullmatch(r"[-+]?[\d.,/ ]*\d|[=,;]", bare):
             made.append(f" {bare} ")
+        elif re.fullmatch(r"\s*[mgshJNWVAKLCT]\s*", inner) and _is_unit(made[-1], text[end:]):
+            made.append(f"\\text{{ {bare}}}")
         elif re.fullmatch(r"[A-Za-z]", inner) and not _alone(text, match.start(), end):
             made.append(f"{{{inner}}}" if made[-1].rstrip()[-1:] in "^_" else f" {inner} ")
         else:
             made.append(f"\\text{{{inner}}}")
         done = end
     return "".join(made) + text[done:]
+
+
+def _is_unit(before: str, after: str) -> bool:
+    """Whether an upright letter stands after a number, at the end or under another unit."""
+    return before.rstrip()[-1:].isdigit() or bool(
+        before.rstrip().endswith("}") and re.match(r"[\s.]*$|/|\^", after)
+    )
 
 
 def _alone(text: str, start: int, end: int) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from data_gen.process import Child, ChildDied
+from data_gen.types import DataError
 
 # A worker's exit code when a task needed more memory than it is allowed.
 OUT_OF_MEMORY = 77
@@ -40,7 +41,8 @@ class Pool:
 
     A worker gets `setup` before its first task. Workers start when tasks need them. A task that
     has not been answered `deadline_seconds` after its worker took it up costs that worker its
-    life; the tasks behind it are given to another one.
+    life; the tasks behind it are given to another one. A worker that answers its setup with
+    {"error": ...} cannot work at all, which is a DataError.
     """
 
     def __init__(self, module: str, setup: Any, workers: int, deadline_seconds: float) -> None:
@@ -50,6 +52,15 @@ class Pool:
         self._deadline_seconds = deadline_seconds
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()
+
+    def start(self) -> None:
+        """Starts a worker ahead of its first task. Raises DataError when it cannot work."""
+        with self._lock:
+            try:
+                self._start_workers(1)
+            except BaseException:
+                self._kill_all()
+                raise
 
     def map(self, tasks: Sequence[Any]) -> list[Any]:
         """The answers in the order of the tasks, a `Failure` where the worker ended first."""
@@ -88,7 +99,9 @@ class Pool:
         for child in started:
             child.send(self._setup)
         for child in started:
-            child.receive(_START_SECONDS)
+            reply = child.receive(_START_SECONDS)
+            if isinstance(reply, dict):
+                raise DataError(reply["error"])
 
     def _hand_out(self, worker: _Worker, waiting: deque[int], tasks: Sequence[Any]) -> None:
         while waiting and len(worker.tasks) < _TASKS_AHEAD:

@@ -1,5 +1,6 @@
 """Sets of real numbers: intervals, inequalities, unions and what is taken out of them."""
 
+import re
 from typing import Any
 
 import sympy
@@ -10,12 +11,15 @@ from data_gen.verifiers.shape import Group, Listing, Relation, Shape, Term, Unio
 
 _LESS = {"<", r"\le"}
 _MORE = {">", r"\ge"}
+_ABSOLUTE = re.compile(r"\|([a-z])\|")
 _REALS = {r"\mathbb{R}", r"\text{R}", r"\mathbb R"}
 
 
 def interval_of(relation: Relation) -> tuple[str, Shape] | None:
     """The variable and the set of an inequality in one variable: 2 <= x < 5 is [2, 5)."""
     parts, signs = list(relation.parts), list(relation.signs)
+    if len(parts) == 2 and (found := _absolute(parts[0], signs[0], parts[1])):
+        return found
     if set(signs) <= _MORE:
         parts.reverse()
         signs = ["<" if sign == ">" else r"\le" for sign in reversed(signs)]
@@ -36,6 +40,19 @@ def interval_of(relation: Relation) -> tuple[str, Shape] | None:
         return None
     kind = ("(" if signs[0] == "<" else "[") + (")" if signs[1] == "<" else "]")
     return name, Group(kind, (parts[0], parts[2]))
+
+
+def _absolute(left: Shape, sign: str, right: Shape) -> tuple[str, Shape] | None:
+    """The set that |x| < 2 or |x| > 2 says."""
+    match = _ABSOLUTE.fullmatch(left.text) if isinstance(left, Term) else None
+    if match is None or not isinstance(right, Term) or sign not in _LESS | _MORE:
+        return None
+    low, high = Term(f"-({right.text})"), right
+    if sign in _LESS:
+        return match[1], Group("()" if sign == "<" else "[]", (low, high))
+    ends = ("()", "()") if sign == ">" else ("(]", "[)")
+    below = Group(ends[0], (Term(r"-\infty"), low))
+    return match[1], Union((below, Group(ends[1], (high, Term(r"\infty")))))
 
 
 def same_region(gold: Shape, answer: Shape) -> Finding | None:

@@ -54,15 +54,23 @@ def expression(text: str) -> Any:
         return None
     read = found[0]
     if isinstance(read, sympy.MatrixBase):
-        return sympy.ImmutableMatrix(read)
-    if not isinstance(read, sympy.Expr) or read.has(*_UNREAD) or not _has_letters(read, written):
+        read = sympy.ImmutableMatrix(read)
+    elif not isinstance(read, sympy.Expr):
         return None
+    if read.has(*_UNREAD) or not _has_letters(read, written):
+        return None
+    if isinstance(read, sympy.MatrixBase):
+        return read.applyfunc(_completed)
     return _completed(read)
 
 
 def _has_letters(read: Any, written: str) -> bool:
     """Whether no letter was dropped on the way."""
-    letters = set(re.sub(r"\\[A-Za-z]+|[^A-Za-z]", "", written)) - {"e", "E", "i"}
+    letters = set(re.sub(r"\\(?:begin|end)\{\w+\}|\\[A-Za-z]+|[^A-Za-z]", "", written)) - {
+        "e",
+        "E",
+        "i",
+    }
     return letters <= set("".join(str(a) for a in read.atoms(sympy.Symbol)) + str(read))
 
 

@@ -129,6 +129,8 @@ class MathTerms:
         return unsure("no base given") if mine and plain == digits else DIFFERENT
 
     def _quantities(self, gold: Quantity, answer: Quantity) -> Finding:
+        if gold.percent != answer.percent and not (rational(gold.body) and rational(answer.body)):
+            return DIFFERENT
         if gold.percent or answer.percent:
             found = self._bodies(gold.body, answer.body, Fraction(1))
             if found.label == "wrong" and gold.percent and not answer.percent:

@@ -57,7 +57,7 @@ _NO_UNIT = re.compile(
     r"\b(?:or|and|not|if|when|than|more|less|least|most|to|from|mod|base|between|plus|minus|times|over"
     r"|where|for|no|only|greater|fewer|about|around|approximately|half|halve|third|quarter|fifth|sixth"
     r"|seventh|eighth|ninth|tenth|hundredth|thousandth|up|per cent|with|remainder|radian"
-    r"|rad|squared|cubed|is|are|but|except|undefined|exactly|each|every|any|all|none|never|always|pi|out|of)s?\b"
+    r"|rad|squared|cubed|is|are|but|except|undefined|exactly|each|every|any|all|none|never|always|pi|out)s?\b"
 )
 _MULTIPLES = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
@@ -123,6 +123,8 @@ def quantity(text: str) -> Quantity:
     money = _CURRENCY.match(text)
     if money:
         inner = quantity(money[1] + text[money.end() :])
+        if inner.unit or inner.percent:
+            return Quantity(text)
         coin = {"€": "euro", "£": "pound sterling", "₹": "rupee", "¥": "yen"}.get(
             money[2] or "", "dollar"
         )
@@ -142,12 +144,21 @@ def quantity(text: str) -> Quantity:
             return Quantity(
                 body, _canonical(rest) if rest else "", False, Fraction(_MULTIPLES[factor])
             )
-        if rational(body) or match[1].startswith("\\text"):
+        if match[1].startswith("\\text") or (rational(body) and _is_plain_unit(match[1])):
             return Quantity(body, unit)
     lone = _LONE.fullmatch(text)
     if lone and lone[2] in _SINGLE and rational(lone[1].strip()):
         return Quantity(lone[1].strip(), lone[2], doubtful=True)
     return Quantity(text)
+
+
+def _is_plain_unit(words: str) -> bool:
+    """Whether bare letters after a number are a unit and not variables: "cm", or whole words."""
+    names = re.findall("[a-z]+", words.lower())
+    known = [name for name in names if name.removesuffix("s") in _UNITS or name in _SHORT]
+    return bool(names) and all(
+        name in known or (len(name) > 3 and words.startswith(" ")) for name in names
+    )
 
 
 def _unit(words: str) -> str | None:

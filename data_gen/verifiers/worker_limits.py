@@ -10,12 +10,22 @@ from data_gen.verifiers.pool import OUT_OF_MEMORY
 _limits: dict[str, int] = {}
 
 
-def limited(handle: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]], Any]:
-    """`handle` under the limits that the first message, {"setup": ...}, sets."""
+def _ready(setup: dict[str, Any]) -> Any:
+    return "ready"
+
+
+def limited(
+    handle: Callable[[dict[str, Any]], Any], prepare: Callable[[dict[str, Any]], Any] = _ready
+) -> Callable[[dict[str, Any]], Any]:
+    """`handle` under the limits that the first message, {"setup": ...}, sets.
+
+    `prepare` gets the setup under those limits, and its answer is the answer to that message.
+    """
 
     def task(message: dict[str, Any]) -> Any:
         if "setup" in message:
-            return _set_up(message["setup"])
+            _set_limits(message["setup"])
+            return prepare(message["setup"])
         # The kernel ends a task that computes for too long even if the parent is gone.
         used = int(sum(resource.getrusage(resource.RUSAGE_SELF)[:2]))
         limit = used + _limits["cpu_seconds"]
@@ -28,8 +38,7 @@ def limited(handle: Callable[[dict[str, Any]], Any]) -> Callable[[dict[str, Any]
     return task
 
 
-def _set_up(setup: dict[str, int]) -> str:
+def _set_limits(setup: dict[str, Any]) -> None:
     _limits.update(setup)
     size = _limits["memory_megabytes"] << 20
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
-    return "ready"

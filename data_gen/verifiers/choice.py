@@ -1,0 +1,61 @@
+"""The verifier of multiple-choice answers: one letter, or several in any order."""
+
+import re
+from collections.abc import Sequence
+from typing import Literal
+
+from data_gen.types import Verdict
+from data_gen.verifiers.answers import AnswerSettings
+from data_gen.verifiers.base import OpenVerifier
+from data_gen.verifiers.notation import normal
+from data_gen.verifiers.words import choice, labelled
+
+_BETWEEN = re.compile(r"\s*(?:[,;&]|\band\b|\\text\{\s*and\s*\})\s*")
+
+
+class ChoiceSettings(AnswerSettings):
+    """Compares the letters A to J of a choice: "(B)", "B.", "\\text{b}" and "(B) 12" are B.
+
+    Several letters ("A, C" or "A and C") must all be there, in any order. A gold without a letter
+    makes every answer unverifiable.
+    """
+
+    kind: Literal["choice"] = "choice"
+
+    def open(self) -> "ChoiceVerifier":
+        return ChoiceVerifier(self)
+
+
+class ChoiceVerifier(OpenVerifier):
+    def __init__(self, settings: ChoiceSettings) -> None:
+        self._settings = settings
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
+        return [self._judge(gold, completion) for gold, completion in pairs]
+
+    def close(self) -> None:
+        """Nothing to end: reading a letter needs no process of its own."""
+
+    def _judge(self, gold: str, completion: str) -> Verdict:
+        answer = self._settings.find(completion)
+        if isinstance(answer, Verdict):
+            return answer
+        expected, given = _letters(gold[:2000]), _letters(answer)
+        if expected is None:
+            return Verdict.unverifiable("the gold is no choice", answer)
+        if given is None:
+            return Verdict.wrong("no choice", answer)
+        return Verdict.correct(answer) if given == expected else Verdict.wrong("different", answer)
+
+
+def _letters(text: str) -> frozenset[str] | None:
+    whole = normal(text)
+    if one := labelled(whole):
+        return frozenset(one[0])
+    found = [choice(part) or _small(part) for part in _BETWEEN.split(whole) if part]
+    letters = [letter for letter in found if letter]
+    return frozenset(letters) if letters and len(letters) == len(found) else None
+
+
+def _small(text: str) -> str | None:
+    return text.upper() if re.fullmatch("[a-j]", text) else None
