@@ -11,6 +11,7 @@ from data_gen.samplers.server_settings import ServerSettings
 from data_gen.types import Sampling
 from offline_rl.data_settings import AnySampler, DataSettings, Frozen, Label
 from offline_rl.methods import METHODS, AnyMethod
+from offline_rl.sweep import Sweep, variants
 from offline_rl.training_settings import TrainingSettings
 
 
@@ -46,6 +47,7 @@ class Experiment(DataSettings):
 
     training: TrainingSettings = TrainingSettings()
     methods: dict[Label, AnyMethod] = Field(min_length=1)
+    sweep: Sweep | None = None
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(default=(0,), min_length=1)
     evaluation: Evaluation
     behaviour_check: int = Field(
@@ -89,6 +91,7 @@ class Experiment(DataSettings):
                 raise ValueError(f"evaluation.base_decodings.{label}: greedy, so one sample only")
         if "base" in self.evaluation.base_decodings:
             raise ValueError("evaluation.base_decodings.base: this is evaluation.sampling's label")
+        self._check_sweep()
         if isinstance(self.evaluation_sampler, ServerSettings):
             raise ValueError(
                 "evaluation.sampler: a server holds one model and cannot load what was trained: set"
@@ -97,6 +100,19 @@ class Experiment(DataSettings):
         if "macro" in self.evaluation.benchmarks:
             raise ValueError("evaluation.benchmarks.macro: this name is taken by the average")
         return self
+
+    def _check_sweep(self) -> None:
+        if self.sweep is None:
+            return
+        for label, grid in self.sweep.grids.items():
+            if label not in self.methods:
+                raise ValueError(f"sweep.grids.{label}: there is no such method")
+            try:
+                variants(self.methods[label], grid)
+            except ValueError as error:
+                raise ValueError(f"sweep.grids.{label}: {error}") from error
+        if self.sweep.seed in self.seeds:
+            raise ValueError(f"sweep.seed: {self.sweep.seed} is one of the seeds of the comparison")
 
     @property
     def evaluation_sampler(self) -> SamplerSettings:

@@ -27,6 +27,7 @@ from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_job
 from offline_rl.steps.policies import Policy, policies_step
 from offline_rl.steps.results import ENVIRONMENT, gather, results_step
 from offline_rl.steps.rollouts import rollouts_step
+from offline_rl.steps.sweep import check_sweep, sweep_step
 
 SETTINGS = "experiment.yaml"
 Step = Literal["train", "evaluate", "report"]
@@ -66,6 +67,7 @@ def run(
     with _at_work(experiment, folder, progress or Silent()) as work:
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.
+        check_sweep(work)
         dataset = _data(work)
         with _evaluating(work) as work:
             if until != "train":
@@ -73,6 +75,8 @@ def run(
             # Sampling and training do not share a GPU's memory.
             work.engines.close()
             behaviour_step(work, dataset)
+            chosen = sweep_step(work, dataset, retry_failed=retry_failed)
+            work = replace(work, settings=chosen)
             policies = policies_step(
                 work, dataset, retry_failed=retry_failed, awaited=partial(_unevaluated, work)
             )

@@ -102,6 +102,8 @@ class Stage:
         if manifest is None:
             return
         doomed = [path for path in sorted(self.folder.glob(pattern)) if path.is_file()]
+        if not doomed:
+            return
         dropped = manifest.setdefault("dropped", {})
         for path in doomed:
             name = str(path.relative_to(self.folder))

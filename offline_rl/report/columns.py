@@ -51,6 +51,9 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
     "training.csv": {
         "label": "the method's name in the experiment",
         "training_seed": "seed of data order and initialisation",
+        "role": "compared, or the number of a trial that settings were chosen by",
+        "trials": "trials that the method's settings were chosen among; 0: as written",
+        "validation_avg_at_k_percent": "of a trial, on the sweep's problems",
         "kind": "which method it is",
         "status": "finished or failed",
         "reason": "why it failed",

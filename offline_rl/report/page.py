@@ -97,7 +97,8 @@ def _inert(value: Any) -> Any:
 def _budgets(training: pd.DataFrame) -> list[dict[str, Any]]:
     """A row per method: what it was given and took, averaged over finished training seeds."""
     rows = []
-    for label, group in training.groupby("label", sort=False):
+    compared = training[training["role"] == "compared"]
+    for label, group in compared.groupby("label", sort=False):
         finished = group[group["status"] == "finished"]
         means = {name: finished[name].astype(float).mean() for name in _BUDGET_COLUMNS}
         rows.append({"label": label, "finished": len(finished), "seeds": len(group), **means})

@@ -1,6 +1,7 @@
 """Tables of how the methods were trained and on what."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -30,18 +31,32 @@ _FINAL = {
     "final_gradient_norm": "grad_norm",
 }
 _WHOLE = (
-    "training_seed steps examples_per_step max_tokens lora_rank examples rollouts_per_example"
-    " examples_too_long examples_seen trained_tokens_seen"
+    "training_seed trials steps examples_per_step max_tokens lora_rank examples"
+    " rollouts_per_example examples_too_long examples_seen trained_tokens_seen"
 )
 
 
-def training_table(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """A row per method and training seed, in the order given.
+def training_table(
+    records: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]] = ()
+) -> pd.DataFrame:
+    """A row per method and training seed, and one per trial of a sweep, in the order given.
 
     A record has "label", "training_seed", and either "report", what offline_rl.training.train
-    returned, or "failure", the reason why there is none.
+    returned, or "failure", the reason why there is none; a trial also "number" and "score".
     """
-    rows = [_training_row(record) for record in records]
+    count = Counter(trial["label"] for trial in trials)
+    rows = [
+        {**_training_row(one), "role": "compared", "trials": count[one["label"]]} for one in records
+    ]
+    rows += [
+        {
+            **_training_row(one),
+            "role": f"trial {one['number']}",
+            "trials": count[one["label"]],
+            "validation_avg_at_k_percent": None if one["score"] is None else 100 * one["score"],
+        }
+        for one in trials
+    ]
     table = pd.DataFrame(rows, columns=list(COLUMNS["training.csv"]))
     return table.astype(dict.fromkeys(_WHOLE.split(), "Int64"))
 
@@ -69,7 +84,7 @@ def budget_flags(training: pd.DataFrame) -> dict[str, str]:
 
     Compared are the means over each method's training seeds.
     """
-    finished = training[training["status"] == "finished"]
+    finished = training[(training["status"] == "finished") & (training["role"] == "compared")]
     flags: dict[str, str] = {}
     for column, name in BUDGETS.items():
         means = finished.groupby("label")[column].mean()

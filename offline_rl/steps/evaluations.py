@@ -48,7 +48,7 @@ def evaluation_settings(experiment: Experiment, sampling: Sampling) -> dict[str,
 def base_jobs(run: Run[Experiment]) -> list[Job]:
     """The untrained base in each of its decodings on each benchmark."""
     return [
-        _job(run, label, None, run.settings.model_path, run.base, benchmark, sampling)
+        _on_benchmark(run, label, None, run.settings.model_path, run.base, benchmark, sampling)
         for label, sampling in run.settings.decodings().items()
         for benchmark in run.settings.evaluation.benchmarks
     ]
@@ -58,12 +58,43 @@ def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     """A trained policy on each benchmark; none for one whose training failed."""
     if policy.failure is not None:
         return []
-    folder, sampling = str(policy.stage.folder), run.settings.evaluation.sampling
+    model, sampling = str(policy.stage.folder), run.settings.evaluation.sampling
     read = {"policy": policy.stage.digest()}
     return [
-        _job(run, policy.label, policy.training_seed, folder, read, benchmark, sampling)
+        _on_benchmark(run, policy.label, policy.training_seed, model, read, benchmark, sampling)
         for benchmark in run.settings.evaluation.benchmarks
     ]
+
+
+def _on_benchmark(
+    run: Run[Experiment],
+    label: str,
+    training_seed: int | None,
+    model: str,
+    model_read: dict[str, Any],
+    benchmark: str,
+    sampling: Sampling,
+) -> Job:
+    problems = run.problems(run.settings.evaluation.benchmarks[benchmark])
+    folder = evaluation_folder(run.folder, label, training_seed, benchmark)
+    inputs = evaluation_inputs(run, problems, sampling, model_read)
+    stage = Stage(folder, inputs)
+    return Job(label, training_seed, model, benchmark, problems, sampling, stage)
+
+
+def evaluation_inputs(
+    run: Run[Experiment],
+    problems: Sequence[Problem],
+    sampling: Sampling,
+    model_read: dict[str, Any],
+) -> dict[str, Any]:
+    """All that the samples of a policy on some problems depend on."""
+    return {
+        "model": model_read,
+        "problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
+        **evaluation_settings(run.settings, sampling),
+        "versions": versions(SAMPLING_PACKAGES),
+    }
 
 
 def evaluations_step(run: Run[Experiment], jobs: Sequence[Job]) -> None:
@@ -74,34 +105,13 @@ def evaluations_step(run: Run[Experiment], jobs: Sequence[Job]) -> None:
                 _evaluate(run, job, folder)
 
 
-def _job(
-    run: Run[Experiment],
-    label: str,
-    training_seed: int | None,
-    model: str,
-    model_read: dict[str, Any],
-    benchmark: str,
-    sampling: Sampling,
-) -> Job:
-    experiment = run.settings
-    problems = run.problems(experiment.evaluation.benchmarks[benchmark])
-    inputs = {
-        "model": model_read,
-        "problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
-        **evaluation_settings(experiment, sampling),
-        "versions": versions(SAMPLING_PACKAGES),
-    }
-    stage = Stage(evaluation_folder(run.folder, label, training_seed, benchmark), inputs)
-    return Job(label, training_seed, model, benchmark, problems, sampling, stage)
-
-
 def _evaluate(run: Run[Experiment], job: Job, folder: Path) -> None:
     revision = run.settings.revision if job.training_seed is None else None
     sampler = run.engines.sampler(job.model, revision)
     fitting, too_long = sampler.fitting(job.problems)
     if not fitting:
         raise DataError(
-            f"evaluation.benchmarks.{job.benchmark}: every prompt is longer than the model's"
+            f"{job.benchmark}: every prompt is longer than the model's"
             " context: take another benchmark or model"
         )
     seed = "" if job.training_seed is None else f", seed {job.training_seed}"

@@ -3,7 +3,7 @@
 import gc
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ class Policy:
 
     label: str
     training_seed: int
+    method: Method
     stage: Stage
 
     @property
@@ -70,18 +71,44 @@ def policies_step(
 ) -> list[Policy]:
     """Trains what is not trained yet; `awaited` says whether a policy's weights are needed."""
     policies = [
-        Policy(label, seed, _stage(run, dataset, label, method, seed))
+        policy(run, dataset, policy_folder(run.folder, label, seed), label, method, seed)
         for label, method in run.settings.methods.items()
         for seed in run.settings.seeds
     ]
+    train_policies(run, dataset, policies, retry_failed=retry_failed, awaited=awaited)
+    return policies
+
+
+def policy(
+    run: Run[Experiment], dataset: Stage, folder: Path, label: str, method: Method, seed: int
+) -> Policy:
+    """A method trained with a seed on a data set, whether it is done yet or not."""
+    inputs = {
+        **policy_settings(run.settings, method),
+        "seed": seed,
+        "dataset": dataset.digest(),
+        "base": run.base,
+        "versions": versions(TRAINING_PACKAGES),
+    }
+    return Policy(label, seed, method, Stage(folder, inputs, beside=(REPORT,)))
+
+
+def train_policies(
+    run: Run[Experiment],
+    dataset: Stage,
+    policies: Sequence[Policy],
+    *,
+    retry_failed: bool,
+    awaited: Callable[[Policy], bool],
+) -> None:
+    """Trains those that are not trained yet, in their order."""
     loaded: list[Rollout] = []
-    for policy in policies:
-        if not _is_needed(run, policy, retry_failed, awaited):
+    for one in policies:
+        if not _is_needed(run, one, retry_failed, awaited):
             continue
         loaded = loaded or _learnable(run, dataset)
-        with policy.stage.work() as folder:
-            _train(run, policy, loaded, folder)
-    return policies
+        with one.stage.work() as folder:
+            _train(run, one, loaded, folder)
 
 
 def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
@@ -110,20 +137,6 @@ def _is_needed(
     return False
 
 
-def _stage(run: Run[Experiment], dataset: Stage, label: str, method: Method, seed: int) -> Stage:
-    return Stage(
-        policy_folder(run.folder, label, seed),
-        {
-            **policy_settings(run.settings, method),
-            "seed": seed,
-            "dataset": dataset.digest(),
-            "base": run.base,
-            "versions": versions(TRAINING_PACKAGES),
-        },
-        beside=(REPORT,),
-    )
-
-
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
     """The settings that a trained policy depends on."""
     training = _training(experiment, method).resolved()
@@ -143,8 +156,7 @@ def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder
 
     from offline_rl.training import train
 
-    experiment = run.settings
-    method = experiment.methods[policy.label]
+    experiment, method = run.settings, policy.method
     title = f"train {policy.label}, seed {policy.training_seed}"
     try:
         with run.progress.task(title) as task:

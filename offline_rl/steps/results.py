@@ -19,6 +19,7 @@ from offline_rl.steps.dataset import dataset_folder
 from offline_rl.steps.evaluations import evaluation_folder, evaluation_settings
 from offline_rl.steps.policies import REPORT as POLICY_REPORT
 from offline_rl.steps.policies import policy_folder, policy_settings, read_failure, read_record
+from offline_rl.steps.sweep import read_trials, trial_notes, with_best
 
 FOLDER = "report"
 ENVIRONMENT = "environment.json"
@@ -39,6 +40,8 @@ def gather(experiment: Experiment, folder: Path) -> Report:
     """
     if read_manifest(dataset_folder(folder)) is None:
         raise DataError(f"{folder}: no finished data set yet, so there is nothing to report")
+    trials = read_trials(experiment, folder)
+    experiment = with_best(experiment, folder)
     trained, stale = _trained(experiment, folder)
     failures = {at: why for at in trained if (why := read_failure(policy_folder(folder, *at)))}
     evaluations, outdated = _evaluations(experiment, folder, set(trained) - failures.keys())
@@ -54,7 +57,9 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         name=experiment.name,
         comparison=compared.comparison,
         pairwise=compared.pairwise,
-        training=training_table([read_record(policy_folder(folder, *at), *at) for at in trained]),
+        training=training_table(
+            [read_record(policy_folder(folder, *at), *at) for at in trained], trials
+        ),
         data=data_table({**_read_json(dataset_folder(folder) / SUMMARY), "behaviour": gap}),
         notes=(
             *compared.notes,
@@ -62,6 +67,7 @@ def gather(experiment: Experiment, folder: Path) -> Report:
             *_overlaps(experiment, folder),
             *_too_long(experiment, folder),
             *gap_notes(gap),
+            *trial_notes(experiment, trials),
         ),
         failures={f"{label}, seed {seed}": why for (label, seed), why in failures.items()},
         environment=_read_json(folder / ENVIRONMENT),

@@ -1,0 +1,200 @@
+"""Tries out each method's settings on validation problems and takes the best of them."""
+
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_gen.types import DataError
+from eval.evaluation import load_evaluation
+from eval.metrics import avg_at_k
+from offline_rl.config import Experiment
+from offline_rl.files import write_atomically
+from offline_rl.methods import Method
+from offline_rl.stages import Stage
+from offline_rl.steps.context import Run
+from offline_rl.steps.evaluations import Job, evaluation_inputs, evaluations_step
+from offline_rl.steps.policies import Policy, policy, read_record, train_policies
+from offline_rl.sweep import Sweep, variants
+
+TRIALS = "trials.json"
+_VALIDATION = "validation"
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One variant of a method; its number is its place in the grid."""
+
+    label: str
+    number: int
+    policy: Policy
+
+
+def sweep_step(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> Experiment:
+    """The experiment with each swept method as it did best; the same where nothing is swept.
+
+    The best has the highest avg@k on the validation problems, the first of equals.
+    """
+    sweep = run.settings.sweep
+    if sweep is None:
+        return run.settings
+    trials = [
+        _trial(run, sweep, dataset, label, number, method)
+        for label in sweep.grids
+        for number, method in enumerate(_variants(run.settings, sweep, label))
+    ]
+    train_policies(
+        run,
+        dataset,
+        [trial.policy for trial in trials],
+        retry_failed=retry_failed,
+        awaited=lambda one: not _job(run, sweep, one).stage.finished(),
+    )
+    jobs = {id(trial): _job(run, sweep, trial.policy) for trial in trials if _trained(trial)}
+    evaluations_step(run, list(jobs.values()))
+    # Training comes next, and does not share a GPU's memory.
+    run.engines.close()
+    for trial in trials:
+        trial.policy.stage.drop("*.safetensors")
+    scores = [_score(jobs[id(trial)]) if _trained(trial) else None for trial in trials]
+    _write(run, sweep, trials, scores)
+    return with_best(run.settings, run.folder)
+
+
+def check_sweep(run: Run[Experiment]) -> None:
+    """Raises DataError where problems that settings are chosen on are also a benchmark's."""
+    if run.settings.sweep is None:
+        return
+    asked = {problem.prompt.strip() for problem in run.problems(run.settings.sweep.problems)}
+    for name, source in run.settings.evaluation.benchmarks.items():
+        both = sum(problem.prompt.strip() in asked for problem in run.problems(source))
+        if both:
+            raise DataError(
+                f"sweep.problems: {both} of them are problems of benchmark {name}: settings must"
+                " be chosen on others"
+            )
+
+
+def trial_folder(folder: Path, label: str, number: int) -> Path:
+    """Where a run keeps a trial's policy."""
+    return folder / "sweep" / label / f"trial-{number}"
+
+
+def read_trials(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
+    """The finished trials of this very sweep, each with label, number, settings, score and report.
+
+    Empty where there are none, or other settings made them.
+    """
+    path = folder / "sweep" / TRIALS
+    if experiment.sweep is None or not path.is_file():
+        return []
+    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if told["sweep"] != experiment.sweep.model_dump(mode="json"):
+        return []
+    sweep = experiment.sweep
+    return [
+        {
+            **trial,
+            **read_record(
+                trial_folder(folder, trial["label"], trial["number"]), trial["label"], sweep.seed
+            ),
+        }
+        for trial in told["trials"]
+    ]
+
+
+def with_best(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment with the methods that the finished trials chose."""
+    methods: dict[str, Any] = dict(experiment.methods)
+    for label, number in best_trials(read_trials(experiment, folder)).items():
+        if experiment.sweep is not None:
+            methods[label] = _variants(experiment, experiment.sweep, label)[number]
+    return experiment.model_copy(update={"methods": methods})
+
+
+def best_trials(trials: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """The number of the best trial of each label; the first where all of them failed."""
+    best: dict[str, int] = {}
+    scores: dict[str, float] = {}
+    for trial in trials:
+        label, score = trial["label"], trial["score"]
+        known = scores.get(label)
+        if label not in best or (score is not None and (known is None or score > known)):
+            best[label] = trial["number"]
+            if score is not None:
+                scores[label] = score
+    return best
+
+
+def trial_notes(experiment: Experiment, trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What a reader must know of how settings were chosen: unequal trials, values at an edge."""
+    if experiment.sweep is None or not trials:
+        return []
+    counts = {label: sum(t["label"] == label for t in trials) for label in experiment.methods}
+    notes = []
+    if len(set(counts.values())) > 1:
+        each = ", ".join(f"{label} {count}" for label, count in counts.items())
+        notes.append(f"Unequal trials: settings were chosen among different numbers ({each}).")
+    for label, number in best_trials(trials).items():
+        grid = experiment.sweep.grids[label]
+        chosen = list(itertools.product(*grid.values()))[number]
+        for key, value in zip(grid, chosen, strict=True):
+            numbers = [one for one in grid[key] if isinstance(one, int | float)]
+            if len(numbers) > 2 and value in (min(numbers), max(numbers)):
+                notes.append(
+                    f"The best {key} of {label}, {value:g}, is at the edge of what was tried: a"
+                    " better one may lie beyond."
+                )
+    return notes
+
+
+def _trial(
+    run: Run[Experiment], sweep: Sweep, dataset: Stage, label: str, number: int, method: Method
+) -> Trial:
+    folder, shown = trial_folder(run.folder, label, number), f"{label} (trial {number})"
+    return Trial(label, number, policy(run, dataset, folder, shown, method, sweep.seed))
+
+
+def _variants(experiment: Experiment, sweep: Sweep, label: str) -> list[Method]:
+    return variants(experiment.methods[label], sweep.grids[label])
+
+
+def _trained(trial: Trial) -> bool:
+    return trial.policy.failure is None
+
+
+def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:
+    problems = run.problems(sweep.problems)
+    sampling = sweep.sampling or run.settings.evaluation.sampling
+    read = {"policy": trained.stage.digest()}
+    inputs = evaluation_inputs(run, problems, sampling, read)
+    folder = trained.stage.folder
+    stage = Stage(folder.with_name(f"{folder.name}-{_VALIDATION}"), inputs)
+    return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, sampling, stage)
+
+
+def _score(job: Job) -> float:
+    evaluation = load_evaluation(
+        job.stage.folder,
+        label=job.label,
+        training_seed=job.training_seed,
+        benchmark=job.benchmark,
+        temperature=job.sampling.temperature,
+    )
+    return avg_at_k(evaluation.grid["verdict"] == "correct")
+
+
+def _write(
+    run: Run[Experiment], sweep: Sweep, trials: Sequence[Trial], scores: Sequence[float | None]
+) -> None:
+    told = {
+        "sweep": sweep.model_dump(mode="json"),
+        "trials": [
+            {"label": trial.label, "number": trial.number, "score": score}
+            for trial, score in zip(trials, scores, strict=True)
+        ],
+    }
+    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
+    write_atomically(run.folder / "sweep" / TRIALS, text)

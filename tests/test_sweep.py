@@ -1,0 +1,127 @@
+"""The sweep: settings chosen on validation problems alone, every trial told."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_gen.types import DataError
+from offline_rl.experiment import read_report, run
+from offline_rl.methods import METHODS
+from offline_rl.settings import SettingsError, load_experiment
+from offline_rl.steps.sweep import best_trials, trial_notes
+from offline_rl.sweep import variants
+
+SMALL = [
+    "problems.limit=30",
+    "sampling.samples=4",
+    "sampler=transformers",
+    "training.steps=3",
+    "training.examples_per_step=16",
+    "behaviour_check=8",
+    "seeds=[0]",
+    "methods={rft: {}, dft: {}}",
+    "evaluation.sampling.samples=2",
+    "evaluation.base_decodings={}",
+    "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 10}}",
+    "sweep.problems={source: arithmetic, split: validation, limit: 20}",
+]
+GRIDS = "sweep.grids={rft: {lr: [1e-30, 3e-3]}, dft: {lr: [3e-3], weight_decay: [0.0]}}"
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("sweep") / "run"
+    return folder, run(load_experiment("demo", [*SMALL, GRIDS]), folder)
+
+
+def test_every_trial_is_in_the_training_table_with_its_score(swept):
+    _, report = swept
+    table = report.training
+    assert list(table.role) == ["compared", "compared", "trial 0", "trial 1", "trial 0"]
+    assert list(table.trials) == [2, 1, 2, 2, 1]
+    trials = table[table.role != "compared"]
+    assert trials.validation_avg_at_k_percent.between(0, 100).all()
+    assert (trials.training_seed == 1000).all()
+    assert (table[table.role == "compared"].training_seed == 0).all()
+
+
+def test_the_best_trial_is_what_is_compared(swept):
+    folder, report = swept
+    table = report.training
+    rft = table[(table.label == "rft") & (table.role != "compared")]
+    best = rft.loc[rft.validation_avg_at_k_percent.idxmax()]
+    compared = table[(table.label == "rft") & (table.role == "compared")].iloc[0]
+    assert compared.lr == best.lr
+    written = json.loads((folder / "models/rft/seed-0/training.json").read_text())
+    assert written["training"]["lr"] == best.lr
+    assert set(report.comparison.label) == {"base", "rft", "dft"}
+
+
+def test_weights_of_trials_are_not_kept_and_nothing_is_done_twice(swept):
+    folder, report = swept
+    assert not list(folder.glob("sweep/**/*.safetensors"))
+    before = {path: path.stat().st_mtime_ns for path in folder.glob("**/stage.json")}
+    again = run(load_experiment("demo", [*SMALL, GRIDS]), folder)
+    after = {path: path.stat().st_mtime_ns for path in folder.glob("**/stage.json")}
+    assert after == before
+    pd.testing.assert_frame_equal(again.comparison, report.comparison)
+    pd.testing.assert_frame_equal(read_report(folder).training, report.training)
+
+
+def test_unequal_trials_and_edges_are_noted(swept):
+    _, report = swept
+    assert any("Unequal trials" in note and "rft 2, dft 1" in note for note in report.notes)
+    grids = "sweep.grids={rft: {lr: [1e-4, 1e-3, 1e-2]}, dft: {lr: [1e-4, 1e-3, 1e-2]}}"
+    experiment = load_experiment("demo", [*SMALL, grids])
+    trials = [
+        {"label": label, "number": n, "score": score}
+        for label, scores in {"rft": (0.1, 0.2, 0.3), "dft": (0.1, 0.3, 0.2)}.items()
+        for n, score in enumerate(scores)
+    ]
+    (note,) = trial_notes(experiment, trials)
+    assert note.startswith("The best lr of rft, 0.01, is at the edge")
+
+
+def test_the_best_is_the_first_of_equals_and_never_a_failure():
+    def trials(*scores):
+        return [{"label": "a", "number": n, "score": score} for n, score in enumerate(scores)]
+
+    assert best_trials(trials(0.1, 0.3, 0.3)) == {"a": 1}
+    assert best_trials(trials(None, 0.0, None)) == {"a": 1}
+    assert best_trials(trials(None, None)) == {"a": 0}
+    assert best_trials([]) == {}
+
+
+def test_a_grid_gives_every_combination_of_own_and_training_settings():
+    found = variants(
+        METHODS["dpo"](training={"steps": 5}), {"beta": (0.1, 0.5), "lr": (1e-6, 1e-5)}
+    )
+    assert [(v.beta, v.training.lr) for v in found] == [
+        (0.1, 1e-6),
+        (0.1, 1e-5),
+        (0.5, 1e-6),
+        (0.5, 1e-5),
+    ]
+    assert {v.training.steps for v in found} == {5}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("sweep.grids={ppo: {lr: [1]}}", r"sweep\.grids\.ppo: there is no such method"),
+        ("sweep.grids={rft: {beta: [1]}}", r"sweep\.grids\.rft: beta is a setting neither of rft"),
+        ("sweep.grids={rft: {lr: [-1]}}", r"sweep\.grids\.rft: training\.lr: Input should be"),
+        ("sweep.seed=0", r"sweep\.seed: 0 is one of the seeds of the comparison"),
+    ],
+)
+def test_a_sweep_that_cannot_work_is_refused_before_anything_starts(override, message):
+    with pytest.raises(SettingsError, match=message):
+        load_experiment("demo", [*SMALL, GRIDS, override])
+
+
+def test_settings_are_never_chosen_on_a_benchmark(tmp_path: Path):
+    same = "sweep.problems={source: arithmetic, split: test, limit: 10}"
+    with pytest.raises(DataError, match="10 of them are problems of benchmark in_distribution"):
+        run(load_experiment("demo", [*SMALL, GRIDS, same]), tmp_path / "run")
