@@ -24,7 +24,7 @@ from offline_rl.report import (
     training_table,
     write_report,
 )
-from offline_rl.report.tables import budget_flags
+from offline_rl.report.fairness import budget_flags, with_budgets, with_marks
 from offline_rl.report.text import one_line, plain
 from offline_rl.report.writing import csv_text
 
@@ -114,11 +114,12 @@ RECORDS = [
 
 def make_report(rename=lambda name: name):
     compared = compare(evaluations(rename))
+    training = training_table(RECORDS)
     return Report(
         name=rename("demo"),
-        comparison=compared.comparison,
-        pairwise=compared.pairwise,
-        training=training_table(RECORDS),
+        comparison=with_budgets(compared.comparison, training),
+        pairwise=with_marks(compared.pairwise, training),
+        training=training,
         data=data_table(DATA),
         notes=compared.notes,
         failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
@@ -186,6 +187,22 @@ def test_clock_readings_stand_in_training_csv_alone(tmp_path):
         first, second = tmp_path / "first" / name, tmp_path / "second" / name
         assert first.read_bytes() == second.read_bytes()
     assert "seconds" in (tmp_path / "first" / "training.csv").read_text().splitlines()[0]
+
+
+def test_the_comparison_repeats_what_each_method_took_and_pairs_tell_where_they_differ():
+    report = make_report()
+    rows = report.comparison.set_index("label")
+    assert (rows.loc["dpo", "training_tokens_seen"] == 2100).all()
+    assert rows.loc["base", "training_steps"].isna().all()
+    marks = report.pairwise.set_index(["label", "against"])["budgets_that_differ"]
+    assert marks["dft", "rft"].isna().all()
+    assert (marks["dpo", "rft"] == "trained_tokens_seen").all()
+    assert marks["dpo", "base"].isna().all()
+    trials = [{**record, "number": 0, "score": 0.5} for record in RECORDS[:1]]
+    tried = with_marks(report.pairwise, training_table(RECORDS, trials))
+    assert (
+        tried.set_index(["label", "against"])["budgets_that_differ"]["dft", "rft"] == "trials"
+    ).all()
 
 
 def test_methods_whose_budgets_differ_by_more_than_5_percent_are_flagged(tmp_path):

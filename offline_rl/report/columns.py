@@ -27,6 +27,13 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "mean_tokens": "mean length of a completion in tokens",
         "distinct_answers": "mean number of different answers among a problem's samples",
         "token_entropy_nats": "mean -log p of the sampled tokens; empty unless temperature is 1",
+        "training_examples": "examples the method found; this and what follows: means over seeds",
+        "training_steps": "optimiser steps taken",
+        "training_epochs": "passes over the examples",
+        "training_examples_seen": "examples trained on, repetitions counted",
+        "training_tokens_seen": "completion tokens trained on, repetitions counted",
+        "training_flops": "estimated operations of forward and backward passes",
+        "training_trials": "trials that the method's settings were chosen among",
     },
     "pairwise.csv": {
         "label": "trained method",
@@ -47,6 +54,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "losses": "problems on which label is right less often",
         "training_seeds_label": "training seeds of label",
         "training_seeds_against": "training seeds of against; 0 for an untrained policy",
+        "budgets_that_differ": "of steps, examples_seen, trained_tokens_seen and trials, those in"
+        " which the two differ by more than 5%",
     },
     "training.csv": {
         "label": "the method's name in the experiment",

@@ -12,8 +12,8 @@ from markupsafe import Markup
 
 from offline_rl.report.columns import meaning
 from offline_rl.report.contents import Report, rows_of
+from offline_rl.report.fairness import BUDGETS, budget_flags
 from offline_rl.report.plot import panels
-from offline_rl.report.tables import BUDGETS, budget_flags
 from offline_rl.report.text import (
     exact,
     half_width,

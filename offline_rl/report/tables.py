@@ -9,12 +9,6 @@ import pandas as pd
 
 from offline_rl.report.columns import COLUMNS
 
-BUDGETS = {
-    "steps": "optimiser steps",
-    "examples_seen": "examples seen",
-    "trained_tokens_seen": "trained tokens seen",
-}
-_TOLERANCE = 1.05
 _SETTINGS = (
     "lr examples_per_step scheduler warmup weight_decay max_grad_norm optimizer max_tokens"
     " precision"
@@ -77,27 +71,6 @@ def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value
-
-
-def budget_flags(training: pd.DataFrame) -> dict[str, str]:
-    """Budget column -> a sentence, where finished methods differ by more than 5% in it.
-
-    Compared are the means over each method's training seeds.
-    """
-    finished = training[(training["status"] == "finished") & (training["role"] == "compared")]
-    flags: dict[str, str] = {}
-    for column, name in BUDGETS.items():
-        means = finished.groupby("label")[column].mean()
-        spent = {str(label): float(mean) for label, mean in means.items()}
-        if not spent:
-            continue
-        low, high = min(spent, key=spent.__getitem__), max(spent, key=spent.__getitem__)
-        if spent[high] > _TOLERANCE * spent[low]:
-            flags[column] = (
-                f"Budgets differ: {name} range from {spent[low]:,.0f} ({low}) to"
-                f" {spent[high]:,.0f} ({high})."
-            )
-    return flags
 
 
 def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:

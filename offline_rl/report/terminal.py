@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offline_rl.report.contents import Report, rows_of
-from offline_rl.report.tables import budget_flags
+from offline_rl.report.fairness import budget_flags
 from offline_rl.report.text import half_width, number, one_line, p_value, signed
 
 _BENCHMARKS_ABREAST = 5

@@ -11,6 +11,7 @@ from eval.comparison import compare
 from eval.evaluation import Evaluation, load_evaluation
 from offline_rl.config import Experiment
 from offline_rl.report import Report, data_table, training_table, write_report
+from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage, holds, read_manifest
 from offline_rl.steps.behaviour import gap_notes, read_gap
@@ -53,13 +54,14 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         labels=[*experiment.decodings(), *experiment.methods],
         benchmarks=list(experiment.evaluation.benchmarks),
     )
+    training = training_table(
+        [read_record(policy_folder(folder, *at), *at) for at in trained], trials
+    )
     return Report(
         name=experiment.name,
-        comparison=compared.comparison,
-        pairwise=compared.pairwise,
-        training=training_table(
-            [read_record(policy_folder(folder, *at), *at) for at in trained], trials
-        ),
+        comparison=with_budgets(compared.comparison, training),
+        pairwise=with_marks(compared.pairwise, training),
+        training=training,
         data=data_table({**_read_json(dataset_folder(folder) / SUMMARY), "behaviour": gap}),
         notes=(
             *compared.notes,
