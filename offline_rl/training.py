@@ -58,7 +58,8 @@ def train(
     set_seed(seed)
     policy = load_policy(model, revision, training)
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
-    steps = training.total_steps(len(examples))
+    tokens_per_epoch = sum(row.trained_tokens for example in examples for row in example)
+    steps = training.total_steps(len(examples), tokens_per_epoch)
     checkpoints = folder / CHECKPOINTS
     watch = _Watch(steps, on_log)
     trainer = OfflineTrainer(
@@ -89,7 +90,7 @@ def train(
         "examples": len(examples),
         "examples_too_long": too_long,
         "rollouts_per_example": len(examples[0]),
-        "trained_tokens_per_epoch": sum(r.trained_tokens for e in examples for r in e),
+        "trained_tokens_per_epoch": tokens_per_epoch,
         "steps": trainer.state.global_step,
         "epochs": trainer.state.epoch,
         "examples_seen": trainer.examples_seen,

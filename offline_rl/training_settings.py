@@ -27,6 +27,14 @@ class TrainingSettings(BaseModel):
 
     epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
     steps: int | None = Field(default=None, ge=1, description="optimiser steps; overrides epochs")
+    total_examples: int | None = Field(
+        default=None, ge=1, description="examples seen in all; overrides steps and epochs"
+    )
+    total_tokens: int | None = Field(
+        default=None,
+        ge=1,
+        description="completion tokens trained on in all; overrides steps, epochs, total_examples",
+    )
     examples_per_step: int = Field(default=256, ge=1, description="whole batch, all processes")
     lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
     scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
@@ -67,8 +75,13 @@ class TrainingSettings(BaseModel):
         # file is read again.
         return {name: _plain(value) for name, value in self.written().items()}
 
-    def total_steps(self, examples: int) -> int:
-        """Optimiser steps for a data set of that many examples."""
+    def total_steps(self, examples: int, tokens: int) -> int:
+        """Optimiser steps for a data set of that many examples and tokens to be trained."""
+        if self.total_tokens is not None:
+            per_step = tokens / examples * self.examples_per_step
+            return max(1, round(self.total_tokens / per_step))
+        if self.total_examples is not None:
+            return max(1, round(self.total_examples / self.examples_per_step))
         if self.steps is not None:
             return self.steps
         per_epoch = -(-examples // self.examples_per_step)
