@@ -3,20 +3,19 @@
 import json
 import os
 from collections import deque
-from collections.abc import Generator, Iterable, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from data_gen.process import Child, ChildDied
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
+from data_gen.samplers.replica import Replica
 from data_gen.samplers.vllm_settings import (
     VllmSettings,
     cpu_build,
     engine_environment,
     engine_options,
 )
-from data_gen.samplers.wire import pack_requests, unpack_samples
 from data_gen.types import Sampling
 
 # Sequences that wait in the engine behind the batch that is finished next: more than are decoded
@@ -42,7 +41,7 @@ class VllmEngine(Engine):
 
     def __init__(self, settings: VllmSettings) -> None:
         self._settings = settings
-        self._replicas: list[Child] = []
+        self._replicas: list[Replica] = []
         self._description: dict[str, str] = {}
         self._context_tokens = 0
         self._batches = 0
@@ -53,13 +52,12 @@ class VllmEngine(Engine):
             options["revision"] = revision
         if adapter is not None:
             options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(adapter)}
-        if not self._replicas:
-            self._start()
-        failure = f"vLLM cannot load {model}" + (f" with adapter {adapter}" if adapter else "")
-        for replica in self._replicas:
-            self._send(replica, {"load": options, "adapter": adapter}, b"", failure)
-        loaded = [self._receive(replica, "loaded", None, failure)[0] for replica in self._replicas]
-        about = loaded[0]["loaded"]
+        with self._closed_on_error():
+            if not self._replicas:
+                self._start()
+            for replica in self._replicas:
+                replica.load(options, adapter)
+            about, *_ = [replica.loaded(options) for replica in self._replicas]
         self._context_tokens = about.pop("context_tokens")
         self._description = {"engine": "vllm", **about, **self._flags(adapter)}
 
@@ -84,7 +82,7 @@ class VllmEngine(Engine):
                 yield answers
         finally:
             if inside:
-                self._drop()
+                self._drop(inside[-1].number)
 
     @property
     def description(self) -> dict[str, str]:
@@ -96,8 +94,16 @@ class VllmEngine(Engine):
 
     def close(self) -> None:
         for replica in self._replicas:
-            replica.kill()
+            replica.close()
         self._replicas = []
+
+    @contextmanager
+    def _closed_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except EngineError:
+            self.close()
+            raise
 
     def _start(self) -> None:
         settings = self._settings
@@ -108,7 +114,7 @@ class VllmEngine(Engine):
             each = settings.tensor_parallel_size * settings.pipeline_parallel_size
             shares = [{"CUDA_VISIBLE_DEVICES": share} for share in device_shares(count, each)]
         for share in shares:
-            self._replicas.append(Child("data_gen.samplers.vllm_worker", environment | share))
+            self._replicas.append(Replica(environment | share))
 
     def _flags(self, adapter: str | None) -> dict[str, str]:
         given = self._settings.result_settings
@@ -120,55 +126,27 @@ class VllmEngine(Engine):
 
     def _submit(self, requests: Sequence[Request], sampling: Sampling) -> _Batch:
         self._batches += 1
-        for number, replica in enumerate(self._replicas[: len(requests)]):
-            value, payload = pack_requests(requests[number :: len(self._replicas)])
-            message = {
-                "batch": self._batches,
-                "requests": value,
-                "sampling": sampling.model_dump(exclude={"seed"}),
-            }
-            self._send(replica, message, payload, "vLLM cannot sample")
+        with self._closed_on_error():
+            for number, replica in enumerate(self._replicas[: len(requests)]):
+                share = requests[number :: len(self._replicas)]
+                replica.submit(self._batches, share, sampling)
         return _Batch(self._batches, len(requests), len(requests) * sampling.samples)
 
     def _answers(self, batch: _Batch) -> list[list[Sample]]:
         answers: list[list[Sample]] = [[]] * batch.requests
-        for number, replica in enumerate(self._replicas[: batch.requests]):
-            message, payload = self._receive(replica, "batch", batch.number, "vLLM cannot sample")
-            share = unpack_samples(message["samples"], payload)
-            answers[number :: len(self._replicas)] = share
+        with self._closed_on_error():
+            for number, replica in enumerate(self._replicas[: batch.requests]):
+                answers[number :: len(self._replicas)] = replica.answers(batch.number)
         return answers
 
-    def _drop(self) -> None:
-        """Ends what nobody waits for any more."""
+    def _drop(self, last: int) -> None:
+        """Ends the batches up to this number, which nobody waits for any more."""
         for replica in self._replicas:
             try:
-                replica.send({"drop": self._batches})
-            except ChildDied:
+                replica.drop(last)
+            except EngineError:  # it has ended, and the reason is on its way or was told
                 self.close()
                 return
-
-    def _send(self, replica: Child, message: Any, payload: bytes, failure: str) -> None:
-        try:
-            replica.send(message, payload)
-        except ChildDied as error:
-            self.close()
-            raise EngineError(failure, error) from error
-
-    def _receive(
-        self, replica: Child, key: str, value: int | None, failure: str
-    ) -> tuple[dict[str, Any], bytes]:
-        """The answer with this key and value; older ones belong to what was dropped."""
-        while True:
-            try:
-                message, payload = replica.receive_with_payload()
-            except ChildDied as error:
-                self.close()
-                raise EngineError(failure, error) from error
-            if "error" in message:
-                self.close()
-                raise EngineError(failure, message["error"])
-            if key in message and (value is None or message[key] == value):
-                return message, payload
 
 
 def device_shares(count: int, each: int) -> list[str]:

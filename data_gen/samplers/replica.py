@@ -1,0 +1,85 @@
+"""One vLLM process, as seen from outside of it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from data_gen.closing import Closing
+from data_gen.process import Child, ChildDied
+from data_gen.samplers.base import EngineError, Request, Sample
+from data_gen.samplers.wire import pack_requests, unpack_samples
+from data_gen.types import Sampling
+
+_SAMPLING = "vLLM cannot sample"
+
+
+class Replica(Closing):
+    """A process that holds a model and several batches of requests at once.
+
+    Every method raises EngineError when the process ends or reports a failure; it is of no use
+    afterwards.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._child = Child("data_gen.samplers.vllm_worker", environment)
+        self._dropped = 0
+        # A later batch may be done before an earlier one.
+        self._early: dict[int, list[list[Sample]]] = {}
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    def load(self, options: Mapping[str, Any], adapter: str | None) -> None:
+        """Begins to load; `loaded` waits for it."""
+        self._send({"load": dict(options), "adapter": adapter}, b"", _loading(options))
+
+    def loaded(self, options: Mapping[str, Any]) -> dict[str, Any]:
+        """What the process says of itself with the model loaded."""
+        while True:
+            message, _ = self._receive(_loading(options))
+            if "loaded" in message:
+                about: dict[str, Any] = message["loaded"]
+                return about
+
+    def submit(self, number: int, requests: Sequence[Request], sampling: Sampling) -> None:
+        """Hands in a batch; numbers rise from 1."""
+        value, payload = pack_requests(requests)
+        settings = sampling.model_dump(exclude={"seed"})
+        message = {"batch": number, "requests": value, "sampling": settings}
+        self._send(message, payload, _SAMPLING)
+
+    def answers(self, number: int) -> list[list[Sample]]:
+        """Waits for the answers to one batch."""
+        while number not in self._early:
+            message, payload = self._receive(_SAMPLING)
+            if message.get("batch", 0) > self._dropped:
+                self._early[message["batch"]] = unpack_samples(message["samples"], payload)
+        return self._early.pop(number)
+
+    def drop(self, last: int) -> None:
+        """Ends all batches up to this number; nobody waits for them any more."""
+        self._dropped = max(self._dropped, last)
+        self._early = {number: early for number, early in self._early.items() if number > last}
+        self._send({"drop": last}, b"", _SAMPLING)
+
+    def close(self) -> None:
+        self._child.kill()
+
+    def _send(self, message: Any, payload: bytes, failure: str) -> None:
+        try:
+            self._child.send(message, payload)
+        except ChildDied as error:
+            raise EngineError(failure, error) from error
+
+    def _receive(self, failure: str) -> tuple[dict[str, Any], bytes]:
+        try:
+            message, payload = self._child.receive_with_payload()
+        except ChildDied as error:
+            raise EngineError(failure, error) from error
+        if "error" in message:
+            raise EngineError(failure, message["error"])
+        return message, payload
+
+
+def _loading(options: Mapping[str, Any]) -> str:
+    return f"vLLM cannot load {options['model']}"

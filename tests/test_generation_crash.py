@@ -1,0 +1,223 @@
+"""A generation killed at any moment goes on to the very bytes of one that was left alone."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from data_gen import load_rollouts
+from data_gen.arithmetic import arithmetic_problems
+from data_gen.collection import collect, collected_chunks
+from data_gen.samplers import ModelSampler, VllmSettings, start_engine
+from data_gen.samplers.base import request_seed
+from data_gen.samplers.tokenizer import load_tokenizer
+from data_gen.types import Completion, Problem, Sampling, Verdict
+from data_gen.verifiers.math import MathSettings
+from offline_rl.tiny_base import TINY_BASE
+
+SAMPLING = Sampling(samples=8, max_tokens=64, seed=5)
+
+
+def kill_at_random(start, reference, scratch, *, kills, seconds, seed):
+    """Kills what `start(folder)` starts, within `seconds` each time, until `kills` were met.
+
+    A process that ends before its time has come must have left the bytes of the reference; the
+    next one gets an empty folder. Returns how many folders were filled.
+    """
+    moments = random.Random(seed)
+    expected = {path.name: path.read_bytes() for path in reference.glob("part-*.parquet")}
+    killed, filled = 0, 0
+    while True:
+        folder = scratch / f"folder-{filled}"
+        process = start(folder)
+        time.sleep(moments.uniform(0, seconds) if killed < kills else 0)
+        if killed < kills and process.kill():
+            killed += 1
+            held = {path.name: path.read_bytes() for path in folder.glob("part-*.parquet")}
+            assert held.items() <= expected.items()
+            continue
+        assert process.wait() == 0
+        # Nothing else is left: neither a torn part nor one too many.
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == expected
+        filled += 1
+        if killed == kills:
+            return filled
+
+
+def check_samples(folder, problems):
+    """No sample twice, none missing, each with the seed that is its own."""
+    held = [(r.problem.id, r.completion.sample, r.completion.seed) for r in load_rollouts(folder)]
+    seeds = {problem.id: request_seed(SAMPLING.seed, problem.id) for problem in problems}
+    assert held == [
+        (problem.id, j, seeds[problem.id] + j) for problem in problems for j in range(8)
+    ]
+
+
+PROBLEMS = [Problem(f"p{n}", f"{n} + 1", str(n + 1)) for n in range(90)]
+
+
+def scripted(chunk, sampling):
+    """Answers at random, as the seed decides, and takes its time."""
+    time.sleep(0.004)
+    completions = []
+    for problem in chunk:
+        first = request_seed(sampling.seed, problem.id)
+        for j in range(sampling.samples):
+            chance = random.Random(first + j)
+            tokens = [chance.randrange(300) for _ in range(chance.randrange(1, 60))]
+            completions.append(
+                Completion(
+                    problem_id=problem.id,
+                    sample=j,
+                    seed=first + j,
+                    prompt=problem.prompt,
+                    prompt_tokens=[1, 2, 3],
+                    text=" ".join(map(str, tokens)),
+                    tokens=tokens,
+                    logps=[-chance.random() for _ in tokens],
+                    finish_reason="stop",
+                )
+            )
+    return completions
+
+
+def judge(pairs):
+    time.sleep(0.002)
+    return [Verdict.correct(text) if len(text) % 2 else Verdict.wrong("odd") for _, text in pairs]
+
+
+def fill(folder):
+    """Generates with the scripted sampler; fails where a chunk is done a second time."""
+
+    def sample(chunk, sampling):
+        number = PROBLEMS.index(chunk[0]) // 3
+        assert not (folder / f"part-{number:05}.parquet").exists()
+        return scripted(chunk, sampling)
+
+    for _ in collected_chunks(PROBLEMS, sample, judge, SAMPLING, folder=folder, chunk_problems=3):
+        pass
+
+
+class Forked:
+    """A copy of this process that fills a folder; it spares the seconds of importing."""
+
+    def __init__(self, folder):
+        self.code = None
+        self.pid = os.fork()
+        if self.pid == 0:
+            try:
+                fill(folder)
+            except BaseException as error:
+                print(repr(error), file=sys.stderr, flush=True)
+                os._exit(1)
+            os._exit(0)
+
+    def kill(self):
+        """Whether it was still at work."""
+        pid, status = os.waitpid(self.pid, os.WNOHANG)
+        if pid == 0:
+            os.kill(self.pid, signal.SIGKILL)
+            _, status = os.waitpid(self.pid, 0)
+        self.code = os.waitstatus_to_exitcode(status)
+        return self.code == -signal.SIGKILL
+
+    def wait(self):
+        if self.code is None:
+            self.code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self.code
+
+
+def kill_forked(scratch):
+    """Run in a process of its own, which is safe to fork."""
+    reference = Path(scratch) / "reference"
+    assert Forked(reference).wait() == 0
+    check_samples(reference, PROBLEMS)
+    filled = kill_at_random(Forked, reference, Path(scratch), kills=20, seconds=0.3, seed=0)
+    print("folders filled:", filled)
+
+
+def test_twenty_kills_change_no_byte(tmp_path):
+    run = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
+    run += f"import test_generation_crash as t; t.kill_forked({str(tmp_path)!r})"
+    command = [sys.executable, "-P", "-c", run]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "folders filled:" in done.stdout
+
+
+def generate(folder, problems):
+    """Run in a process of its own: real vLLM, the tiny base, real verdicts."""
+    # Few sequences at once, so that the chunks end one after another.
+    settings = VllmSettings(dtype="float32", max_num_seqs=16)
+    with (
+        MathSettings().open() as verify,
+        start_engine(settings, str(TINY_BASE)) as engine,
+    ):
+        sample = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+        print("ready", flush=True)
+        for _ in collected_chunks(
+            arithmetic_problems("train", problems),
+            sample,
+            verify,
+            SAMPLING,
+            folder=Path(folder),
+            chunk_problems=4,
+        ):
+            pass
+
+
+class Generating:
+    """A process that generates with vLLM, from the moment that its model is loaded."""
+
+    def __init__(self, folder, problems):
+        run = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
+        run += f"import test_generation_crash as t; t.generate({str(folder)!r}, {problems})"
+        self.process = subprocess.Popen(
+            [sys.executable, "-P", "-c", run], stdout=subprocess.PIPE, text=True
+        )
+        assert self.process.stdout.readline() == "ready\n"
+
+    def kill(self):
+        """Whether it was still at work. What it had started must end by itself."""
+        if self.process.poll() is not None:
+            return False
+        children = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        gone, alive = psutil.wait_procs(children, timeout=30)
+        assert gone
+        assert not alive
+        return self.wait() == -signal.SIGKILL
+
+    def wait(self):
+        self.process.stdout.close()
+        return self.process.wait()
+
+
+def kill_vllm(reference, scratch, *, problems, kills, seconds, seed):
+    """Kills generations of real vLLM; returns how many folders were filled."""
+    check_samples(reference, arithmetic_problems("train", problems))
+    return kill_at_random(
+        lambda folder: Generating(folder, problems),
+        reference,
+        scratch,
+        kills=kills,
+        seconds=seconds,
+        seed=seed,
+    )
+
+
+def test_a_killed_vllm_goes_on_to_the_same_bytes(vllm_engine, tmp_path):
+    vllm_engine.load(str(TINY_BASE))
+    sample = ModelSampler(vllm_engine, load_tokenizer(str(TINY_BASE)), "raw")
+    problems = arithmetic_problems("train", 80)
+    reference = tmp_path / "reference"
+    start = time.monotonic()
+    with MathSettings().open() as verify:
+        collect(problems, sample, verify, SAMPLING, folder=reference, chunk_problems=4)
+    seconds = time.monotonic() - start
+    assert kill_vllm(reference, tmp_path, problems=80, kills=1, seconds=seconds, seed=1) == 1
