@@ -1,5 +1,6 @@
 """collect(): nothing is sampled twice, lost, or judged out of place."""
 
+import gc
 import subprocess
 import sys
 import threading
@@ -8,7 +9,8 @@ import time
 import pytest
 
 from data_gen import collect, load_rollouts
-from data_gen.types import Completion, DataError, Problem, Sampling, Verdict
+from data_gen.collection import collected_chunks
+from data_gen.types import Completion, DataError, Problem, Rollout, Sampling, Verdict
 
 SAMPLING = Sampling(samples=2, max_tokens=5)
 
@@ -197,3 +199,86 @@ def test_no_problems_and_ids_given_twice_are_refused():
 def test_a_sampler_that_leaves_something_out_is_caught():
     with pytest.raises(ValueError, match="every problem's samples"):
         collect(problems(2), lambda chunk, s: Scripted()(chunk[1:], s), verify, SAMPLING)
+
+
+def test_chunks_found_on_disk_are_told_of_without_being_read(tmp_path):
+    def chunks(sample):
+        return collected_chunks(
+            problems(5), sample, verify, SAMPLING, folder=tmp_path, chunk_problems=2
+        )
+
+    made = [(chunk.labels, chunk.rollouts()) for chunk in chunks(Scripted())]
+    assert [labels for labels, _ in made] == [["correct", "wrong"] * n for n in (2, 2, 1)]
+    found = list(chunks(Scripted(fail_at=0)))
+    assert [chunk.held for chunk in found] == [None] * 3
+    assert [(chunk.labels, chunk.rollouts()) for chunk in found] == made
+
+
+def test_few_chunks_are_in_memory_at_any_time(tmp_path):
+    """Counted over 60 chunks of rollouts that are all alike in size."""
+    counts = []
+    for chunk in collected_chunks(
+        problems(60), Scripted(), verify, SAMPLING, folder=tmp_path, chunk_problems=1
+    ):
+        assert len(chunk.labels) == SAMPLING.samples
+        counts.append(sum(type(one) is Rollout for one in gc.get_objects()))
+    assert SAMPLING.samples <= min(counts)
+    assert max(counts) <= 3 * SAMPLING.samples
+
+
+class Streaming(Scripted):
+    """Takes chunks ahead, as engines do."""
+
+    def __init__(self, ahead, fail_at=None):
+        super().__init__(fail_at)
+        self.ahead = ahead
+        self.taken = 0
+        self.closed = False
+
+    def stream(self, chunks, sampling):
+        waiting = []
+        try:
+            for chunk in chunks:
+                self.taken += 1
+                waiting.append(chunk)
+                if len(waiting) > self.ahead:
+                    yield self(waiting.pop(0), sampling)
+            for chunk in waiting:
+                yield self(chunk, sampling)
+        finally:
+            self.closed = True
+
+
+@pytest.mark.parametrize("ahead", [0, 1, 9])
+def test_a_sampler_may_take_chunks_ahead(tmp_path, ahead):
+    expected = collect(problems(7), Scripted(), verify, SAMPLING)
+    sample = Streaming(ahead)
+    assert collect(problems(7), sample, verify, SAMPLING, chunk_problems=2) == expected
+    assert sample.closed
+    # A part that is there already is not asked for, whatever is around it.
+    collect(problems(7), Streaming(ahead), verify, SAMPLING, folder=tmp_path, chunk_problems=2)
+    (tmp_path / "part-00001.parquet").unlink()
+    again = Streaming(ahead)
+    rollouts = collect(problems(7), again, verify, SAMPLING, folder=tmp_path, chunk_problems=2)
+    assert rollouts == expected
+    assert again.asked == [["p2", "p3"]]
+
+
+def test_whoever_stops_early_ends_the_sampling_and_keeps_what_is_done(tmp_path):
+    sample = Streaming(ahead=2)
+    for _ in collected_chunks(
+        problems(9), sample, verify, SAMPLING, folder=tmp_path, chunk_problems=1
+    ):
+        break
+    gc.collect()
+    assert sample.closed
+    assert sample.taken < 9
+    assert len(list(tmp_path.glob("part-*.parquet"))) == len(sample.asked) == 2
+
+    def fail(rollouts):
+        raise RuntimeError("enough")
+
+    other = Streaming(ahead=2)
+    with pytest.raises(RuntimeError, match="enough"):
+        collect(problems(9), other, verify, SAMPLING, chunk_problems=1, on_chunk=fail)
+    assert other.closed

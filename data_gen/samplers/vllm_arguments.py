@@ -7,9 +7,8 @@ from collections.abc import Set as AbstractSet
 from functools import cache
 from pathlib import Path
 
-# Arguments that name code or files of code to be run, or let a stranger in: a settings file may
-# come from anywhere.
-_RUNS_CODE = frozenset(
+# Arguments that may run code, open connections or reach files: settings come from anywhere.
+_REACHES_OUT = frozenset(
     {
         "trust_remote_code",
         "worker_cls",
@@ -46,25 +45,25 @@ _RUNS_CODE = frozenset(
     }
 )
 
-# Arguments that are set here, with what says so instead.
+# Arguments that are not left to options, each with the reason.
 _SET_OTHERWISE = {
-    "model": "the experiment's model",
-    "tokenizer": "the experiment's model",
-    "revision": "the experiment's revision",
-    "tokenizer_revision": "the experiment's revision",
-    "seed": "sampling.seed",
-    "enable_lora": "lora",
-    "max_lora_rank": "lora",
-    "max_loras": "lora",
-    "default_mm_loras": "lora",
-    "data_parallel_size_local": "data_parallel_size",
-    "data_parallel_rank": "data_parallel_size",
-    "data_parallel_start_rank": "data_parallel_size",
-    "data_parallel_backend": "data_parallel_size",
-    "disable_log_stats": "nothing: it changes no sample",
-    "logprobs_mode": "nothing: the raw log-probabilities are kept",
-    "skip_tokenizer_init": "nothing: the text is needed",
-    "enable_chunked_prefill": "nothing: seeded samples need it off on a CPU",
+    "model": "the experiment's model is sampled",
+    "tokenizer": "the experiment's model has its own",
+    "revision": "the experiment's revision is taken",
+    "tokenizer_revision": "the experiment's revision is taken",
+    "seed": "sampling.seed sets it for each sample",
+    "enable_lora": "set lora",
+    "max_lora_rank": "set lora",
+    "max_loras": "set lora",
+    "default_mm_loras": "set lora",
+    "data_parallel_size_local": "set data_parallel_size",
+    "data_parallel_rank": "set data_parallel_size",
+    "data_parallel_start_rank": "set data_parallel_size",
+    "data_parallel_backend": "set data_parallel_size",
+    "disable_log_stats": "no statistics are read",
+    "logprobs_mode": "raw log-probabilities are kept",
+    "skip_tokenizer_init": "the text is needed",
+    "enable_chunked_prefill": "seeded samples need it off on a CPU, and vLLM decides on a GPU",
 }
 
 
@@ -76,10 +75,10 @@ def check_option(name: str, fields: AbstractSet[str]) -> None:
     if name in fields:
         raise ValueError(f"{name} is a setting of its own: put it beside options")
     if name in _SET_OTHERWISE:
-        raise ValueError(f"{name} cannot be an option; it is set by {_SET_OTHERWISE[name]}")
-    if name in _RUNS_CODE:
-        raise ValueError(f"{name} cannot be an option: it runs code or opens a connection")
-    known = engine_arguments() - _RUNS_CODE - _SET_OTHERWISE.keys()
+        raise ValueError(f"{name} cannot be an option: {_SET_OTHERWISE[name]}")
+    if name in _REACHES_OUT:
+        raise ValueError(f"{name} cannot be an option: it could run code or reach other files")
+    known = engine_arguments() - _REACHES_OUT - _SET_OTHERWISE.keys()
     if known and name not in known:
         near = difflib.get_close_matches(name, known | fields, 1, cutoff=0)
         raise ValueError(f"{name!r} is no argument of vLLM's EngineArgs; the nearest is {near[0]}")
