@@ -24,6 +24,15 @@ class Decoding(Frozen):
     )
 
 
+class Budget(Frozen):
+    """Gives every method as many steps, trained tokens or examples as the others."""
+
+    match: Literal["steps", "tokens", "examples"] = Field(description="what is made equal")
+    amount: int | None = Field(
+        default=None, ge=1, description="None: what the first method takes by its own settings"
+    )
+
+
 class Evaluation(Frozen):
     """On what, and how, every policy is evaluated."""
 
@@ -48,6 +57,7 @@ class Experiment(DataSettings):
     training: TrainingSettings = TrainingSettings()
     methods: dict[Label, AnyMethod] = Field(min_length=1)
     sweep: Sweep | None = None
+    budget: Budget | None = None
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(default=(0,), min_length=1)
     evaluation: Evaluation
     behaviour_check: int = Field(

@@ -21,6 +21,7 @@ from offline_rl.report import Report
 from offline_rl.settings import dump_settings, load_experiment
 from offline_rl.stages import Stage
 from offline_rl.steps.behaviour import behaviour_step
+from offline_rl.steps.budget import budget_step
 from offline_rl.steps.context import ABOUT, Run
 from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
@@ -75,6 +76,7 @@ def run(
             # Sampling and training do not share a GPU's memory.
             work.engines.close()
             behaviour_step(work, dataset)
+            work = replace(work, settings=budget_step(work, dataset))
             chosen = sweep_step(work, dataset, retry_failed=retry_failed)
             work = replace(work, settings=chosen)
             policies = policies_step(

@@ -77,15 +77,23 @@ class TrainingSettings(BaseModel):
 
     def total_steps(self, examples: int, tokens: int) -> int:
         """Optimiser steps for a data set of that many examples and tokens to be trained."""
+        per_epoch = -(-examples // self.examples_per_step)
+        wanted: float | None = self.total_examples
         if self.total_tokens is not None:
-            per_step = tokens / examples * self.examples_per_step
-            return max(1, round(self.total_tokens / per_step))
-        if self.total_examples is not None:
-            return max(1, round(self.total_examples / self.examples_per_step))
+            wanted = self.total_tokens * examples / tokens
+        if wanted is not None:
+            # The last step of an epoch takes what is left, so whole epochs are counted as such.
+            epochs, rest = divmod(wanted, examples)
+            return max(1, round(epochs) * per_epoch + round(rest / self.examples_per_step))
         if self.steps is not None:
             return self.steps
-        per_epoch = -(-examples // self.examples_per_step)
         return max(1, round(per_epoch * self.epochs))
+
+    def examples_seen(self, steps: int, examples: int) -> int:
+        """Examples that so many steps take from a data set of that many."""
+        per_epoch = -(-examples // self.examples_per_step)
+        epochs, rest = divmod(steps, per_epoch)
+        return epochs * examples + min(rest * self.examples_per_step, examples)
 
 
 def _plain(value: Any) -> Any:

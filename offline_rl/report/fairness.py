@@ -38,7 +38,7 @@ def with_marks(pairwise: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
         or None
         for label, against in zip(pairwise["label"], pairwise["against"], strict=True)
     ]
-    return pairwise.assign(budgets_that_differ=marks)
+    return pairwise.assign(budgets_that_differ=pd.Series(marks, pairwise.index, dtype="str"))
 
 
 def budget_flags(training: pd.DataFrame) -> dict[str, str]:

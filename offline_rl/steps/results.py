@@ -15,6 +15,7 @@ from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage, holds, read_manifest
 from offline_rl.steps.behaviour import gap_notes, read_gap
+from offline_rl.steps.budget import with_budget
 from offline_rl.steps.context import ABOUT, SUMMARY
 from offline_rl.steps.dataset import dataset_folder
 from offline_rl.steps.evaluations import evaluation_folder, evaluation_settings
@@ -41,6 +42,7 @@ def gather(experiment: Experiment, folder: Path) -> Report:
     """
     if read_manifest(dataset_folder(folder)) is None:
         raise DataError(f"{folder}: no finished data set yet, so there is nothing to report")
+    experiment = with_budget(experiment, folder)
     trials = read_trials(experiment, folder)
     experiment = with_best(experiment, folder)
     trained, stale = _trained(experiment, folder)

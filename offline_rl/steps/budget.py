@@ -1,0 +1,88 @@
+"""Gives every method of a comparison as many steps, tokens or examples as the others."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from data_gen.storage import load_rollouts
+from offline_rl.config import Budget, Experiment
+from offline_rl.methods import Method
+from offline_rl.stages import Stage
+from offline_rl.steps.context import Run, write_json
+from offline_rl.steps.policies import policy_settings
+from offline_rl.training_settings import TrainingSettings, resolve_training
+
+AMOUNT = "budget.json"
+_KEYS = {"steps": "steps", "examples": "total_examples", "tokens": "total_tokens"}
+
+
+def budget_step(run: Run[Experiment], dataset: Stage) -> Experiment:
+    """The experiment with the budget in every method's settings; the same without a budget.
+
+    Without an amount it is what the first method takes by its own settings.
+    """
+    budget = run.settings.budget
+    if budget is None:
+        return run.settings
+    if budget.amount is None:
+        method = next(iter(run.settings.methods.values()))
+        inputs = {
+            "dataset": dataset.digest(),
+            "match": budget.match,
+            "seed": run.settings.seeds[0],
+            **policy_settings(run.settings, method),
+        }
+        stage = Stage(_folder(run.folder), inputs)
+        if run.is_needed(stage):
+            with stage.work() as folder:
+                write_json(folder / AMOUNT, {"amount": _taken(run, dataset, method, budget)})
+    return with_budget(run.settings, run.folder)
+
+
+def with_budget(experiment: Experiment, folder: Path) -> Experiment:
+    """The experiment with a budget that is given or has been measured."""
+    budget = experiment.budget
+    if budget is None:
+        return experiment
+    amount = budget.amount
+    path = _folder(folder) / AMOUNT
+    if amount is None and path.is_file():
+        amount = json.loads(path.read_text(encoding="utf-8"))["amount"]
+    if amount is None:
+        return experiment
+    methods = {
+        label: _limited(method, budget, amount) for label, method in experiment.methods.items()
+    }
+    training = _without_lengths(experiment.training)
+    return experiment.model_copy(update={"methods": methods, "training": training})
+
+
+def _folder(folder: Path) -> Path:
+    return folder / "budget"
+
+
+def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget) -> int:
+    """What a method takes by its own settings."""
+    from offline_rl.training import prepare
+
+    settings = run.settings
+    training = resolve_training(method.training_defaults, settings.training, method.training)
+    rollouts = load_rollouts(dataset.folder)
+    seed = settings.seeds[0]
+    examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)
+    tokens = sum(row.trained_tokens for example in examples for row in example)
+    steps = training.total_steps(len(examples), tokens)
+    seen = training.examples_seen(steps, len(examples))
+    return {"steps": steps, "examples": seen, "tokens": round(seen * tokens / len(examples))}[
+        budget.match
+    ]
+
+
+def _limited(method: Method, budget: Budget, amount: int) -> Any:
+    training = _without_lengths(method.training).written() | {_KEYS[budget.match]: amount}
+    return method.model_copy(update={"training": TrainingSettings.model_validate(training)})
+
+
+def _without_lengths(training: TrainingSettings) -> TrainingSettings:
+    kept = {key: value for key, value in training.written().items() if key not in _KEYS.values()}
+    return TrainingSettings.model_validate(kept)
