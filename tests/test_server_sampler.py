@@ -22,6 +22,8 @@ from data_gen.samplers.base import Request
 from data_gen.samplers.server import ServerEngine
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Problem, Sampling, Verdict
+from offline_rl.engines import Engines
+from offline_rl.progress import Silent
 from offline_rl.tiny_base import TINY_BASE
 
 START_SECONDS = 180
@@ -133,6 +135,7 @@ class Endpoint(ThreadingHTTPServer):
         self.asked, self.answered, self.keys = [], [], []
         self.at_once, self.most_at_once = 0, 0
         self.lock = threading.Lock()
+        self.released = threading.Event()
         threading.Thread(target=self.serve_forever, args=(0.02,), daemon=True).start()
 
     @property
@@ -222,12 +225,12 @@ def half(handler):
 
 
 def hang(handler):
-    time.sleep(1)
+    handler.server.released.wait(60)
     handler.close_connection = True
 
 
 def settings(server, **changes):
-    given = {"backoff_seconds": 0.01, "timeout_seconds": 0.4, "concurrency": 8, "retries": 4}
+    given = {"backoff_seconds": 0.01, "timeout_seconds": 60, "concurrency": 8, "retries": 4}
     return ServerSettings(url=server.url, **given | changes)
 
 
@@ -243,8 +246,7 @@ def seeds(answers):
 
 
 @pytest.mark.parametrize(
-    "fault",
-    [status(503), status(500), status(429), status(429, ("Retry-After", "0")), reset, half, hang],
+    "fault", [status(503), status(500), status(429), status(429, ("Retry-After", "0")), reset, half]
 )
 def test_retried_samples_are_neither_lost_nor_doubled(fault):
     with Endpoint([fault] * 5) as server, ServerEngine(settings(server)) as engine:
@@ -254,6 +256,16 @@ def test_retried_samples_are_neither_lost_nor_doubled(fault):
         assert len(server.asked) == 12 + 5
         assert sorted(server.answered) == [1000 * i for i in range(12)]
         assert server.most_at_once <= 8
+
+
+def test_a_silent_server_is_asked_again():
+    with Endpoint([hang] * 3) as server:
+        with ServerEngine(settings(server, timeout_seconds=1.5)) as engine:
+            engine.load("any")
+            answers = engine.generate(requests(4), SAMPLING)
+        server.released.set()
+        assert seeds(answers) == [[1000 * i, 1000 * i + 1] for i in range(4)]
+        assert len(server.asked) >= 4 + 3
 
 
 def test_what_is_asked_for(monkeypatch):
@@ -297,6 +309,22 @@ def test_an_exhausted_server_is_one_line_and_what_was_finished_stays(tmp_path):
         assert len(server.answered) == 4
     assert rollouts == load_rollouts(tmp_path)
     assert [r.completion.tokens[0] for r in rollouts] == [r.completion.seed for r in rollouts]
+
+
+def test_engines_tell_what_is_served_and_take_no_second_model(random_model):
+    said = []
+
+    class Told(Silent):
+        def say(self, line):
+            said.append(line)
+
+    model = str(TINY_BASE)
+    with Endpoint() as server, Engines(settings(server), "raw", Told(), base=model) as engines:
+        [completion] = engines.sampler(model)([Problem("p", "1", "1")], Sampling(samples=1))
+        assert completion.text == str(completion.seed)
+        assert said == ["engine: server unknown, which serves fixed"]
+        with pytest.raises(EngineError, match="serves fixed and cannot sample"):
+            engines.sampler(random_model)
 
 
 def good_once(handler):

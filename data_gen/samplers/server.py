@@ -130,7 +130,7 @@ class ServerEngine(Engine):
         except EngineError:  # only vLLM has this page
             version = None
         named = version.get("version") if isinstance(version, dict) else None
-        return fitting[0], f"{fitting[0].get('owned_by', 'server')} {named or 'unknown'}"
+        return fitting[0], f"{fitting[0].get('owned_by') or 'unknown'} {named or ''}".strip()
 
     async def _samples(self, client: Client, request: Request, sampling: Sampling) -> list[Sample]:
         body = {

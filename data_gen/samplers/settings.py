@@ -20,6 +20,11 @@ class EngineSettings(BaseModel):
     """
 
     @property
+    def adapter(self) -> str | None:
+        """Folder of the LoRA adapter that the sampled model is to have; None for none."""
+        return None
+
+    @property
     def result_settings(self) -> dict[str, Any]:
         """The settings that samples depend on."""
         settings = self.model_dump(mode="json")

@@ -63,6 +63,10 @@ class VllmSettings(EngineSettings):
         default={}, description="further arguments of vLLM's EngineArgs, by name"
     )
 
+    @property
+    def adapter(self) -> str | None:
+        return self.lora
+
     @field_validator("options")
     @classmethod
     def _known_options(cls, options: dict[str, Option]) -> dict[str, Option]:
