@@ -1,37 +1,17 @@
 """Rollouts as Parquet columns, without a Python object for each token."""
 
-import math
 from array import array
 from collections.abc import Iterator, Sequence
 from itertools import accumulate, pairwise
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_gen.types import Completion, DataError, FinishReason, Label, Problem, Rollout, Verdict
-
-COLUMNS = {
-    "problem_id": "string",
-    "sample": "int32",
-    "seed": "int64",
-    "problem": "string",
-    "gold": "string",
-    "solution": "string",
-    "prompt": "string",
-    "completion": "string",
-    "prompt_tokens": "list:int32",
-    "tokens": "list:int32",
-    "logps": "list:float32",
-    "finish_reason": "string",
-    "verdict": "string",
-    "reason": "string",
-    "answer": "string",
-    "reward": "float64",
-}
-CHOICES = {"finish_reason": get_args(FinishReason), "verdict": get_args(Label)}
+from data_gen.columns import COLUMNS, rollout_of
+from data_gen.types import DataError, Problem, Rollout
 
 # Rollouts held as columns at a time, in writing and in reading.
 _ROWS = 4096
@@ -164,28 +144,3 @@ def _plain(column: Any, name: str, path: Path) -> Sequence[Any]:
     if code == "f" and not np.isfinite(narrow).all():
         raise DataError(f"{path}: column {name!r} holds a log-probability that is not finite")
     return [array(code, narrow[a:b].tobytes()) for a, b in pairwise(column.offsets.to_pylist())]
-
-
-def rollout_of(row: dict[str, Any], problem: Problem, place: str) -> Rollout:
-    """A rollout of a row whose types are right. Raises DataError for values that are not."""
-    for name, allowed in CHOICES.items():
-        if row[name] not in allowed:
-            raise DataError(f"{place}: {name} {row[name]!r} is not one of {', '.join(allowed)}")
-    if not math.isfinite(row["reward"]):
-        raise DataError(f"{place}: column 'reward' does not hold float64")
-    try:
-        completion = Completion(
-            problem_id=problem.id,
-            sample=row["sample"],
-            seed=row["seed"],
-            prompt=row["prompt"],
-            prompt_tokens=row["prompt_tokens"],
-            text=row["completion"],
-            tokens=row["tokens"],
-            logps=row["logps"],
-            finish_reason=row["finish_reason"],
-        )
-    except ValueError as error:
-        raise DataError(f"{place}: {error}") from error
-    verdict = Verdict(row["verdict"], float(row["reward"]), row["reason"], row["answer"])
-    return Rollout(problem, completion, verdict)

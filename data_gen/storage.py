@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from data_gen.parquet import COLUMNS, read_parquet, rollout_of, write_parquet
+from data_gen.columns import COLUMNS, rollout_of
 from data_gen.rows import Row, jsonl_rows
 from data_gen.types import DataError, Problem, Rollout
 
@@ -27,6 +27,8 @@ def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> 
     with replacing(path) as temporary:
         try:
             if path.suffix == ".parquet":
+                from data_gen.parquet import write_parquet
+
                 write_parquet(rollouts, temporary)
             else:
                 _write_jsonl(rollouts, temporary)
@@ -51,11 +53,11 @@ def iterate_rollouts(path: str | os.PathLike[str]) -> Iterator[Rollout]:
         if not parts:
             raise DataError(f"{path}: no part-*.parquet in this folder")
         for part in parts:
-            yield from read_parquet(part)
+            yield from _read_parquet(part)
     elif not path.is_file():
         raise DataError(f"{path}: no such file")
     elif path.suffix == ".parquet":
-        yield from read_parquet(path)
+        yield from _read_parquet(path)
     elif path.suffix == ".jsonl":
         for number, row in jsonl_rows(path):
             yield _rollout(row, f"{path}:{number}")
@@ -82,6 +84,13 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _read_parquet(path: Path) -> Iterator[Rollout]:
+    # Loads pyarrow, which takes a while: for those who read alone.
+    from data_gen.parquet import read_parquet
+
+    return read_parquet(path)
 
 
 def _write_jsonl(rollouts: Sequence[Rollout], path: Path) -> None:

@@ -59,6 +59,17 @@ def test_the_best_trial_is_what_is_compared(swept):
     assert set(report.comparison.label) == {"base", "rft", "dft"}
 
 
+def test_the_manifest_tells_what_all_methods_had_in_common(swept):
+    folder, _ = swept
+    manifest = json.loads((folder / "report/manifest.json").read_text())
+    about = json.loads((folder / "dataset/about.json").read_text())
+    assert manifest["tokenizer_sha256"] == about["tokenizer_sha256"]
+    hashes = {key: value for key, value in manifest.items() if key.endswith("sha256")}
+    assert len(set(hashes.values())) == len(hashes) == 5
+    run(load_experiment("demo", [*SMALL, GRIDS]), folder)
+    assert json.loads((folder / "report/manifest.json").read_text()) == manifest
+
+
 def test_weights_of_trials_are_not_kept_and_nothing_is_done_twice(swept):
     folder, report = swept
     assert not list(folder.glob("sweep/**/*.safetensors"))

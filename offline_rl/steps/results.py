@@ -10,10 +10,11 @@ from data_gen.types import DataError, Sampling
 from eval.comparison import compare
 from eval.evaluation import Evaluation, load_evaluation
 from offline_rl.config import Experiment
+from offline_rl.files import write_atomically
 from offline_rl.report import Report, data_table, training_table, write_report
 from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.settings import dump_settings
-from offline_rl.stages import Stage, holds, read_manifest
+from offline_rl.stages import Stage, digest, holds, read_manifest
 from offline_rl.steps.behaviour import gap_notes, read_gap
 from offline_rl.steps.budget import with_budget
 from offline_rl.steps.context import ABOUT, SUMMARY
@@ -25,6 +26,7 @@ from offline_rl.steps.sweep import read_trials, trial_notes, with_best
 
 FOLDER = "report"
 ENVIRONMENT = "environment.json"
+MANIFEST = "manifest.json"
 
 
 def results_step(experiment: Experiment, folder: Path) -> Report:
@@ -32,6 +34,8 @@ def results_step(experiment: Experiment, folder: Path) -> Report:
     report = gather(experiment, folder)
     (folder / FOLDER).mkdir(exist_ok=True)
     write_report(folder / FOLDER, report)
+    manifest = json.dumps(_manifest(folder, report), indent=1) + "\n"
+    write_atomically(folder / FOLDER / MANIFEST, manifest)
     return report
 
 
@@ -77,6 +81,19 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         environment=_read_json(folder / ENVIRONMENT),
         settings=dump_settings(experiment),
     )
+
+
+def _manifest(folder: Path, report: Report) -> dict[str, Any]:
+    """What all methods of the comparison had in common, by hash."""
+    about = _read_json(dataset_folder(folder) / ABOUT)
+    shared = ("model", "revision", "model_sha256", "tokenizer_sha256", "prompt", "prompt_sha256")
+    return {
+        "name": report.name,
+        "dataset_sha256": Stage(dataset_folder(folder), {}).digest(),
+        **{name: about[name] for name in shared},
+        "settings_sha256": digest(report.settings),
+        "versions": report.environment["packages"],
+    }
 
 
 def _trained(experiment: Experiment, folder: Path) -> tuple[list[tuple[str, int]], list[str]]:

@@ -179,6 +179,7 @@ def _policy(run: Run[DataSettings]) -> dict[str, Any]:
         "model": public_name(settings.model),
         "revision": settings.revision,
         "model_sha256": digest(run.base),
+        "tokenizer_sha256": digest(tokenizer.get_vocab()),
         "prompt": settings.prompt,
         "prompt_as_sent": template,
         "prompt_sha256": digest(template),

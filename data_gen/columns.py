@@ -1,0 +1,51 @@
+"""The columns of stored rollouts, and a rollout made of a row of them."""
+
+import math
+from typing import Any, get_args
+
+from data_gen.types import Completion, DataError, FinishReason, Label, Problem, Rollout, Verdict
+
+COLUMNS = {
+    "problem_id": "string",
+    "sample": "int32",
+    "seed": "int64",
+    "problem": "string",
+    "gold": "string",
+    "solution": "string",
+    "prompt": "string",
+    "completion": "string",
+    "prompt_tokens": "list:int32",
+    "tokens": "list:int32",
+    "logps": "list:float32",
+    "finish_reason": "string",
+    "verdict": "string",
+    "reason": "string",
+    "answer": "string",
+    "reward": "float64",
+}
+CHOICES = {"finish_reason": get_args(FinishReason), "verdict": get_args(Label)}
+
+
+def rollout_of(row: dict[str, Any], problem: Problem, place: str) -> Rollout:
+    """A rollout of a row whose types are right. Raises DataError for values that are not."""
+    for name, allowed in CHOICES.items():
+        if row[name] not in allowed:
+            raise DataError(f"{place}: {name} {row[name]!r} is not one of {', '.join(allowed)}")
+    if not math.isfinite(row["reward"]):
+        raise DataError(f"{place}: column 'reward' does not hold float64")
+    try:
+        completion = Completion(
+            problem_id=problem.id,
+            sample=row["sample"],
+            seed=row["seed"],
+            prompt=row["prompt"],
+            prompt_tokens=row["prompt_tokens"],
+            text=row["completion"],
+            tokens=row["tokens"],
+            logps=row["logps"],
+            finish_reason=row["finish_reason"],
+        )
+    except ValueError as error:
+        raise DataError(f"{place}: {error}") from error
+    verdict = Verdict(row["verdict"], float(row["reward"]), row["reason"], row["answer"])
+    return Rollout(problem, completion, verdict)
