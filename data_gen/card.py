@@ -47,9 +47,9 @@ def summarise(
 
     The rollouts of a problem stand side by side (DataError else); they are read once and not kept.
     `left_out` are the problems that gave no rollouts, since their prompts are too long or they have
-    no solution to learn from, `dropped` the rows that were no problems, by reason. Accepted is what `views.accepted` says, and is not
-    counted without a `min_reward`; an accepted duplicate repeats another accepted completion of its
-    problem.
+    no solution to learn from, `dropped` the rows that were no problems, by reason. Accepted is what
+    `views.accepted` says, and is not counted without a `min_reward`; an accepted duplicate repeats
+    another accepted completion of its problem.
     """
     count: Counter[str] = Counter()
     reasons: Counter[tuple[str, str]] = Counter()
