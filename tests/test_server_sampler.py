@@ -213,7 +213,7 @@ def status(code, *headers):
 
 def reset(handler):
     handler.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
-    handler.connection.close()
+    handler.close_connection = True
 
 
 def half(handler):
