@@ -104,7 +104,11 @@ class Comparison:
         if bound and given:
             if bound.keys() != given.keys():
                 return self._renamed(bound, given)
-            return every(self.same(value, given[name]) for name, value in bound.items())
+            found = every(self.same(value, given[name]) for name, value in bound.items())
+            return self._renamed(bound, given) if _are_numbered(bound) and not found.same else found
+        if (bound and _are_numbered(bound)) or (given and _are_numbered(given)):
+            # x_1 and x_2 are two solutions for x.
+            bound = given = None
         if (bound or given) and len(gold.items) == len(answer.items):
             one = list(bound.values()) if bound else self._values(gold.items)
             two = list(given.values()) if given else self._values(answer.items)
@@ -116,7 +120,11 @@ class Comparison:
         return found if found.same else self._regions(gold, answer) or found
 
     def _renamed(self, bound: dict[str, Shape], given: dict[str, Shape]) -> Finding:
-        found = every(map(self.same, bound.values(), given.values()))
+        one, two = list(bound.values()), list(given.values())
+        if _are_numbered(bound) and _are_numbered(given):
+            found = matched(one, two, self.same, counted=True)
+        else:
+            found = every(map(self.same, one, two))
         return unsure("names differ") if len(bound) == len(given) and found.same else DIFFERENT
 
     def _listing_and_other(self, gold: Shape, answer: Shape) -> Finding:
@@ -245,6 +253,11 @@ class Comparison:
             if not self._terms.rounds(*texts):
                 return [], unsure("a wrong approximation")
         return exact + rounded if len(exact) < 2 else [exact[-1], *rounded], None
+
+
+def _are_numbered(names: dict[str, Shape]) -> bool:
+    """Whether the names are one letter with different indices."""
+    return len(names) > 1 and len({name[0] for name in names}) == 1 and all("_" in n for n in names)
 
 
 def is_name(shape: Shape) -> bool:

@@ -13,6 +13,7 @@ _TURN_END = re.compile(
 _NEXT_PROBLEM = re.compile(
     r"\n[ \t]*(?:#{1,4} ?|\*\*|Next |New )?"
     r"(?:Question|Problem|Exercise|Example|Assistant|Q|QUESTION|PROBLEM)(?: ?\d{1,3})?\*{0,2} ?[:.]"
+    r"|\n[ \t]*#{1,4} ?(?:Question|Problem|Exercise)(?: ?\d{1,3})?[ \t]*\n"
 )
 _ANSWERED = re.compile(r"\\(?:boxed|fbox)|####|\banswer(?: is|:|\*\*)", re.IGNORECASE)
 _OPENING = re.compile(

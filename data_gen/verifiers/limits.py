@@ -8,6 +8,7 @@ from data_gen.verifiers.numbers import LARGEST_EXPONENT
 DEEPEST = 40
 _LONGEST_NUMBER = 1000
 _LARGEST_SYMBOLIC_EXPONENT = 1000
+_LARGEST_PRODUCT = 20_000
 _LARGEST_FACTORIAL = 5000
 _MOST_POWERS = 60
 
@@ -81,7 +82,10 @@ def _has_huge_power(text: str) -> bool:
         bases = re.findall(r"(.)\s*\^\{?[-+]?\(?(\d+)", text)
         if any(int(number) > largest and not base.isdigit() for base, number in bases):
             return True
-    if symbolic and math.prod(map(int, _POWER_OF_SUM.findall(text))) > 10 * largest:
+    if (r"\binom" in text or "!" in text) and max(exponents, default=0) > 1000:
+        return True
+    # A power of a power: the two largest exponents may multiply.
+    if _POWER_OF_SUM.search(text) and math.prod(sorted(exponents)[-2:]) > _LARGEST_PRODUCT:
         return True
     if any(_is_huge_product(exponent) for exponent in _EXPONENT.findall(text)):
         return True

@@ -53,7 +53,14 @@ _TOKEN = re.compile(r"\\[A-Za-z]+\*?|\\.|.", re.DOTALL)
 _THOUSANDS = re.compile(
     r"(?<=\d)(?:\{,\}|,\s*\\!\s*|\\[,;:!]\s*|\\ |~|[\u2009\u202f\u00a0])(?=\d{3}(?!\d))"
 )
-_E_NOTATION = re.compile(r"(?<![A-Za-z\\\d.])((?:\d+\.?\d*|\.\d+))[eE]([+-]?\d+)(?![\d.])")
+_E_NOTATION = re.compile(r"(?<![A-Za-z\\\d.])((?:\d+\.?\d*|\.\d+))[eE]([+-]?\d+)(?!\d|\.\d)")
+_E_IN_TEXT = re.compile(
+    r"(?<=\d)\s*\\(?:text|mathrm)\{\s*[eE]\s*([+-]?)\s*\}\s*\{?\s*([+-]?\d{1,6})\}?"
+)
+_EMPTY_BRACKET = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)\s*\.(?!\d)")
+_UNIT_FRACTION = re.compile(
+    r"\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}(\^\d)?\s*\}"
+)
 _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
 
 
@@ -72,6 +79,8 @@ def normal(text: str) -> str:
     end goes. Words stay in \\text{...}. The value is never changed.
     """
     text = _plain_signs(text)
+    text = _EMPTY_BRACKET.sub(" ", text)
+    text = _E_IN_TEXT.sub(r"e\1\2", text)
     text = _THOUSANDS.sub("", text)
     text = _commands(text)
     text = text.replace("...", r"\ldots ").replace("**", "^")
@@ -122,7 +131,7 @@ def _commands(text: str) -> str:
             made.append(new if new in "|<>[]:/" else f"\\{new}" + (" " if new.isalpha() else ""))
         else:
             made.append(token)
-    return _texts("".join(made))
+    return _texts(_UNIT_FRACTION.sub(r"\\text{\1/\2\3}", "".join(made)))
 
 
 _TEXT = re.compile(r"\\text\s*(?=\{)")

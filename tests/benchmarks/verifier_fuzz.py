@@ -31,6 +31,36 @@ GOLDS = [
 ]
 
 
+BOMBS = [
+    *[r"1E1000000", r"\operatorname{eye}(20000)", r"9^{9^{9^9}}", r"9^{9^{9^{9^{9}}}}"],
+    *[r"1000000000!", r"((10!)!)!", "(" * 50_000 + "1" + ")" * 50_000, r"10^{10^{10}}"],
+    *[r"\binom{1000000000}{500000000}", r"\prod_{i=1}^{1000000000} i", r"(x+1)^{100000}"],
+    *[r"\int_0^1 x^{x^{x^x}} dx", r"\exp(\exp(\exp(99)))", r"\binom{5000}{2500}^{19999}"],
+    *[
+        r"((3^{19999})^{999})",
+        r"((x+1)^{999}+1)^{999}",
+        r"1000^{1000!}",
+        "a_{" * 39 + "1" + "}" * 39,
+    ],
+    *[r"\begin{pmatrix}" + "&".join("1" * 400) + r"\end{pmatrix}", "x" * 1500, "-" * 1500 + "1"],
+    *[r"\lfloor 3^{19999}\sqrt{2}\rfloor^{999}", r"\frac{1}{" * 38 + "x+1" + "}" * 38],
+]
+
+
+def bombs() -> float:
+    """Prints the seconds of every bomb; the longest of them."""
+    longest = 0.0
+    with MathSettings(workers=1).open() as verifier:
+        for bomb in BOMBS:
+            verifier([("1/3", r"\boxed{\sqrt{2}}")])
+            began = time.monotonic()
+            [found] = verifier([(r"\sin(x)", f"\\boxed{{{bomb}}}")])
+            seconds = time.monotonic() - began
+            longest = max(longest, seconds)
+            print(f"{seconds:6.2f} s {found.label:12} {found.reason:25} {bomb[:40]}")
+    return longest
+
+
 def answers(count: int, seed: int) -> Iterator[tuple[str, str]]:
     """Seeded (gold, answer) pairs: loose pieces, golds with a fault, and golds joined to golds."""
     chance = random.Random(seed)
@@ -76,7 +106,8 @@ def main(count: int = 10_000, seed: int = 0) -> int:
     print(f"{count} answers in {seconds:.0f} s, slowest 500 in {slowest:.1f} s: {dict(labels)}")
     print(f"unverifiable: {dict(reasons.most_common(12))}")
     print(f"memory of this process: {memory[0]} MB at first, {memory[-1]} MB at last; lost: {lost}")
-    return int(bool(lost) or memory[-1] - memory[0] > 100)
+    longest = bombs()
+    return int(bool(lost) or memory[-1] - memory[0] > 100 or longest > 9)
 
 
 if __name__ == "__main__":
