@@ -22,6 +22,37 @@ def dft_loss(logps: Float[Tensor, "b t"]) -> Float[Tensor, "b t"]:
     return -logps.exp().detach() * logps
 
 
+def power_loss(logps: Float[Tensor, "b t"], *, alpha: float) -> Float[Tensor, "b t"]:
+    """Power-family loss per token: `(1 - p^alpha) / alpha` (Li et al., arXiv 2510.00526).
+
+    Its gradient is `-p^alpha` times that of `log p`: NLL's in the limit of alpha to 0, and DFT's at
+    alpha 1. The value is the objective.
+    """
+    return -(alpha * logps).expm1() / alpha
+
+
+def proximal_loss(
+    logps: Float[Tensor, "b t"], lagged_logps: Float[Tensor, "b t"], *, clip: tuple[float, float]
+) -> Float[Tensor, "b t"]:
+    """Proximal SFT per token: `-min(r, clip(r))` with `r = p / p_old` (arXiv 2508.17784).
+
+    `lagged_logps` are those of an earlier policy. Where r is above the clip nothing is learnt;
+    where it is below, the minimum takes r itself. At equal policies the gradient is NLL's.
+    """
+    ratio = (logps - lagged_logps).exp()
+    return -ratio.minimum(ratio.clamp(*clip))
+
+
+def anchored_loss(
+    logps: Float[Tensor, "b t"], divergence: Float[Tensor, "b t"], *, kl_weight: float
+) -> Float[Tensor, "b t"]:
+    """Anchored SFT per token: DFT plus `kl_weight * KL(base || policy)` (arXiv 2509.23753).
+
+    `divergence` is `base_divergence(...)` at the same positions.
+    """
+    return dft_loss(logps) + kl_weight * divergence
+
+
 def iw_sft_loss(
     logps: Float[Tensor, "b t"],
     reference_logps: Float[Tensor, "b t"],

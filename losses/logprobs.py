@@ -17,3 +17,8 @@ def token_logps(logits: Float[Tensor, "b t v"], tokens: Int[Tensor, "b t"]) -> F
 def sequence_logps(logps: Float[Tensor, "b t"], mask: Float[Tensor, "b t"]) -> Float[Tensor, " b"]:
     """Log-probability in nats of each whole completion: the sum over positions where mask is 1."""
     return (logps * mask).sum(-1)
+
+
+def mean_logps(logps: Float[Tensor, "b t"], mask: Float[Tensor, "b t"]) -> Float[Tensor, " b"]:
+    """Mean over positions where mask is 1, in nats per token; 0 where there is none."""
+    return (logps * mask).sum(-1) / mask.sum(-1).clamp(min=1)

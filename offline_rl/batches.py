@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from data_gen.types import DataError
@@ -13,16 +13,25 @@ from data_gen.views import Example
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One rollout as the trainer reads it; `reference_logps` go with the completion's tokens."""
+    """One rollout as the trainer reads it; `reference_logps` go with the completion's tokens.
+
+    `signal` is the method's own number for it, and `accepted` what the selection says of it.
+    """
 
     rollout_id: str
     tokens: list[int]
     prompt_length: int
     reference_logps: list[float] | None = None
+    signal: float = 1.0
+    accepted: bool = True
 
     @property
     def trained_tokens(self) -> int:
         return len(self.tokens) - self.prompt_length
+
+    @property
+    def problem_id(self) -> str:
+        return self.rollout_id.rpartition("#")[0]
 
 
 TokenizedExample = tuple[Row, ...]
@@ -32,26 +41,48 @@ TokenizedExample = tuple[Row, ...]
 class Batch:
     """Rows of whole examples, padded on the right; position t of `mask` is token t + 1.
 
-    The rows of an example lie side by side, `rows_per_example` of them.
+    The rows of an example lie side by side, `rows_per_example` of them. What stands below is None
+    unless the method declares that it needs it, and is read through the functions of like name.
     """
 
     tokens: Int[Tensor, "rows t"]
     attention_mask: Int[Tensor, "rows t"]
     mask: Float[Tensor, "rows t-1"]
-    reference_logps: Float[Tensor, "rows t-1"] | None
+    signals: Float[Tensor, " rows"]
+    accepted: Bool[Tensor, " rows"]
     rows_per_example: int
+    reference_logps: Float[Tensor, "rows t-1"] | None = None
+    lagged_logps: Float[Tensor, "rows t-1"] | None = None
+    base_divergence: Float[Tensor, "rows t-1"] | None = None
+    step_mean: Float[Tensor, ""] | None = None
 
     def reference(self) -> Float[Tensor, "rows t-1"]:
-        """The base model's log-probabilities in nats; an error where the method declared none."""
-        if self.reference_logps is None:
-            raise ValueError("this method reads reference log-probabilities: set needs_reference")
-        return self.reference_logps
+        """The base model's log-probabilities in nats."""
+        return _served(self.reference_logps, "reference log-probabilities", "needs_reference")
+
+    def lagged(self) -> Float[Tensor, "rows t-1"]:
+        """Log-probabilities in nats of the policy as it was when last refreshed."""
+        return _served(self.lagged_logps, "a lagging policy", "refresh_every")
+
+    def divergence(self) -> Float[Tensor, "rows t-1"]:
+        """KL(base || policy) in nats over the whole vocabulary, with its gradient."""
+        return _served(self.base_divergence, "the base's divergence", "needs_base_divergence")
+
+    def statistic(self) -> Float[Tensor, ""]:
+        """The mean of the method's `step_values` over the whole optimiser step, a constant."""
+        return _served(self.step_mean, "a step's mean", "companions")
 
     @property
     def labels(self) -> Int[Tensor, "rows t"]:
         """Token ids with -100 where nothing is trained."""
         shifted = torch.where(self.mask > 0, self.tokens[:, 1:], -100)
         return torch.cat([torch.full_like(self.tokens[:, :1], -100), shifted], 1)
+
+
+def _served(value: Tensor | None, what: str, declaration: str) -> Tensor:
+    if value is None:
+        raise ValueError(f"this method reads {what}: it must declare {declaration}")
+    return value
 
 
 def tokenize(example: Example) -> TokenizedExample:
@@ -67,6 +98,16 @@ def tokenize(example: Example) -> TokenizedExample:
         name = f"{completion.problem_id}#{completion.sample}"
         rows.append(Row(name, tokens, len(completion.prompt_tokens)))
     return tuple(rows)
+
+
+def labelled(
+    example: TokenizedExample, signals: Sequence[float], accepted: Sequence[bool]
+) -> TokenizedExample:
+    """The example with a signal for each of its rows, and whether each is an accepted one."""
+    return tuple(
+        replace(row, signal=signal, accepted=flag)
+        for row, signal, flag in zip(example, signals, accepted, strict=True)
+    )
 
 
 def with_reference(row: Row, logps: Float[Tensor, " t-1"]) -> Row:
@@ -99,8 +140,10 @@ def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch
         tokens=tokens.to(device),
         attention_mask=attention.to(device),
         mask=mask.to(device),
-        reference_logps=reference.to(device) if known else None,
+        signals=torch.tensor([row.signal for row in rows]).to(device),
+        accepted=torch.tensor([row.accepted for row in rows]).to(device),
         rows_per_example=len(examples[0]),
+        reference_logps=reference.to(device) if known else None,
     )
 
 

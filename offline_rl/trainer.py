@@ -1,9 +1,11 @@
 """The one trainer of all methods: TRL's, with the method's loss and exact batch arithmetic."""
 
 import contextlib
+import json
 import logging
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,11 +22,13 @@ from offline_rl.batches import (
     with_reference,
 )
 from offline_rl.methods.base import Method
+from offline_rl.needs import Needs
 
 logger = logging.getLogger(__name__)
 
 _FLOAT32_ROUNDING = 1e-4
 _ROUNDING_PROBES = 8
+_SEEN = "seen.json"
 
 
 class TrainingError(RuntimeError):
@@ -57,7 +61,9 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             )
         self._method = method
         self._examples = list(examples)
+        self._companions = method.companions(self._examples)
         self._tokens_per_microbatch = tokens_per_microbatch
+        self._needs = Needs(method, self.model, forward, self.accelerator)
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
         self.tokens_seen = 0
@@ -67,20 +73,21 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
     @torch.no_grad()
     def add_reference(self) -> None:
-        """Scores the training set with the model as it is now and keeps the values beside it.
+        """Scores the training set and its companions with the model as it is now.
 
-        Also measures how far rounding alone moves the method's start values, by scoring the first
-        examples once more in another padding.
+        The values are kept beside them. Also measures how far rounding alone moves the method's
+        start values, by scoring the first examples once more in another padding.
         """
         scored = self._score(self._examples, self._tokens_per_microbatch)
         self._examples = scored
-        for example in scored[:_ROUNDING_PROBES]:
-            batch = collate([example], self.args.device)
-            wider = collate([example, max(scored, key=longest)], self.args.device)
+        self._companions = self._score(self._companions, self._tokens_per_microbatch)
+        probes = scored[:_ROUNDING_PROBES]
+        self._begin_step(self.model, range(len(probes)))
+        for example in probes:
+            padded = collate([example, max(scored, key=longest)], self.args.device)
             with self.accelerator.autocast():
-                logps = forward(self.model, wider).log_probs.float()
-            logps = logps[: len(example), : batch.mask.shape[1]]
-            for name, values in self._method.measures(logps, batch).items():
+                outputs, batch = self._needs.score(self.model, padded)
+            for name, values in self._method.measures(outputs.log_probs.float(), batch).items():
                 if name in self._method.start_values:
                     gap = (values - self._method.start_values[name]).abs().max().item()
                     self._start_tolerance = max(self._start_tolerance, gap)
@@ -102,6 +109,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
     ) -> Tensor:
+        self._begin_step(model, inputs["examples"].tolist())
         model.train()
         examples = self._chosen(inputs)
         self._step_rows = [row.rollout_id for example in examples for row in example]
@@ -132,7 +140,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
         Processes average their gradients, hence the factor of their number.
         """
-        outputs = forward(model, inputs)
+        outputs, inputs = self._needs.score(model, inputs)
         logps = outputs.log_probs.float()
         losses = self._method.loss(logps, inputs)
         with torch.no_grad():
@@ -147,6 +155,24 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         tokens = sum(len(row.tokens) for example in self._chosen(inputs) for row in example)
         parameters: int = sum(p.numel() for p in self.model.parameters())
         return 6 * tokens * parameters
+
+    def save_beside(self, checkpoint: Path) -> None:
+        """Adds to a checkpoint what the library's trainer does not know of."""
+        seen = {"examples": self.examples_seen, "tokens": self.tokens_seen}
+        (checkpoint / _SEEN).write_text(json.dumps(seen), encoding="utf-8")
+        self._needs.save(checkpoint)
+
+    def restore(self, checkpoint: Path) -> None:
+        """Goes on from a checkpoint that `save_beside` was called for."""
+        seen = json.loads((checkpoint / _SEEN).read_text(encoding="utf-8"))
+        self.examples_seen, self.tokens_seen = seen["examples"], seen["tokens"]
+        self._needs.restore(checkpoint)
+
+    def _begin_step(self, model: Any, numbers: Iterable[int]) -> None:
+        companions = [self._companions[number] for number in numbers] if self._companions else []
+        pieces = microbatches(companions, self._tokens_per_microbatch)
+        batches = (collate(piece, self.args.device) for piece in pieces)
+        self._needs.begin_step(model, self.state.global_step, batches)
 
     def _chosen(self, inputs: dict[str, Any]) -> list[TokenizedExample]:
         return [self._examples[number] for number in inputs["examples"].tolist()]
@@ -169,17 +195,14 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         return units
 
     def _tally(self, logps: Tensor, entropy: Tensor, batch: Batch) -> None:
-        """Sums over the accepted completions, the first row of every example."""
-        every = batch.rows_per_example
-        mask = batch.mask[::every]
-        seen = {
-            "tokens": mask.sum(),
-            "nll": -(logps[::every] * mask).sum(),
-            "p": (logps[::every].exp() * mask).sum(),
-            "entropy": (entropy[::every] * mask).sum(),
-        }
-        for name, value in seen.items():
-            self._tallies[name] = self._tallies.get(name, torch.zeros_like(value)) + value
+        """Sums over the tokens of the accepted completions, and of the rejected ones."""
+        for side, rows in (("accepted", batch.accepted), ("rejected", ~batch.accepted)):
+            mask = batch.mask * rows[:, None]
+            each = {"nll": -logps, "mean_p": logps.exp(), "entropy": entropy}
+            sums = {name: (values * mask).sum() for name, values in each.items()}
+            for name, value in {"tokens": mask.sum(), **sums}.items():
+                key = f"{side}_{name}"
+                self._tallies[key] = self._tallies.get(key, torch.zeros_like(value)) + value
 
     def _check_and_record(self, loss: Tensor) -> None:
         step = self.state.global_step + 1
@@ -189,13 +212,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         measures = {name: self._gathered(values) for name, values in self._measures.items()}
         if step == 1:
             self._check_start(measures)
-        record = {
-            "accepted_nll": (sums["nll"] / sums["tokens"]).item(),
-            "accepted_mean_p": (sums["p"] / sums["tokens"]).item(),
-            "accepted_entropy": (sums["entropy"] / sums["tokens"]).item(),
-            **self._method.summarise(measures),
-        }
-        for name, value in record.items():
+        counts = {side: sums.pop(f"{side}_tokens") for side in ("accepted", "rejected")}
+        means = {name: (value / counts[name.split("_")[0]]).item() for name, value in sums.items()}
+        known = {name: mean for name, mean in means.items() if counts[name.split("_")[0]] > 0}
+        for name, value in {**known, **self._method.summarise(measures)}.items():
             self._metrics["train"][name].append(value)
 
     def _gathered(self, values: list[Tensor]) -> Tensor:

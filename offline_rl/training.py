@@ -15,7 +15,8 @@ from trl import SFTConfig
 
 from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
-from offline_rl.batches import TokenizedExample, longest, tokenize
+from data_gen.views import groups, is_accepted
+from offline_rl.batches import TokenizedExample, labelled, longest, tokenize
 from offline_rl.files import write_atomically
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
@@ -77,8 +78,7 @@ def train(
         trainer.add_reference()
     checkpoint = _last_checkpoint(checkpoints)
     if checkpoint is not None:
-        seen = json.loads((checkpoint / _COMPLETE).read_text())
-        trainer.examples_seen, trainer.tokens_seen = seen["examples"], seen["tokens"]
+        trainer.restore(checkpoint)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     save_policy(trainer.accelerator.unwrap_model(trainer.model), str(folder))
     tokenizer.save_pretrained(str(folder))
@@ -108,19 +108,22 @@ def prepare(
     method: Method, rollouts: Sequence[Rollout], selection: Selection, seed: int, max_tokens: int
 ) -> tuple[list[TokenizedExample], int]:
     """The method's examples as token ids, and how many were left out as longer than max_tokens."""
-    examples = [tokenize(example) for example in method.examples(rollouts, selection, seed)]
+    by_problem = groups(rollouts)
+    examples = [
+        labelled(
+            tokenize(example),
+            method.signals(example, by_problem[example[0].problem.id], selection),
+            [is_accepted(rollout, selection.min_reward) for rollout in example],
+        )
+        for example in method.examples(rollouts, selection, seed)
+    ]
     fitting = [example for example in examples if longest(example) <= max_tokens]
     too_long = len(examples) - len(fitting)
     if not examples:
         problems = len({rollout.problem.id for rollout in rollouts})
-        wanted = (
-            "pair of an accepted and a wrong rollout"
-            if method.per == "example"
-            else ("accepted rollout")
-        )
         raise NothingToLearn(
-            f"{len(rollouts)} rollouts of {problems} problems hold no {wanted}: sample more, raise"
-            " the temperature, or take easier problems"
+            f"{len(rollouts)} {method.learns_from} of {problems} problems hold no {method.wants}:"
+            " sample more, raise the temperature, or take easier problems"
         )
     if not fitting:
         raise NothingToLearn(
@@ -213,6 +216,6 @@ class _Watch(TrainerCallback):  # type: ignore[misc] # the library is taken as A
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.is_world_process_zero and self.trainer is not None:
-            seen = {"examples": self.trainer.examples_seen, "tokens": self.trainer.tokens_seen}
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            write_atomically(folder / _COMPLETE, json.dumps(seen))
+            self.trainer.save_beside(folder)
+            write_atomically(folder / _COMPLETE, "")

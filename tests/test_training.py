@@ -1,232 +1,22 @@
-"""The trainer: exact gradients for every method, TRL's own losses, training one can trust."""
+"""Training one can trust: it raises what it should, resumes to the bit, and stops in time."""
 
 import json
-import random
 from dataclasses import replace
 
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoTokenizer
-from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from data_gen.selection import Pairing, Selection
-from data_gen.types import Completion, Problem, Rollout, Verdict
-from losses import dft_loss, dpo_loss, iw_sft_loss, nll_loss, sequence_logps, token_logps
-from offline_rl.batches import collate, tokenize
 from offline_rl.methods import METHODS
-from offline_rl.model import load_policy
-from offline_rl.trainer import OfflineTrainer, TrainingError
+from offline_rl.trainer import TrainingError
 from offline_rl.training import NothingToLearn, train
 from offline_rl.training_settings import Lora, TrainingSettings, resolve_training
-
-SELECTION = Selection(pairs=Pairing(per_problem=2))
+from tests.training_parts import SELECTION, gradients_of_step, make_trainer, twelve_problems
 
 
 @pytest.fixture(scope="module")
 def rollouts(random_model):
-    """Twelve problems with two accepted and two wrong rollouts each, of different lengths."""
-    tokenizer = AutoTokenizer.from_pretrained(random_model)
-    generator = random.Random(0)
-    made = []
-    for number in range(12):
-        problem = Problem(f"p{number}", f"{number}+{number}=", str(2 * number))
-        prompt = tuple(tokenizer.encode(problem.prompt, add_special_tokens=False))
-        for sample in range(4):
-            right = sample < 2
-            text = f"{2 * number + (0 if right else sample)}" + "!" * generator.randint(0, 15)
-            tokens = [*tokenizer.encode(text, add_special_tokens=False), tokenizer.eos_token_id]
-            completion = Completion(
-                problem_id=problem.id,
-                sample=sample,
-                seed=sample,
-                prompt=problem.prompt,
-                prompt_tokens=prompt,
-                text=text,
-                tokens=tuple(tokens),
-                logps=(-1.0,) * len(tokens),
-                finish_reason="stop",
-            )
-            verdict = Verdict.correct(text) if right else Verdict.wrong("different", text)
-            made.append(Rollout(problem, completion, verdict))
-    return made
-
-
-def make_trainer(kind, random_model, rollouts, tmp_path, *, budget=10**6, loader=None, **settings):
-    """A trainer whose policy has moved a little away from the reference, so that ratios differ."""
-    method = METHODS[kind](**settings)
-    examples = [tokenize(example) for example in method.examples(rollouts, SELECTION, 0)][:8]
-    trainer = OfflineTrainer(
-        method=method,
-        examples=examples,
-        tokens_per_microbatch=budget,
-        model=load_policy(str(random_model), None, TrainingSettings()),
-        args=SFTConfig(
-            output_dir=str(tmp_path),
-            use_cpu=True,
-            bf16=False,
-            report_to="none",
-            gradient_checkpointing=False,
-            dataset_kwargs={"skip_prepare_dataset": True},
-            remove_unused_columns=False,
-            max_length=None,
-        ),
-        processing_class=AutoTokenizer.from_pretrained(random_model),
-    )
-    trainer.add_reference()
-    torch.manual_seed(1)
-    with torch.no_grad():
-        for parameter in trainer.model.parameters():
-            parameter += 0.02 * torch.randn_like(parameter)
-    # The start of training has passed: the policy is not the reference any more.
-    trainer.state.global_step = 1
-    trainer.create_accelerator_and_postprocess()
-    return trainer
-
-
-def gradients_of_step(trainer):
-    trainer.model.zero_grad()
-    count = len(trainer._examples)
-    trainer.training_step(trainer.model, {"examples": torch.arange(count)})
-    return {name: p.grad.clone() for name, p in trainer.model.named_parameters()}
-
-
-def assert_equal_gradients(ours, expected, tolerance=1e-5):
-    scale = max(gradient.abs().max() for gradient in expected.values()).item()
-    assert scale > 0
-    for name, gradient in expected.items():
-        torch.testing.assert_close(
-            ours[name].double(), gradient.double(), atol=tolerance * scale, rtol=0, msg=name
-        )
-
-
-def slow_loss(method, model, examples):
-    """The method's objective in float64 from whole logits, one unpadded row after another."""
-    rows, total, units = [], 0.0, 0
-    for example in examples:
-        ratios = []
-        for row in example:
-            tokens = torch.tensor([row.tokens])
-            every = token_logps(model(tokens).logits[:, :-1], tokens[:, 1:])
-            logps = every[:, row.prompt_length - 1 :]
-            reference = torch.tensor([row.reference_logps or [0.0] * logps.shape[1]]).double()
-            ones = torch.ones_like(logps)
-            rows.append((logps, reference, ones))
-            ratios.append(sequence_logps(logps - reference, ones))
-            units += row.trained_tokens if method.kind != "dpo" else 0
-        if method.kind == "dpo":
-            total, units = total + dpo_loss(*ratios, beta=method.beta).sum(), units + 1
-    for logps, reference, ones in rows:
-        if method.kind == "rft":
-            total = total + nll_loss(logps).sum()
-        elif method.kind == "dft":
-            total = total + dft_loss(logps).sum()
-        elif method.kind == "iw_sft":
-            loss = iw_sft_loss(
-                logps, reference, ones, level="sequence", temperature=1.0, clip=(0.0, 16.0)
-            )
-            total = total + loss.sum()
-    return total / units
-
-
-@pytest.mark.parametrize("kind", METHODS)
-def test_the_gradient_is_that_of_a_slow_float64_version(kind, random_model, rollouts, tmp_path):
-    trainer = make_trainer(kind, random_model, rollouts, tmp_path)
-    ours = gradients_of_step(trainer)
-    trainer.model.double().zero_grad()
-    slow_loss(trainer._method, trainer.model, trainer._examples).backward()
-    expected = {name: p.grad for name, p in trainer.model.named_parameters()}
-    assert_equal_gradients(ours, expected)
-
-
-@pytest.mark.parametrize("kind", METHODS)
-def test_the_gradient_does_not_depend_on_the_cut_into_microbatches(
-    kind, random_model, rollouts, tmp_path
-):
-    whole = make_trainer(kind, random_model, rollouts, tmp_path)
-    one_by_one = make_trainer(kind, random_model, rollouts, tmp_path, budget=1)
-    assert_equal_gradients(gradients_of_step(one_by_one), gradients_of_step(whole))
-
-
-@pytest.mark.parametrize("kind", METHODS)
-def test_losses_do_not_depend_on_padding(kind, random_model, rollouts, tmp_path):
-    trainer = make_trainer(kind, random_model, rollouts, tmp_path)
-    short, *others = sorted(trainer._examples, key=lambda e: max(len(row.tokens) for row in e))
-    longest = others[-1]
-    with torch.no_grad():
-        alone = trainer.compute_loss(
-            trainer.model, collate([short], trainer.args.device), num_items_in_batch=1
-        )
-        other = trainer.compute_loss(
-            trainer.model, collate([longest], trainer.args.device), num_items_in_batch=1
-        )
-        both = trainer.compute_loss(
-            trainer.model, collate([short, longest], trainer.args.device), num_items_in_batch=1
-        )
-    torch.testing.assert_close(both, alone + other, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize(("kind", "loss_type"), [("rft", "nll"), ("dft", "dft")])
-def test_the_gradient_is_that_of_trls_own_loss(kind, loss_type, random_model, rollouts, tmp_path):
-    trainer = make_trainer(kind, random_model, rollouts, tmp_path)
-    ours = gradients_of_step(trainer)
-    batch = collate(trainer._examples, trainer.args.device)
-    trainer.args.loss_type = loss_type
-    trainer.model.zero_grad()
-    inputs = {
-        "input_ids": batch.tokens,
-        "attention_mask": batch.attention_mask,
-        "labels": batch.labels,
-    }
-    SFTTrainer.compute_loss(
-        trainer, trainer.model, inputs, num_items_in_batch=batch.mask.sum()
-    ).backward()
-    expected = {name: p.grad for name, p in trainer.model.named_parameters()}
-    assert_equal_gradients(ours, expected)
-
-
-def test_dpo_loss_is_that_of_trls_trainer(random_model, rollouts, tmp_path):
-    from datasets import Dataset
-
-    tokenizer = AutoTokenizer.from_pretrained(random_model)
-    trainer = make_trainer("dpo", random_model, rollouts, tmp_path)
-    names = {row.rollout_id for example in trainer._examples for row in example}
-    known = {
-        f"{r.problem.id}#{r.completion.sample}": r.completion
-        for r in rollouts
-        if f"{r.problem.id}#{r.completion.sample}" in names
-    }
-    pairs = [(known[c.rollout_id], known[r.rollout_id]) for c, r in trainer._examples]
-    table = Dataset.from_dict(
-        {
-            "prompt": [chosen.prompt for chosen, _ in pairs],
-            "chosen": [chosen.text for chosen, _ in pairs],
-            "rejected": [rejected.text for _, rejected in pairs],
-        }
-    )
-    theirs = DPOTrainer(
-        model=trainer.model,
-        ref_model=load_policy(str(random_model), None, TrainingSettings()),
-        args=DPOConfig(
-            output_dir=str(tmp_path),
-            use_cpu=True,
-            bf16=False,
-            report_to="none",
-            gradient_checkpointing=False,
-            beta=0.1,
-            max_length=None,
-        ),
-        train_dataset=table,
-        processing_class=tokenizer,
-    )
-    batch = theirs.data_collator([theirs.train_dataset[i] for i in range(len(pairs))])
-    expected = theirs.compute_loss(theirs.model, batch)
-    ours = trainer.compute_loss(
-        trainer.model,
-        collate(trainer._examples, trainer.args.device),
-        num_items_in_batch=len(pairs),
-    )
-    torch.testing.assert_close(ours, expected, rtol=1e-5, atol=1e-6)
+    return twelve_problems(random_model)
 
 
 @pytest.fixture
@@ -246,22 +36,33 @@ def run_training(kind, rollouts, folder, random_model, training, **settings):
     )
 
 
+RISING = {
+    **dict.fromkeys(METHODS, lambda log: log["accepted_mean_p"]),
+    **dict.fromkeys(("dpo", "ipo", "simpo"), lambda log: log["margin"]),
+    **dict.fromkeys(
+        ("offline_grpo", "topr", "asymre", "kto"),
+        lambda log: log["rejected_nll"] - log["accepted_nll"],
+    ),
+}
+
+
 @pytest.mark.parametrize("kind", METHODS)
 def test_training_raises_what_the_method_wants_raised(
     kind, random_model, rollouts, tmp_path, quick
 ):
     report = run_training(kind, rollouts, tmp_path, random_model, quick)
     first, last = report["history"][0], report["history"][3]
-    if kind == "dpo":
-        assert first["pair_loss"] == pytest.approx(0.693147, abs=1e-4)
-        assert last["margin"] > first["margin"]
-    else:
-        assert last["accepted_mean_p"] > first["accepted_mean_p"]
-    if kind == "iw_sft":
-        assert first["weight_max"] == pytest.approx(1.0, abs=1e-4)
-        assert first["weight_effective_share"] == pytest.approx(1.0, abs=1e-4)
+    assert RISING[kind](last) > RISING[kind](first)
     assert report["steps"] == 4
     assert json.loads((tmp_path / "training.json").read_text()) == report
+
+
+def test_dpo_starts_at_ln_2_and_the_weights_of_iw_sft_at_1(random_model, rollouts, tmp_path, quick):
+    first = run_training("dpo", rollouts, tmp_path, random_model, quick)["history"][0]
+    assert first["pair_loss"] == pytest.approx(0.693147, abs=1e-4)
+    first = run_training("iw_sft", rollouts, tmp_path, random_model, quick)["history"][0]
+    assert first["weight_max"] == pytest.approx(1.0, abs=1e-4)
+    assert first["weight_effective_share"] == pytest.approx(1.0, abs=1e-4)
 
 
 def test_two_trainings_with_one_seed_give_the_same_weights(random_model, rollouts, tmp_path, quick):
@@ -271,24 +72,30 @@ def test_two_trainings_with_one_seed_give_the_same_weights(random_model, rollout
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
-def test_training_resumes_to_the_same_weights(random_model, rollouts, tmp_path, quick):
-    training = quick.model_copy(update={"checkpoint_every": 2})
-    run_training("iw_sft", rollouts, tmp_path / "whole", random_model, quick)
+# Step 4, the first after the interruption, compares psft's policy with that before step 3.
+RESUMED = {"iw_sft": {}, "psft": {"lag_steps": 2}, "asft": {}, "kto": {}}
+
+
+@pytest.mark.parametrize("kind", RESUMED)
+def test_training_resumes_to_the_same_weights(kind, random_model, rollouts, tmp_path, quick):
+    longer = quick.model_copy(update={"steps": 5})
+    training = longer.model_copy(update={"checkpoint_every": 3})
+    run_training(kind, rollouts, tmp_path / "whole", random_model, longer, **RESUMED[kind])
 
     class Stop(Exception):
         pass
 
     def interrupt(step, steps, values):
-        if step == 3:
+        if step == 4:
             raise Stop
 
-    method = METHODS["iw_sft"]()
+    method = METHODS[kind](**RESUMED[kind])
     again = {"model": str(random_model), "training": training, "selection": SELECTION, "seed": 0}
     with pytest.raises(Stop):
         train(method, rollouts, tmp_path / "cut", on_log=interrupt, **again)
     steps = []
     train(method, rollouts, tmp_path / "cut", on_log=lambda s, *_: steps.append(s), **again)
-    assert steps[0] == 3
+    assert steps[0] == 4
     whole = load_file(tmp_path / "whole" / "model.safetensors")
     resumed = load_file(tmp_path / "cut" / "model.safetensors")
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
@@ -314,7 +121,7 @@ def test_a_loss_that_is_not_finite_stops_and_names_the_rollouts(random_model, ro
 
 def test_a_method_without_examples_says_so(random_model, rollouts, tmp_path, quick):
     accepted_only = [r for r in rollouts if r.verdict.label == "correct"]
-    with pytest.raises(NothingToLearn, match="24 rollouts of 12 problems hold no pair"):
+    with pytest.raises(NothingToLearn, match="20 rollouts of 12 problems hold no pair"):
         run_training("dpo", accepted_only, tmp_path, random_model, quick)
     short = quick.model_copy(update={"max_tokens": 4})
     with pytest.raises(NothingToLearn, match=r"longer than training\.max_tokens = 4"):

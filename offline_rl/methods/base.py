@@ -9,8 +9,8 @@ from torch import Tensor
 
 from data_gen.selection import Selection
 from data_gen.types import Rollout
-from data_gen.views import Example, accepted
-from offline_rl.batches import Batch
+from data_gen.views import Example
+from offline_rl.batches import Batch, TokenizedExample
 from offline_rl.training_settings import TrainingSettings
 
 
@@ -26,12 +26,37 @@ class Method(BaseModel, ABC):
 
     per: ClassVar[Literal["token", "example"]]
     """What the loss is averaged over: trained tokens, or examples."""
+    wants: ClassVar[str]
+    """What an example is made of, for the message where there is none."""
+    learns_from: ClassVar[Literal["rollouts", "demonstrations"]] = "rollouts"
+    """Whether `examples` is given sampled rollouts, or the problems' own solutions as rollouts."""
     needs_reference: ClassVar[bool] = False
-    """Whether `loss` reads `batch.reference_logps`, the base model's log-probabilities."""
+    """Whether `loss` reads `batch.reference()`, the base model's log-probabilities."""
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """Training settings of the method's paper; the experiment's training section goes before."""
     start_values: ClassVar[Mapping[str, float]] = {}
     """Measures whose every element is known before the first update, where policy = reference."""
+
+    @property
+    def pointwise(self) -> bool:
+        """Whether a token's loss depends on its own log-probability and known numbers alone.
+
+        Then `loss` gives the same values when every position is made a row of its own.
+        """
+        return False
+
+    @property
+    def needs_base_divergence(self) -> bool:
+        """Whether `loss` reads `batch.divergence()`; the trainer then keeps the base's weights."""
+        return False
+
+    @property
+    def refresh_every(self) -> int | None:
+        """Optimiser steps for which the policy behind `batch.lagged()` stays; None: none is kept.
+
+        It is the policy as it was before the first of these steps.
+        """
+        return None
 
     @abstractmethod
     def examples(
@@ -39,9 +64,26 @@ class Method(BaseModel, ABC):
     ) -> list[Example]:
         """Tuples of rollouts to learn from, all of one length, the preferred one first."""
 
+    def signals(
+        self, example: Example, group: Sequence[Rollout], selection: Selection
+    ) -> tuple[float, ...]:
+        """A number for each rollout of an example, `batch.signals`. By default the rewards.
+
+        `group` are all rollouts of the example's problem.
+        """
+        return tuple(rollout.reward for rollout in example)
+
+    def companions(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
+        """One for each example, scored without gradient before the step that learns from it."""
+        return []
+
+    def step_values(self, logps: Tensor, companions: Batch) -> Tensor:
+        """(n,): their mean over a step's companions, all processes' together, is `statistic()`."""
+        raise NotImplementedError
+
     def reads(self, selection: Selection) -> dict[str, Any]:
         """The part of the selection's settings that `examples` depends on."""
-        return selection.model_dump(mode="json")
+        return selection.model_dump(mode="json", exclude={"pairs"})
 
     @abstractmethod
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
@@ -57,19 +99,4 @@ class Method(BaseModel, ABC):
 
     def summarise(self, measures: dict[str, Tensor]) -> dict[str, float]:
         """What is logged of a step's measures, its micro-batches joined. By default the means."""
-        return {name: values.mean().item() for name, values in measures.items()}
-
-
-class Imitation(Method):
-    """A method that learns from single accepted rollouts and is averaged over their tokens."""
-
-    per: ClassVar[Literal["token", "example"]] = "token"
-
-    def examples(
-        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
-    ) -> list[Example]:
-        kept = accepted(rollouts, min_reward=selection.min_reward, unique=selection.unique)
-        return [(rollout,) for rollout in kept]
-
-    def reads(self, selection: Selection) -> dict[str, Any]:
-        return selection.model_dump(mode="json", exclude={"pairs"})
+        return {name: values.mean().item() for name, values in measures.items() if len(values)}

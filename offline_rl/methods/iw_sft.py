@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losses import importance_weights, iw_sft_loss
 from offline_rl.batches import Batch
-from offline_rl.methods.base import Imitation
+from offline_rl.methods.families import Imitation
 
 
 class IwSft(Imitation):
@@ -47,6 +47,10 @@ class IwSft(Imitation):
         if self.clip is not None:
             return self.clip
         return (0.0, 16.0) if self.level == "sequence" else (0.2, 1.8)
+
+    @property
+    def pointwise(self) -> bool:
+        return self.level == "token"
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return iw_sft_loss(

@@ -1,12 +1,12 @@
 """Rejection-sampling fine-tuning: imitate the accepted rollouts."""
 
-from typing import Literal
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
 from losses import nll_loss
 from offline_rl.batches import Batch
-from offline_rl.methods.base import Imitation
+from offline_rl.methods.families import Imitation
 
 
 class Rft(Imitation):
@@ -16,6 +16,8 @@ class Rft(Imitation):
     """
 
     kind: Literal["rft"] = "rft"
+
+    pointwise: ClassVar[bool] = True
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return nll_loss(logps)

@@ -1,0 +1,96 @@
+"""What methods have in common by what they learn from: accepted rollouts, pairs, or all of them."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from data_gen.selection import Selection
+from data_gen.types import Rollout
+from data_gen.views import Example, accepted, pairs, rejected
+from offline_rl.methods.base import Method
+
+Per = Literal["token", "example"]
+
+
+class Imitation(Method):
+    """A method that learns from single accepted rollouts and is averaged over their tokens."""
+
+    per: ClassVar[Per] = "token"
+    wants: ClassVar[str] = "accepted rollout"
+
+    def examples(
+        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
+    ) -> list[Example]:
+        kept = accepted(rollouts, min_reward=selection.min_reward, unique=selection.unique)
+        return [(rollout,) for rollout in kept]
+
+
+class Graded(Method):
+    """A method that learns from accepted and from wrong rollouts, each by itself.
+
+    Unverifiable rollouts are left out, and so are truncated ones with a reward that would be
+    accepted. With `selection.unique` identical completions of a problem are learnt from once.
+    """
+
+    per: ClassVar[Per] = "token"
+    wants: ClassVar[str] = "accepted or wrong rollout"
+
+    def examples(
+        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
+    ) -> list[Example]:
+        return [(rollout,) for rollout in verified(rollouts, selection, unique=selection.unique)]
+
+
+class Preference(Method):
+    """A method that learns from pairs of an accepted and a wrong rollout of one problem."""
+
+    per: ClassVar[Per] = "example"
+    wants: ClassVar[str] = "pair of an accepted and a wrong rollout"
+
+    def examples(
+        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
+    ) -> list[Example]:
+        matched = pairs(
+            rollouts,
+            min_reward=selection.min_reward,
+            policy=selection.pairs.policy,
+            per_problem=selection.pairs.per_problem,
+            unique=selection.unique,
+            seed=seed,
+        )
+        return list(matched)
+
+    def reads(self, selection: Selection) -> dict[str, Any]:
+        return selection.model_dump(mode="json")
+
+
+def verified(rollouts: Sequence[Rollout], selection: Selection, *, unique: bool) -> list[Rollout]:
+    """The accepted and the rejected rollouts, in the order of their coming."""
+    kept = {
+        id(rollout)
+        for view in (accepted, rejected)
+        for rollout in view(rollouts, min_reward=selection.min_reward, unique=unique)
+    }
+    return [rollout for rollout in rollouts if id(rollout) in kept]
+
+
+def mean_reward(group: Sequence[Rollout], selection: Selection) -> float:
+    """Of a problem's accepted and rejected rollouts, identical ones as often as they were drawn."""
+    rewards = [rollout.reward for rollout in verified(group, selection, unique=False)]
+    return sum(rewards) / len(rewards)
+
+
+def sides(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Row values as those of the chosen and those of the rejected completions, one per pair."""
+    return values[::2], values[1::2]
+
+
+def margin_measures(loss: Tensor, chosen: Tensor, rejected: Tensor) -> dict[str, Tensor]:
+    """What is worth a curve for every preference method."""
+    margin = chosen - rejected
+    return {
+        "pair_loss": loss,
+        "margin": margin,
+        "margin_accuracy": (margin > 0).to(margin.dtype),
+    }

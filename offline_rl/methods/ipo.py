@@ -1,0 +1,42 @@
+"""Identity preference optimisation on pairs of an accepted and a wrong rollout."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from losses import ipo_loss, mean_logps
+from offline_rl.batches import Batch
+from offline_rl.methods.families import Preference, margin_measures, sides
+
+
+class Ipo(Preference):
+    """Mean over pairs of `(margin - 1 / (2 beta))^2` (arXiv 2310.12036, beta being its tau).
+
+    The margin is the chosen log-ratio of policy to base model less the rejected one, each a mean
+    over the completion's tokens: the paper writes sums, its authors' experiments and TRL take
+    means. Training settings are those of dpo.
+    """
+
+    kind: Literal["ipo"] = "ipo"
+    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+
+    needs_reference: ClassVar[bool] = True
+    training_defaults: ClassVar[Mapping[str, Any]] = {
+        "lr": 1e-6,
+        "examples_per_step": 128,
+        "warmup": 0.05,
+    }
+    start_values: ClassVar[Mapping[str, float]] = {"margin": 0.0}
+
+    def loss(self, logps: Tensor, batch: Batch) -> Tensor:
+        chosen, rejected = _mean_log_ratios(logps, batch)
+        return ipo_loss(chosen, rejected, beta=self.beta)
+
+    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return margin_measures(self.loss(logps, batch), *_mean_log_ratios(logps, batch))
+
+
+def _mean_log_ratios(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+    return sides(mean_logps(logps - batch.reference(), batch.mask))

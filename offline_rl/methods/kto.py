@@ -1,0 +1,82 @@
+"""Kahneman-Tversky optimisation: accepted and wrong rollouts without pairs."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from data_gen.types import DataError
+from losses import kto_loss, sequence_logps
+from offline_rl.batches import Batch, Row, TokenizedExample
+from offline_rl.methods.families import Graded, Per
+
+_Weight = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
+class Kto(Graded):
+    """Mean over rollouts of `w (1 - sigmoid(+-beta (log-ratio - KL)))` (arXiv 2402.01306).
+
+    The log-ratio of policy to base model is summed over the completion; the sign is + for accepted
+    and - for wrong ones. KL is the mean log-ratio of completions put behind the prompts of other
+    problems, over the whole optimiser step and without gradient, and 0 if negative. Who is put
+    behind whose prompt is settled once: the completion some places before, as many as the largest
+    problem has rollouts, so that each is used once (of one rollout a problem: the one before, as in
+    TRL, which does this within each batch).
+    """
+
+    kind: Literal["kto"] = "kto"
+    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    desirable_weight: float = _Weight
+    undesirable_weight: float = _Weight
+
+    per: ClassVar[Per] = "example"
+    needs_reference: ClassVar[bool] = True
+    training_defaults: ClassVar[Mapping[str, Any]] = {
+        "lr": 1e-6,
+        "examples_per_step": 128,
+        "warmup": 0.05,
+    }
+    start_values: ClassVar[Mapping[str, float]] = {"reward": 0.0}
+
+    def companions(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
+        """Raises DataError where all examples are of one problem."""
+        ordered = sorted(range(len(examples)), key=lambda i: examples[i][0].problem_id)
+        largest = max(Counter(row.problem_id for (row,) in examples).values(), default=0)
+        if largest == len(examples):
+            raise DataError("all rollouts are of one problem: kto compares them with another's")
+        found: dict[int, TokenizedExample] = {}
+        for place, number in enumerate(ordered):
+            (row,), (other,) = examples[number], examples[ordered[place - largest]]
+            found[number] = (_behind_prompt(row, other),)
+        return [found[number] for number in range(len(examples))]
+
+    def step_values(self, logps: Tensor, companions: Batch) -> Tensor:
+        return sequence_logps(logps - companions.reference(), companions.mask)
+
+    def loss(self, logps: Tensor, batch: Batch) -> Tensor:
+        return kto_loss(
+            sequence_logps(logps - batch.reference(), batch.mask),
+            batch.accepted,
+            batch.statistic(),
+            beta=self.beta,
+            desirable_weight=self.desirable_weight,
+            undesirable_weight=self.undesirable_weight,
+        )
+
+    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """beta times the log-ratios, as in TRL, and the step's KL in nats."""
+        reward = self.beta * sequence_logps(logps - batch.reference(), batch.mask)
+        return {
+            "reward": reward,
+            "accepted_reward": reward[batch.accepted],
+            "rejected_reward": reward[~batch.accepted],
+            "kl": batch.statistic().clamp(min=0).view(1),
+        }
+
+
+def _behind_prompt(row: Row, other: Row) -> Row:
+    tokens = [*row.tokens[: row.prompt_length], *other.tokens[other.prompt_length :]]
+    return replace(row, tokens=tokens)

@@ -1,0 +1,29 @@
+"""Reward-informed fine-tuning: accepted rollouts up, wrong ones down by a bounded loss."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from pydantic import Field
+from torch import Tensor
+
+from losses import rift_loss
+from offline_rl.batches import Batch
+from offline_rl.methods.families import Graded
+
+
+class Rift(Graded):
+    """Mean over tokens of `-log p` if accepted, else `penalty * p` (arXiv 2601.09253).
+
+    The probability is each token's own: that of a whole completion, as the paper writes it, is 0
+    in floating point after some hundred tokens. An accepted rollout has the reward 1 and a wrong
+    one `-penalty`. The learning rate is chosen here.
+    """
+
+    kind: Literal["rift"] = "rift"
+    penalty: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+    pointwise: ClassVar[bool] = True
+
+    def loss(self, logps: Tensor, batch: Batch) -> Tensor:
+        return rift_loss(logps, batch.accepted, penalty=self.penalty) * batch.mask

@@ -1,0 +1,38 @@
+"""Tapered off-policy REINFORCE: accepted up, wrong down for as long as the policy makes them."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal
+
+from torch import Tensor
+
+from losses import tapers, topr_loss
+from offline_rl.batches import Batch
+from offline_rl.methods.families import Graded
+
+
+class Topr(Graded):
+    """Mean over tokens of `-log p` if accepted, else `sg(clip(pi / mu, 0, 1)) log p` (2503.14286).
+
+    mu is the base model, scored by the trainer. `level` says what the ratio is of: "sum", the whole
+    completion as in the paper, "mean", the geometric mean over its tokens, or "token". The paper
+    sums over a completion's tokens; here every token weighs the same. The learning rate is chosen
+    here.
+    """
+
+    kind: Literal["topr"] = "topr"
+    level: Literal["sum", "mean", "token"] = "sum"
+
+    needs_reference: ClassVar[bool] = True
+    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+
+    @property
+    def pointwise(self) -> bool:
+        return self.level == "token"
+
+    def loss(self, logps: Tensor, batch: Batch) -> Tensor:
+        return topr_loss(logps, batch.reference(), batch.accepted, batch.mask, level=self.level)
+
+    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The taper of every trained token of the wrong rollouts."""
+        every = tapers(logps, batch.reference(), batch.mask, level=self.level)
+        return {"taper": every[(batch.mask > 0) & ~batch.accepted[:, None]]}
