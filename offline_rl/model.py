@@ -41,12 +41,18 @@ def add_lora(policy: Any, lora: Lora) -> Any:
         lora_alpha=lora.alpha,
         lora_dropout=lora.dropout,
         target_modules=modules if isinstance(modules, str) else list(modules),
+        use_dora=lora.dora,
         task_type="CAUSAL_LM",
     )
     return get_peft_model(policy, config)
 
 
-def save_policy(policy: Any, folder: str) -> None:
-    """Whole weights as safetensors; adapters are merged in, so that every engine loads them."""
+def save_policy(policy: Any, folder: str, *, keep_adapter: bool = False) -> None:
+    """Whole weights as safetensors; adapters are merged in, so that every engine loads them.
+
+    With `keep_adapter` the adapter alone is saved besides, in `folder`/adapter.
+    """
+    if keep_adapter and isinstance(policy, PeftModel):
+        policy.save_pretrained(f"{folder}/adapter")
     merged = policy.merge_and_unload() if isinstance(policy, PeftModel) else policy
     merged.save_pretrained(folder)

@@ -80,7 +80,9 @@ def train(
     if checkpoint is not None:
         trainer.restore(checkpoint)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    save_policy(trainer.accelerator.unwrap_model(trainer.model), str(folder))
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    keep_adapter = training.lora is not None and training.lora.keep_adapter
+    save_policy(trained, str(folder), keep_adapter=keep_adapter)
     tokenizer.save_pretrained(str(folder))
     _clear(checkpoints)
     report = {
@@ -140,6 +142,7 @@ def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: P
         accelerator_config={"split_batches": True},
         learning_rate=training.lr,
         lr_scheduler_type=training.scheduler,
+        lr_scheduler_kwargs=dict(training.scheduler_settings),
         warmup_steps=round(training.warmup * steps),
         adam_beta1=training.betas[0],
         adam_beta2=training.betas[1],

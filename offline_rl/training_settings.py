@@ -1,9 +1,18 @@
 """How a policy is trained: the section every method shares and may override key by key."""
 
+import difflib
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_serializer, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 CHECKPOINTS = "checkpoints"
 NO_MATTER_TO_WEIGHTS = ("checkpoint_every", "log_every", "report_to")
@@ -18,6 +27,13 @@ class Lora(BaseModel):
     alpha: float = Field(default=32, gt=0)
     dropout: float = Field(default=0.0, ge=0, lt=1)
     target_modules: str | tuple[str, ...] = "all-linear"
+    dora: bool = Field(
+        default=False, description="magnitude and direction apart (arXiv 2402.09353)"
+    )
+    keep_adapter: bool = Field(
+        default=False,
+        description="also saves the adapter alone, in adapter/; it stays when keep drops weights",
+    )
 
 
 class TrainingSettings(BaseModel):
@@ -37,12 +53,17 @@ class TrainingSettings(BaseModel):
     )
     examples_per_step: int = Field(default=256, ge=1, description="whole batch, all processes")
     lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
-    scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    scheduler: str = Field(
+        default="cosine", description="shape of the learning rate, by transformers' name for it"
+    )
+    scheduler_settings: dict[str, float | int | str | bool] = Field(
+        default={}, description="of that scheduler, as transformers names them"
+    )
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps")
     betas: tuple[float, float] = (0.9, 0.95)
     weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
     max_grad_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False)
-    optimizer: Literal["adamw_torch", "adamw_torch_fused", "adafactor", "sgd"] = "adamw_torch"
+    optimizer: str = Field(default="adamw_torch", description="by transformers' name for it")
     max_tokens: int = Field(default=2048, ge=2, description="longer rollouts are left out")
     tokens_per_microbatch: int = Field(
         default=16384, ge=1, description="padded tokens in one forward pass; memory, not results"
@@ -60,6 +81,24 @@ class TrainingSettings(BaseModel):
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1), not {self.betas}")
         return self
+
+    @field_validator("optimizer", "scheduler")
+    @classmethod
+    def _known_to_transformers(cls, value: str, info: ValidationInfo) -> str:
+        if value == cls.model_fields[info.field_name or ""].default:
+            return value
+        from transformers.trainer_utils import SchedulerType
+        from transformers.training_args import OptimizerNames
+
+        names = SchedulerType if info.field_name == "scheduler" else OptimizerNames
+        known = [name.value for name in names]
+        if value not in known:
+            close = difflib.get_close_matches(value, known, 1)
+            raise ValueError(
+                f"transformers has no {info.field_name} {value!r}"
+                + (f" (did you mean {close[0]}?)" if close else f", only {', '.join(known)}")
+            )
+        return value
 
     def written(self) -> dict[str, Any]:
         """The settings that somebody gave, without those left at their defaults."""
