@@ -66,7 +66,7 @@ _BOX = re.compile(r"\\(?:boxed|fbox)\s*(?=\{)")
 
 _TEXT_GROUP = re.compile(r"(\\text\{[^{}]*\})")
 _PLAIN_NAME = re.compile(
-    r"(?<![\\A-Za-z])(sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|sec|csc|log|ln|exp|pi|infty|cdot|times)"
+    r"(?<![\\A-Za-z])(sqrt|arcsin|arccos|arctan|sin|cos|tan|cot|log|ln|exp|pi)"
     r"(?![A-Za-z])"
 )
 

@@ -1,35 +1,51 @@
 """Where a completion states its final answer outside of a box."""
 
 import re
+from collections.abc import Iterable
 
 from data_gen.verifiers.extraction import final_boxes, has_open_box, last_box_end
 
-# "The answer is 6", "**Final answer:** 6", "#### 6": what follows up to the end of its line.
+# "The answer is 6", "**Final answer:** 6", "#### 6": the answer stands after it.
 _ANNOUNCED = re.compile(
-    r"(?:####|(?:\b(?:final|correct) )?\banswers?\b(?:\*\*)?(?: ?to (?:this|the) \w+)?"
-    r"(?: choice| option)?\s{0,2}(?:\*\*)?(?::|=|\bis\b|\bare\b|would be|should be|must be)"
-    r"(?:\*\*)?)"
-    r"[ \t:]*(?:\*\*)?\n{0,2}[ \t]*([^\n]+(?:\n[ \t]*(?:\\\]|\$\$))?|(?:\\\[|\$\$)[^$]*)",
+    r"(?:(?<!#)####(?!#)|(?:\banswers?|\b(?:correct|right) (?:choice|option))\b(?:\*\*)?(?: ?to (?:this|the) \w+)?"
+    r"(?: choice| option)?\s{0,2}(?:\*\*)?"
+    r"(?::|=|\bis\b|\bare\b|would be|should be|must be)(?:\*\*)?)"
+    r"[ \t:]*(?:\*\*)?\s{0,4}(?=\S)",
     re.IGNORECASE,
 )
 _RESULT = re.compile(
-    r"\b(?:result|solution|solutions|value|total|probability|area|sum|number)\b[^.\n=$]{0,60}?"
+    r"\b(?:result|solutions?|value|total|probability|area|sum|number)\b[^.\n=$]{0,80}"
     r"\b(?:is|are|equals)\b[ \t:]*([^\n]+)",
     re.IGNORECASE,
 )
 _SENTENCE_END = re.compile(
     r"(?<=[^\d\s])\.(?:\s|$)|(?<=\d)\.(?!\d)|[!?](?:\s|$)|,? (?:because|since|so|which)\b"
 )
-_MATH = re.compile(r"\$\$(.+?)\$\$|(?<!\\)\$(.+?)(?<!\\)\$|\\\((.+?)\\\)|\\\[(.+?)\\\]", re.DOTALL)
+_MATH = re.compile(
+    # What ends in a space or a sign is text between two prices.
+    r"\$\$(.+?)\$\$|(?<!\\)\$(?!\s)([^$]*?[^\s$+*/=x(<>,\\-])\$(?!\d)|\\\((.+?)\\\)|\\\[(.+?)\\\]",
+    re.DOTALL,
+)
 _NUMBER = re.compile(
-    r"(?<![\w.])-?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?:[eE][+-]?\d+)?(?:\s?\\?%)?(?![\w])"
+    r"(?<![\w.])-?\$?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?:/\d+)?(?:[eE][+-]?\d+)?(?:\s?\\?%)?"
+    r"(?![\w])"
 )
-_PLAIN = re.compile(r"(?:is|are|be|equals|:|=|\s|\*)*(.*)", re.DOTALL | re.IGNORECASE)
+_LINKING = re.compile(r"(?:(?:is|are|be|equals|therefore|thus|simply)\b|[:=*\s])*", re.IGNORECASE)
+# A number and what it counts; no term that goes on.
+_COUNTED = re.compile(
+    r"\s*(?!(?:or|and|to (?=\d)|plus|minus|times(?= ?\$?\d)|over|pi|sqrt|through|[b-z])\b)[A-Za-z]"
+    r"(?!.*[-+*/=×] ?\$?\d)",
+    re.IGNORECASE,
+)
+_DENIED = re.compile(r"\b(?:not|unknown|unclear|cannot|neither|never|undetermined)\b|n't\b|\?")
 _BARE = re.compile(
-    r"[^A-Za-z]*|(?:[a-z] ?= ?)?[^A-Za-z]*[a-z\d]{0,3}[^A-Za-z]*|\(?[A-Z]\)?|\w+", re.IGNORECASE
+    r"[^A-Za-z]*|(?:[a-z] ?= ?)?[^A-Za-z]*[a-z\d]{0,3}[^A-Za-z]*|\(?[A-Z]\)?", re.IGNORECASE
 )
+_LETTER = re.compile(r"\(?[A-J]\)?|\([A-J]\).{0,60}")
+_TERM = re.compile(r"[a-z](?:_\w)? ?= ?.+|[-+(\[{].*|\S*\d\S*")
 # The final statement stands at the end; what comes long before it is working.
 _TAIL = 2000
+_LONGEST = 100
 
 
 def stated_answer(turn: str) -> str | None:
@@ -44,85 +60,92 @@ def stated_answer(turn: str) -> str | None:
     boxed = final_boxes(turn)
     tail = turn[max(last_box_end(turn), len(turn) - _TAIL) :]
     for match in reversed(list(_ANNOUNCED.finditer(tail))):
-        said = _said(match[1], strict=boxed is not None)
+        said = _said(_paragraph(tail, match.end()), strict=boxed is not None)
         if said:
             return said
     return boxed if boxed is not None else _concluded(tail)
 
 
+def _paragraph(tail: str, start: int) -> str:
+    """The rest of the line, or all of the displayed formula that it begins with."""
+    display = _MATH.match(tail, start)
+    end = tail.find("\n", display.end() if display else start)
+    return tail[start:] if end < 0 else tail[start:end]
+
+
 def _concluded(tail: str) -> str | None:
+    """What the last sentence of a turn without any announcement says."""
     lines = [line.strip() for line in tail.strip().splitlines() if line.strip()]
     if not lines:
         return None
-    results = list(_RESULT.finditer(tail))
-    for match in reversed(results):
+    for match in reversed(list(_RESULT.finditer(tail))):
         if match.end() == len(tail.rstrip()) and (said := _said(match[1], strict=True)):
             return said
     last = lines[-1] if not re.fullmatch(r"\\\]|\$\$", lines[-1]) else "\n".join(lines[-3:])
-    math = _spans(last)
-    if math:
+    if math := _contents(_MATH.finditer(last)):
         return math[-1].strip().rstrip(".,")
     plain = last.strip("* ").rstrip(".")
-    if _BARE.fullmatch(plain) and any(letter.isalnum() for letter in plain) and len(plain) < 100:
+    if _BARE.fullmatch(plain) and any(sign.isalnum() for sign in plain) and len(plain) < _LONGEST:
         return plain if not plain.isalpha() or len(plain) == 1 else None
     sentence = [part for part in re.split(r"(?<=[.!?])\s", plain) if part][-1]
     _, equals, after = sentence.rpartition("=")
     if equals:
-        return after.strip() or None
+        return _counted(after.strip()) or after.strip() or None
     numbers = _NUMBER.findall(sentence)
-    return str(numbers[0]).strip() if len(numbers) == 1 else None
+    stated = len(numbers) == 1 and not _DENIED.search(sentence)
+    return str(numbers[0]).strip() if stated else None
 
 
 def _said(text: str, strict: bool) -> str | None:
     """The answer that begins a statement; `strict`: only mathematics, a number or a letter."""
     text = text.strip().strip("*").strip()
-    found = _math_first(text)
-    if found:
+    if found := _formula(text):
         return found
-    plain = _PLAIN.match(text)
-    rest = _SENTENCE_END.split(plain[1] if plain else text, maxsplit=1)[0].strip(" *$.:")
-    if not rest:
+    linking = _LINKING.match(text)
+    rest = text[linking.end() :] if linking else text
+    rest = _SENTENCE_END.split(rest, maxsplit=1)[0].strip(" *.:")
+    if not rest or len(rest) > 2 * _LONGEST:
         return None
+    if _LETTER.fullmatch(rest) or (rest.startswith("\\") and len(rest) > 2):
+        return rest
+    name, equals, value = rest.rpartition("=")
+    if equals and len(name) > 3 and not re.search(r"\\|,|\b(?:or|and)\b", rest):
+        rest = value.strip()
+    if counted := _counted(rest):
+        return counted
+    if (_NUMBER.match(rest) or _TERM.fullmatch(rest)) and len(rest) < _LONGEST:
+        return rest
     numbers = _NUMBER.findall(rest)
-    begins = _NUMBER.match(rest)
-    if re.fullmatch(r"\(?[A-J]\)?|\([A-J]\).{0,60}", rest) or rest.startswith("\\"):
-        return rest
-    if begins:
-        return rest if len(rest) < 80 else begins[0]
-    if re.fullmatch(r"[a-z](?:_\w)? ?= ?.+|[-+(\[{].*|\S*\d\S*", rest) and len(rest) < 100:
-        return rest
-    if len(numbers) == 1 and len(rest) < 120:
+    if len(numbers) == 1:
         return str(numbers[0])
-    return None if strict or len(rest.split()) > 4 else rest
+    return None if strict or len(rest.split()) > 4 or not rest[0].isalpha() else rest
 
 
-def _math_first(text: str) -> str | None:
-    """The mathematics that a statement begins with or, if there is one alone, contains."""
+def _counted(text: str) -> str | None:
+    """The number of a text such as "12 apples in the basket"."""
+    number = _NUMBER.match(text)
+    return number[0].strip() if number and _COUNTED.match(text, number.end()) else None
+
+
+def _formula(text: str) -> str | None:
+    """The formula that a statement begins with or, if there is one alone, contains."""
     spans = list(_MATH.finditer(text))
-    if not spans:
-        return None
     end = _SENTENCE_END.search(_MATH.sub(lambda m: "x" * len(m[0]), text))
     inside = [span for span in spans if end is None or span.start() < end.start()]
     if not inside:
         return None
-    first = inside[0]
-    before = text[: first.start()].strip(" :*")
-    group = [first]
+    before = text[: inside[0].start()].strip(" :*")
+    group = [inside[0]]
     for span in inside[1:]:
         gap = text[group[-1].end() : span.start()].strip()
         if gap not in (",", "and", "or", ", and", ", or", ";"):
             break
         group.append(span)
-    if len(group) < len(inside) and before:
+    if before and (len(group) < len(inside) or re.search(r"\d", before)):
         return None
-    if before and re.search(r"\d", before):
-        return None
-    contents = [next(part for part in span.groups() if part is not None) for span in group]
-    unit = re.match(r"\s*(\\?%|percent\b)", text[group[-1].end() :])
-    return ", ".join(contents).strip() + (r"\%" if unit else "")
+    percent = re.match(r"\s*(\\?%|percent\b)", text[group[-1].end() :])
+    return ", ".join(_contents(group)).strip() + (r"\%" if percent else "")
 
 
-def _spans(text: str) -> list[str]:
-    return [
-        next(part for part in span.groups() if part is not None) for span in _MATH.finditer(text)
-    ]
+def _contents(spans: Iterable[re.Match[str]]) -> list[str]:
+    return [next(part for part in span.groups() if part is not None) for span in spans]
