@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from transformers.utils import logging as transformers_logging
 
 from data_gen.types import Rollout
 from losses import token_logps
@@ -37,6 +38,7 @@ def behaviour_gap(
     that importance ratios taken from the sampler would be wrong.
     """
     torch.set_num_threads(training.threads)
+    transformers_logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     policy = load_policy(model, revision, training.model_copy(update={"lora": None})).to(device)
     policy.eval()

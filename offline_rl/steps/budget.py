@@ -9,7 +9,7 @@ from offline_rl.config import Budget, Experiment
 from offline_rl.methods import Method
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run, write_json
-from offline_rl.steps.policies import policy_settings
+from offline_rl.steps.policies import policy_settings, taught
 from offline_rl.training_settings import TrainingSettings, resolve_training
 
 AMOUNT = "budget.json"
@@ -67,7 +67,7 @@ def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget)
 
     settings = run.settings
     training = resolve_training(method.training_defaults, settings.training, method.training)
-    rollouts = load_rollouts(dataset.folder)
+    rollouts = taught(run, method, load_rollouts(dataset.folder))
     seed = settings.seeds[0]
     examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)
     tokens = sum(row.trained_tokens for example in examples for row in example)

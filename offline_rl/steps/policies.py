@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.demonstrations import demonstrations
+from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
@@ -102,13 +104,13 @@ def train_policies(
     awaited: Callable[[Policy], bool],
 ) -> None:
     """Trains those that are not trained yet, in their order."""
-    loaded: list[Rollout] = []
+    rollouts: list[Rollout] = []
     for one in policies:
         if not _is_needed(run, one, retry_failed, awaited):
             continue
-        loaded = loaded or _learnable(run, dataset)
+        rollouts = rollouts or _learnable(run, dataset)
         with one.stage.work() as folder:
-            _train(run, one, loaded, folder)
+            _train(run, one, taught(run, one.method, rollouts), folder)
 
 
 def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
@@ -119,6 +121,16 @@ def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
             " easier problems, or check the prompt and the verifier"
         )
     return rollouts
+
+
+def taught(run: Run[Experiment], method: Method, rollouts: list[Rollout]) -> list[Rollout]:
+    """What a method learns from: the rollouts, or the solutions of their problems."""
+    settings = run.settings
+    if method.learns_from == settings.learn_from or settings.learn_from == "demonstrations":
+        return rollouts
+    problems = {rollout.problem.id: rollout.problem for rollout in rollouts}.values()
+    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    return list(demonstrations(problems, tokenizer=tokenizer, style=settings.prompt))
 
 
 def _is_needed(
