@@ -135,6 +135,9 @@ def main() -> None:
         engine.load(str(TINY_BASE))
         sample = ModelSampler(engine, tokenizer, "raw")
         process = Bare(requests, given.samples, folder)
+        # Both sides have worked before they are timed: libraries are loaded, verifiers run.
+        process("text")
+        collect(problems[:64], sample, verify, sampling, folder=folder / "before")
         for number in range(given.rounds):
             for name, how in (("bare, with text", "text"), ("bare, ids only", "ids")):
                 seconds, tokens = process(how)
