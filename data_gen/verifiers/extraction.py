@@ -31,6 +31,11 @@ _JOINED = re.compile(
     r"(?:[,;]|,?(?:and|or),?)(?:and|or)?"
     r"((?:\\?[A-Za-z]{1,8}(?:_?\w{1,3})?'?(?:\([a-z]\))?)=)?"
 )
+# What belongs to the box before: "(from the first case)", "for n = 2".
+_ASIDE = re.compile(
+    r"^[\s$]*(?:\\\))?\s*(?:\([a-z][^()]*\)|(?:for|from|when|if|in)\s[^.!?,;]{1,50}?)"
+    r"(?=,? (?:and|or) )"
+)
 _NAME_BEFORE = re.compile(r"(?<![A-Za-z+\-*/^\\])([A-Za-z](?:_\{?\w{1,3}\}?)?) ?= ?[$\s(\\\[]*$")
 _NEGATED = re.compile(r"\b(?:not|rather than|instead of)\b[\s$:]*(?:\\\()?\s*$", re.IGNORECASE)
 # A joiner with the marks around it is no longer than this.
@@ -114,7 +119,9 @@ def _named(text: str, box: _Box) -> str:
 
 
 def _joins(gap: str) -> bool:
-    return len(gap) <= _LONGEST_GAP and bool(_JOINED.fullmatch(_MATH_MARKS.sub("", gap)))
+    if len(gap) > _LONGEST_GAP:
+        return False
+    return bool(_JOINED.fullmatch(_MATH_MARKS.sub("", _ASIDE.sub("", gap, count=1))))
 
 
 def _boxes(text: str) -> list[_Box] | None:

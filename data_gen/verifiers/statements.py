@@ -7,7 +7,8 @@ from data_gen.verifiers.extraction import final_boxes, has_open_box, last_box_en
 
 # "The answer is 6", "**Final answer:** 6", "#### 6": the answer stands after it.
 _ANNOUNCED = re.compile(
-    r"(?:(?<!#)####(?!#)|(?:\banswers?|\b(?:correct|right) (?:choice|option))\b(?:\*\*)?(?: ?to (?:this|the) \w+)?"
+    r"(?:(?<!#)####(?!#)|(?:\banswers?|\b(?:correct|right) (?:choice|option))\b"
+    r"(?:\*\*)?(?: ?to (?:this|the) \w+)?"
     r"(?: choice| option)?\s{0,2}(?:\*\*)?"
     r"(?::|=|\bis\b|\bare\b|would be|should be|must be)(?:\*\*)?)"
     r"[ \t:]*(?:\*\*)?\s{0,4}(?=\S)",

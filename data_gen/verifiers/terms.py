@@ -11,6 +11,12 @@ from data_gen.verifiers.latex import lower_case, other_readings
 from data_gen.verifiers.notation import normal
 from data_gen.verifiers.numbers import Written, decide, rational
 from data_gen.verifiers.regions import same_region
+from data_gen.verifiers.sayings import (
+    compare_choices,
+    compare_clocks,
+    compare_sets,
+    compare_words,
+)
 from data_gen.verifiers.shape import Relation, Shape, read
 from data_gen.verifiers.units import Quantity, based, conversion, quantity
 from data_gen.verifiers.words import choice, labelled, spoken, without_lead, worded
@@ -49,11 +55,12 @@ class MathTerms:
         if one and other:
             return decide(one, other)
         return (
-            _choices(gold, answer)
+            compare_sets(gold, answer)
+            or compare_choices(gold, answer)
             or self._labelled(gold, answer)
             or self._bases(gold, answer, one, other)
-            or _words(gold, answer)
-            or _clocks(gold, answer)
+            or compare_words(gold, answer)
+            or compare_clocks(gold, answer)
             or self._quantities(quantity(gold), quantity(answer))
         )
 
@@ -129,8 +136,10 @@ class MathTerms:
         return unsure("no base given") if mine and plain == digits else DIFFERENT
 
     def _quantities(self, gold: Quantity, answer: Quantity) -> Finding:
-        if gold.percent != answer.percent and not (rational(gold.body) and rational(answer.body)):
-            return DIFFERENT
+        if gold.percent != answer.percent:
+            numbers = rational(gold.body) and rational(answer.body)
+            if not numbers or gold.unit or answer.unit:
+                return DIFFERENT
         if gold.percent or answer.percent:
             found = self._bodies(gold.body, answer.body, Fraction(1))
             if found.label == "wrong" and gold.percent and not answer.percent:
@@ -236,59 +245,3 @@ def _difference(relation: Relation) -> Any:
 def _strictness(relation: Relation) -> str:
     sign = relation.signs[0]
     return {">": "<", r"\ge": r"\le"}.get(sign, sign)
-
-
-def _choices(gold: str, answer: str) -> Finding | None:
-    mine, given = choice(gold), choice(answer)
-    if mine and given:
-        return SAME if mine == given else DIFFERENT
-    other = answer if mine else gold
-    if (mine or given) and re.fullmatch("[a-z]", other) and other.upper() == (mine or given):
-        return unsure("a choice or a variable")
-    return None
-
-
-def _words(gold: str, answer: str) -> Finding | None:
-    mine, given = spoken(gold), spoken(answer)
-    if mine is None and given is None:
-        return None
-    if mine is not None and given is not None:
-        same = mine == given or _hyphens(mine) == _hyphens(given)
-        if same:
-            return SAME
-        letters = re.fullmatch("[A-Za-z ]{2,4}", gold) and re.fullmatch("[A-Za-z ]{2,4}", answer)
-        return None if letters else DIFFERENT
-    return None
-
-
-def _hyphens(text: str) -> str:
-    return re.sub(r"[-\s']+", "", text)
-
-
-def _clocks(gold: str, answer: str) -> Finding | None:
-    """Times of the day and ratios, number by number."""
-    one, other = _colons(gold), _colons(answer)
-    if one is None and other is None:
-        return None
-    if one is None or other is None:
-        both = [one or other, rational(gold if one is None else answer)]
-        return unsure("a ratio or a number") if all(both) else DIFFERENT
-    if one[0] != other[0]:
-        ratios = (
-            len(one[0]) == len(other[0]) == 2 and one[0][0] * other[0][1] == one[0][1] * other[0][0]
-        )
-        return unsure("a ratio in other terms") if ratios else DIFFERENT
-    if one[1] == other[1]:
-        return SAME
-    return DIFFERENT if one[1] and other[1] else unsure("half of the day is missing")
-
-
-def _colons(text: str) -> tuple[list[int], str] | None:
-    match = re.fullmatch(
-        r"(\d{1,6}(?: ?(?::|\\text\{\s*to\s*\}) ?\d{1,6}){1,3}) ?"
-        r"(?:\\text\{)?\s*(?:([AaPp])\.?[Mm]\.?)?\s*\}?",
-        text,
-    )
-    if match is None:
-        return None
-    return [int(number) for number in re.findall(r"\d+", match[1])], (match[2] or "").lower()

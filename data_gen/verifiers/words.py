@@ -93,4 +93,4 @@ def without_lead(text: str) -> str:
     lead = _LEADS.fullmatch(match[1].strip()) if match else None
     if match and lead and not lead[1]:
         return text[match.end() :].strip()
-    return text
+    return re.sub(r"^\\approx\s*", "", text)
