@@ -40,6 +40,7 @@ def kill_at_random(start, reference, scratch, *, kills, seconds, seed):
             killed += 1
             held = {path.name: path.read_bytes() for path in folder.glob("part-*.parquet")}
             assert held.items() <= expected.items()
+            print(f"kill {killed}: {len(held)} of {len(expected)} parts are whole", flush=True)
             continue
         assert process.wait() == 0
         # Nothing else is left: neither a torn part nor one too many.
