@@ -124,6 +124,9 @@ def test_hostile_completions_are_read_in_linear_time() -> None:
         "<think>" * 20_000,
         "answer: " + "(" * 100_000,
     ]
+    for kind in ("numeric", "choice", "exact"):
+        nested = boxed("{" * 999 + "7" + "}" * 999)
+        assert len(verify([("7", text) for text in [*texts, nested]], kind=kind)) > len(texts)
     for answer in ("boxed", "any"):
         # A quadratic reading of these takes minutes.
         assert len(verify([("7", text) for text in texts], answer=answer)) == len(texts)

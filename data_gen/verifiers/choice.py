@@ -10,6 +10,7 @@ from data_gen.verifiers.base import OpenVerifier
 from data_gen.verifiers.notation import normal
 from data_gen.verifiers.words import choice, labelled
 
+_LONGEST = 300
 _BETWEEN = re.compile(r"\s*(?:[,;&]|\band\b|\\text\{\s*and\s*\})\s*")
 
 
@@ -40,7 +41,7 @@ class ChoiceVerifier(OpenVerifier):
         answer = self._settings.find(completion)
         if isinstance(answer, Verdict):
             return answer
-        expected, given = _letters(gold[:2000]), _letters(answer)
+        expected, given = _letters(gold), _letters(answer)
         if expected is None:
             return Verdict.unverifiable("the gold is no choice", answer)
         if given is None:
@@ -49,7 +50,8 @@ class ChoiceVerifier(OpenVerifier):
 
 
 def _letters(text: str) -> frozenset[str] | None:
-    whole = normal(text)
+    # No choice is longer than a line, with the text that may stand beside its letter.
+    whole = normal(text) if len(text) <= _LONGEST else ""
     if one := labelled(whole):
         return frozenset(one[0])
     found = [choice(part) or _small(part) for part in _BETWEEN.split(whole) if part]

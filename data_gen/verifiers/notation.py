@@ -92,7 +92,7 @@ def normal(text: str) -> str:
         for number, part in enumerate(_TEXT_GROUP.split(text))
     )
     # "3, 100" is a list; "3,100" is a number.
-    text = re.sub(r"(?<=\d),\s+(?=\d{3}(?!\d))", ";", text)
+    text = re.sub(r"(?<=\d),\s+(?=\d{3}(?!\d)|\d{1,3},\d{3}(?!\d))", ";", text)
     text = _spaces(text)
     text = _ends(text)
     return r"\emptyset" if text == r"\{\}" else text
@@ -206,7 +206,13 @@ def _spaces(text: str) -> str:
 
 
 def _ends(text: str) -> str:
-    text = text.strip().lstrip(",;:").strip()
-    while text and text[-1] in ".,;:" and not text.endswith(("\\,", "\\;", "\\:", "\\.")):
-        text = text[:-1].rstrip()
-    return text.rstrip("\\").strip() if text.endswith("\\") else text
+    """Without braces around it all, and without the full stop of a sentence."""
+    content: str | None = text
+    while content is not None:
+        text = content.strip().lstrip(",;:").strip()
+        while text.endswith((".", ",", ";", ":")) and text[-2:-1] != "\\":
+            text = text[:-1].rstrip()
+        text = text.rstrip("\\").strip() if text.endswith("\\") else text
+        content, end = braced(text, 0) if text.startswith("{") else (None, 0)
+        content = content if end == len(text) else None
+    return text

@@ -143,17 +143,25 @@ def _listing(tokens: list[str], depth: int) -> Listing | None:
 
 
 def _with_thousands(parts: list[str], signs: list[str]) -> tuple[list[str], list[str]]:
-    """Joins 3 and 100 to 3,100 where nothing but a comma stands between, as in "3,100 and 5"."""
-    made = [parts[0]]
+    """Joins 3 and 100 to 3,100 where nothing but a comma stands between, as in "3,100 and 5".
+
+    A list such as 27,54,108 is one: where a number stands alone, none is joined.
+    """
+    made = [[parts[0]]]
     kept: list[str] = []
     for sign, part in zip(signs, parts[1:], strict=True):
-        joined = f"{made[-1]},{part}"
+        start = made[-1][0].rpartition("=")[2].strip()
+        joined = ",".join([start, *made[-1][1:], part])
         if sign == "," and THOUSANDS.fullmatch(joined) and re.match(r"\d{3}(?!\d)", part):
-            made[-1] = joined
+            made[-1].append(part)
         else:
-            made.append(part)
+            made.append([part])
             kept.append(sign)
-    return made, kept
+    alone = any(len(group) == 1 and re.fullmatch(r"(?:.*=)? ?-?\d+", group[0]) for group in made)
+    zeros = any(part.startswith("0") for group in made for part in group[1:])
+    if alone and set(signs) == {","} and not zeros:
+        return parts, signs
+    return [",".join(group) for group in made], kept
 
 
 def _relation(parts: list[str], signs: list[str], text: str, depth: int) -> Shape:
