@@ -185,8 +185,9 @@ def _audit(run: Run[DataSettings], sampled: Path, folder: Path) -> dict[str, Any
         if random.Random(f"{rollout.problem.id}/{rollout.completion.sample}").random() < audit.share
     ]
     first = [rollout.verdict for rollout in drawn]
-    with run.progress.task("audit verdicts"), audit.verifier.open() as verify:
+    with run.progress.task("audit verdicts") as task, audit.verifier.open() as verify:
         second = verify([(rollout.problem.answer, rollout.completion.text) for rollout in drawn])
+        task.update(len(drawn))
     with (folder / DISAGREEMENTS).open("w", encoding="utf-8") as file:
         for rollout, other in zip(drawn, second, strict=True):
             if rollout.verdict.label != other.label:
