@@ -57,6 +57,17 @@ _E_NOTATION = re.compile(r"(?<![A-Za-z\\\d.])((?:\d+\.?\d*|\.\d+))[eE]([+-]?\d+)
 _E_IN_TEXT = re.compile(
     r"(?<=\d)\s*\\(?:text|mathrm)\{\s*[eE]\s*([+-]?)\s*\}\s*\{?\s*([+-]?\d{1,6})\}?"
 )
+_DECORATION = re.compile(
+    r"\\(?:underline|uline)\s*(?=\{)|\\(?:text)?color\s*\{[a-zA-Z]{1,20}\}"
+    r"|\\[hv]space\*?\s*\{[^{}]{1,20}\}"
+)
+_ENVIRONMENT = re.compile(
+    r"\s*\\begin\{(aligned|align|gathered|equation|split|array)(\*?)\}(?:\{[clr]\})?(.*)"
+    r"\\end\{\1\2\}\s*",
+    re.DOTALL,
+)
+_QUAD_BETWEEN = re.compile(r"(?<=[\w})])\s*\\q?quad\s*(?=[a-zA-Z](?:_\w)?\s*=)")
+_QUOTED = re.compile(r"\s*([\"`]|\*\*)([^\"`*]+)\1\s*")
 _EMPTY_BRACKET = re.compile(r"\\(?:left|right|[bB]igg?[lr]?)\s*\.(?!\d)")
 _UNIT_FRACTION = re.compile(
     r"\\frac\s*\{\s*\\text\s*\{([^{}]*)\}\s*\}\s*\{\s*\\text\s*\{([^{}]*)\}(\^\d)?\s*\}"
@@ -78,8 +89,11 @@ def normal(text: str) -> str:
     \\frac, \\sqrt, ^ and _ has braces; e-notation is written as a power of ten; a full stop at the
     end goes. Words stay in \\text{...}. The value is never changed.
     """
-    text = _plain_signs(text)
-    text = _EMPTY_BRACKET.sub(" ", text)
+    quoted = _QUOTED.fullmatch(text)
+    text = _plain_signs(quoted[2] if quoted else text)
+    text = _DECORATION.sub(" ", text)
+    text = _without_environment(_EMPTY_BRACKET.sub(" ", text)).replace("{:}", ":")
+    text = _QUAD_BETWEEN.sub(";", text)
     text = _E_IN_TEXT.sub(r"e\1\2", text)
     text = _THOUSANDS.sub("", text)
     text = _commands(text)
@@ -96,6 +110,14 @@ def normal(text: str) -> str:
     text = _spaces(text)
     text = _ends(text)
     return r"\emptyset" if text == r"\{\}" else text
+
+
+def _without_environment(text: str) -> str:
+    """One line alone needs no environment around it."""
+    match = _ENVIRONMENT.fullmatch(text)
+    if match is None or r"\\" in match[3] or (match[1] == "array" and "&" in match[3]):
+        return text
+    return match[3].replace("&", "")
 
 
 def _plain_signs(text: str) -> str:

@@ -66,6 +66,7 @@ def compare_clocks(gold: str, answer: str) -> Finding | None:
 
 
 def _colons(text: str) -> tuple[list[int], str] | None:
+    text = re.sub(r"^\\text\{([^{}]*)\}$", r"\1", text).strip()
     match = re.fullmatch(
         r"(\d{1,6}(?: ?(?::|\\text\{\s*to\s*\}) ?\d{1,6}){1,3}) ?"
         r"(?:\\text\{)?\s*(?:([AaPp])\.?[Mm]\.?)?\s*\}?",

@@ -30,6 +30,8 @@ _CHOICE = re.compile(r"\(([A-Ja-j])\)|\[([A-J])\]|([A-Ja-j])")
 _LABELLED = re.compile(
     r"(?:\\text\{\s*\(([A-J])\)\s*\}|\(([A-J])\)|(?:\\text\{\s*)?([A-J])[).:]\s*\}?)\s*(.+)"
 )
+# What comes after the answer; with a comma in it, it may be a further case.
+_CONDITION = re.compile(r"(?<=\S)\s*\\text\{[\s(]*(?:for|since|because)\b[^{},]*\}[^,;{}]*$")
 _LEADS = re.compile(
     r"\s*(?:the )?(?:final |correct )?(?:answer|option|choice)(?: is)?\s*:?\s*(.*)", re.IGNORECASE
 )
@@ -93,4 +95,4 @@ def without_lead(text: str) -> str:
     lead = _LEADS.fullmatch(match[1].strip()) if match else None
     if match and lead and not lead[1]:
         return text[match.end() :].strip()
-    return re.sub(r"^\\approx\s*", "", text)
+    return _CONDITION.sub("", re.sub(r"^\\approx\s*", "", text))
