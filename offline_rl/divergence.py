@@ -16,7 +16,7 @@ from offline_rl.batches import Batch
 from offline_rl.snapshot import Snapshot
 
 # Positions whose logits, of policy and base, are held at once; a chunk's are made again backward.
-_CHUNK = 1024
+_CHUNK = 512
 # Settings of models that do more to their logits than the head's multiplication.
 _LOGIT_SETTINGS = (
     "final_logit_softcapping",

@@ -34,6 +34,12 @@ class Needs:
         self._lagged = Snapshot(model) if method.refresh_every else None
         self._divergence = BaseDivergence(model) if method.needs_base_divergence else None
 
+    @property
+    def passes(self) -> int:
+        """Forward passes without gradient that a step takes beside those it learns by."""
+        companions = self._step_mean is not None
+        return sum((companions, self._lagged is not None, self._divergence is not None))
+
     def begin_step(self, model: Any, step: int, companions: Iterable[Batch]) -> None:
         """Refreshes the lagging policy if it is time, and takes the mean over the companions.
 

@@ -151,10 +151,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         return loss
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
-        """6 operations per trained parameter and token of forward and backward."""
+        """6 per parameter and token, forward and backward, and 2 for a pass without gradient."""
         tokens = sum(len(row.tokens) for example in self._chosen(inputs) for row in example)
         parameters: int = sum(p.numel() for p in self.model.parameters())
-        return 6 * tokens * parameters
+        return (6 + 2 * self._needs.passes) * tokens * parameters
 
     def save_beside(self, checkpoint: Path) -> None:
         """Adds to a checkpoint what the library's trainer does not know of."""

@@ -57,6 +57,15 @@ def test_training_raises_what_the_method_wants_raised(
     assert json.loads((tmp_path / "training.json").read_text()) == report
 
 
+def test_passes_without_gradient_are_counted_as_operations(random_model, rollouts, tmp_path, quick):
+    right = [one for one in rollouts if one.verdict.label == "correct"]
+    flops = {
+        kind: run_training(kind, right, tmp_path / kind, random_model, quick)["flops"]
+        for kind in ("rft", "psft", "asft")
+    }
+    assert flops["psft"] == flops["asft"] == flops["rft"] * 8 / 6
+
+
 def test_dpo_starts_at_ln_2_and_the_weights_of_iw_sft_at_1(random_model, rollouts, tmp_path, quick):
     first = run_training("dpo", rollouts, tmp_path, random_model, quick)["history"][0]
     assert first["pair_loss"] == pytest.approx(0.693147, abs=1e-4)

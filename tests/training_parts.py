@@ -5,7 +5,6 @@ no code with what they are held against.
 """
 
 import random
-from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -141,12 +140,12 @@ class Scored:
     tokens: Tensor
 
     @property
-    def l(self) -> Tensor:  # noqa: E743
-        return _own(self.logits, self.tokens)
+    def own(self) -> Tensor:
+        return _picked(self.logits, self.tokens)
 
     @property
-    def q(self) -> Tensor:
-        return _own(self.base_logits, self.tokens)
+    def base(self) -> Tensor:
+        return _picked(self.base_logits, self.tokens)
 
     @property
     def right(self) -> bool:
@@ -157,7 +156,7 @@ class Scored:
         return (1 if int(self.problem[1:]) % 3 == 1 else 2) / 4
 
 
-def _own(logits: Tensor, tokens: Tensor) -> Tensor:
+def _picked(logits: Tensor, tokens: Tensor) -> Tensor:
     every = logits - logits.exp().sum(-1, keepdim=True).log()
     return torch.stack([every[t, token] for t, token in enumerate(tokens)])
 
@@ -187,7 +186,7 @@ def _kl(trainer: OfflineTrainer, model: Any, base: Any) -> Callable[[], Tensor]:
         rows = [row for (row,) in trainer._examples]
         mixed = [_scored(model, base, row, rows[i - 4]) for i, row in enumerate(rows)]
         with torch.no_grad():
-            return torch.stack([(one.l - one.q).sum() for one in mixed]).mean().clamp(min=0)
+            return torch.stack([(one.own - one.base).sum() for one in mixed]).mean().clamp(min=0)
 
     return kl
 
@@ -208,19 +207,19 @@ def _per_example(loss: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 def _nll(method: Any, one: Scored) -> Tensor:
-    return -one.l
+    return -one.own
 
 
 def _dft(method: Any, one: Scored) -> Tensor:
-    return -one.l.exp()  # the objective itself, in place of the weighted one
+    return -one.own.exp()  # the objective itself, in place of the weighted one
 
 
 def _iw_sft(method: Any, one: Scored) -> Tensor:
-    return -(one.l - one.q).mean().exp().detach() * one.l
+    return -(one.own - one.base).mean().exp().detach() * one.own
 
 
 def _power(method: Any, one: Scored) -> Tensor:
-    return (1 - one.l.exp() ** method.alpha) / method.alpha
+    return (1 - one.own.exp() ** method.alpha) / method.alpha
 
 
 def _asft(method: Any, one: Scored) -> Tensor:
@@ -229,39 +228,39 @@ def _asft(method: Any, one: Scored) -> Tensor:
 
 
 def _psft(method: Any, one: Scored) -> Tensor:
-    ratio = (one.l - one.q).exp()  # the policy was last looked at before it left the base
+    ratio = (one.own - one.base).exp()  # the policy was last looked at before it left the base
     return -ratio.clamp(max=method.clip[1])
 
 
 def _offline_grpo(method: Any, one: Scored) -> Tensor:
-    return -(one.right - one.mean_reward) * one.l.exp()
+    return -(one.right - one.mean_reward) * one.own.exp()
 
 
 def _topr(method: Any, one: Scored) -> Tensor:
-    taper = min((one.l - one.q).sum().exp().item(), 1.0)
-    return -one.l if one.right else taper * one.l
+    taper = min((one.own - one.base).sum().exp().item(), 1.0)
+    return -one.own if one.right else taper * one.own
 
 
 def _asymre(method: Any, one: Scored) -> Tensor:
-    return -(one.right - one.mean_reward - method.offset) * one.l
+    return -(one.right - one.mean_reward - method.offset) * one.own
 
 
 def _rift(method: Any, one: Scored) -> Tensor:
-    return -one.l if one.right else method.penalty * one.l.exp()
+    return -one.own if one.right else method.penalty * one.own.exp()
 
 
 def _dpo(method: Any, chosen: Scored, rejected: Scored) -> Tensor:
-    margin = (chosen.l - chosen.q).sum() - (rejected.l - rejected.q).sum()
+    margin = (chosen.own - chosen.base).sum() - (rejected.own - rejected.base).sum()
     return (1 + (-method.beta * margin).exp()).log()
 
 
 def _ipo(method: Any, chosen: Scored, rejected: Scored) -> Tensor:
-    margin = (chosen.l - chosen.q).mean() - (rejected.l - rejected.q).mean()
+    margin = (chosen.own - chosen.base).mean() - (rejected.own - rejected.base).mean()
     return (margin - 0.5 / method.beta) ** 2
 
 
 def _simpo(method: Any, chosen: Scored, rejected: Scored) -> Tensor:
-    margin = method.beta * (chosen.l.mean() - rejected.l.mean()) - method.gamma
+    margin = method.beta * (chosen.own.mean() - rejected.own.mean()) - method.gamma
     return (1 + (-margin).exp()).log()
 
 
@@ -269,7 +268,7 @@ def _kto(method: Any, examples: list[list[Scored]], kl: Callable[[], Tensor]) ->
     divergence, losses = kl(), []
     for (one,) in examples:
         sign = 1 if one.right else -1
-        gain = sign * method.beta * ((one.l - one.q).sum() - divergence)
+        gain = sign * method.beta * ((one.own - one.base).sum() - divergence)
         weight = method.desirable_weight if one.right else method.undesirable_weight
         losses.append(weight * (1 - 1 / (1 + (-gain).exp())))
     return torch.stack(losses).mean()
@@ -291,10 +290,3 @@ SLOW: dict[str, Callable[..., Tensor]] = {
     "simpo": _per_example(_simpo),
     "kto": _kto,
 }
-
-
-def by_problem(rollouts: list[Rollout]) -> dict[str, list[Rollout]]:
-    found: dict[str, list[Rollout]] = defaultdict(list)
-    for one in rollouts:
-        found[one.problem.id].append(one)
-    return found
