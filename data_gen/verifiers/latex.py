@@ -104,7 +104,8 @@ def _joined(text: str) -> str | None:
         if token.isalpha() is False and token.startswith("\\") and not _known(token):
             return None
         number = token[0].isdigit() or token[0] == "."
-        if number and last == "number":
+        # The parser drops the index of a number.
+        if (number and last == "number") or (token == "_" and last in ("number", ")", "}", "")):
             return None
         if (number and last in (")", "}")) or (
             token == "(" and last in (")", "number", "}", "constant")
