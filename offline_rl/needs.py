@@ -40,19 +40,20 @@ class Needs:
         companions = self._step_mean is not None
         return sum((companions, self._lagged is not None, self._divergence is not None))
 
-    def begin_step(self, model: Any, step: int, companions: Iterable[Batch]) -> None:
+    def begin_step(self, model: Any, step: int, companions: Iterable[tuple[Batch, bool]]) -> None:
         """Refreshes the lagging policy if it is time, and takes the mean over the companions.
 
-        `step` counts the optimiser steps done. All processes' companions make one mean.
+        `step` counts the optimiser steps done. All processes' companions make one mean, to which
+        the idle ones, told by their flag, add nothing.
         """
         every = self._method.refresh_every
         if every and step % every == 0:
             self._lagged = Snapshot(self._bare(model))
         values = []
         with self._still(model):
-            for batch in companions:
+            for batch, idle in companions:
                 logps = self._forward(model, batch).log_probs.float()
-                values.append(self._method.step_values(logps, batch))
+                values.append(self._method.step_values(logps, batch)[: 0 if idle else None])
         if values:
             joined = torch.cat(values).double()
             both = torch.stack([joined.sum(), joined.new_tensor(len(joined))])

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import BatchSamplerShard
+from accelerate.utils import gather_object
 from datasets import Dataset
 from torch import Tensor
 from trl import SFTTrainer
@@ -29,6 +31,11 @@ logger = logging.getLogger(__name__)
 _FLOAT32_ROUNDING = 1e-4
 _ROUNDING_PROBES = 8
 _SEEN = "seen.json"
+_TALLIES = [
+    f"{side}_{name}"
+    for side in ("accepted", "rejected")
+    for name in ("tokens", "nll", "mean_p", "entropy")
+]
 
 
 class TrainingError(RuntimeError):
@@ -39,8 +46,9 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
     """Trains any Method. What the data loader yields is a whole optimiser batch.
 
     The batch is sorted and cut into micro-batches by a budget of padded tokens; every micro-batch's
-    losses are summed and divided by the number of units (tokens or examples) of the whole step over
-    all processes. So the gradient depends neither on the cutting nor on padding.
+    losses are summed and divided by the number of units (tokens or examples) of the whole step. So
+    the gradient depends neither on the cutting nor on padding. Several processes all see the whole
+    batch and share its micro-batches, so it does not depend on their number either.
     """
 
     def __init__(
@@ -54,11 +62,6 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         # TRL takes a `datasets` table only; examples stay here and the table numbers them.
         numbers = Dataset.from_dict({"example": list(range(len(examples)))})
         super().__init__(train_dataset=numbers, data_collator=_numbers, **kwargs)
-        if self.accelerator.num_processes > 1:
-            raise TrainingError(
-                f"{self.accelerator.num_processes} processes: a policy is trained by one process;"
-                " start the command without torchrun or accelerate"
-            )
         self._method = method
         self._examples = list(examples)
         self._companions = method.companions(self._examples)
@@ -96,15 +99,38 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self.model.eval()
         numbered = {id(example): i for i, example in enumerate(examples)}
         scored: dict[int, TokenizedExample] = {}
-        for piece in microbatches(examples, budget):
+        for piece, idle in self._share(microbatches(examples, budget)):
             with self.accelerator.autocast():
                 output = forward(self.model, collate(piece, self.args.device))
             rows = iter(output.log_probs.float().cpu())
-            for example in piece:
+            for example in () if idle else piece:
                 scored[numbered[id(example)]] = tuple(
                     with_reference(row, next(rows)) for row in example
                 )
-        return [scored[i] for i in range(len(examples))]
+        everything = dict(pair for some in gather_object([scored]) for pair in some.items())
+        return [everything[i] for i in range(len(examples))]
+
+    def _share(
+        self, pieces: Iterable[list[TokenizedExample]]
+    ) -> list[tuple[list[TokenizedExample], bool]]:
+        """This process's micro-batches, and whether one is idle: computed, but for nothing.
+
+        All processes have equally many, since those that share a model's weights must pass
+        through it together.
+        """
+        every = list(pieces)
+        processes, own = self.accelerator.num_processes, self.accelerator.process_index
+        rounds = -(-len(every) // processes)
+        numbers = [own + turn * processes for turn in range(rounds)]
+        return [(every[min(n, len(every) - 1)], n >= len(every)) for n in numbers]
+
+    def get_train_dataloader(self) -> Any:
+        """The library's, giving every process the whole batch."""
+        loader = super().get_train_dataloader()
+        if isinstance(loader.batch_sampler, BatchSamplerShard):
+            loader.batch_sampler.num_processes = 1
+            loader.batch_sampler.process_index = 0
+        return loader
 
     def training_step(
         self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None
@@ -115,19 +141,24 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._step_rows = [row.rollout_id for example in examples for row in example]
         units = self._units(examples)
         self._count(examples)
-        pieces = list(microbatches(examples, self._tokens_per_microbatch))
+        pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
-        self._tallies, self._measures = {}, {}
+        self._tallies = {name: torch.zeros_like(total) for name in _TALLIES}
+        self._measures = {}
         with self.maybe_activation_offload_context:
-            for number, piece in enumerate(pieces, 1):
+            for number, (piece, idle) in enumerate(pieces, 1):
                 last = number == len(pieces)
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     batch = collate(piece, self.args.device)
+                    if idle:
+                        self.accelerator.backward(0 * forward(model, batch).log_probs.sum())
+                        continue
                     loss = self.compute_loss(model, batch, num_items_in_batch=units)
                     self.accelerator.backward(loss)
                 total += loss.detach()
-        self._check_and_record(total)
-        return total
+        whole: Tensor = self.accelerator.reduce(total, reduction="mean")
+        self._check_and_record(whole)
+        return whole
 
     def compute_loss(
         self,
@@ -154,7 +185,9 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         """6 per parameter and token, forward and backward, and 2 for a pass without gradient."""
         tokens = sum(len(row.tokens) for example in self._chosen(inputs) for row in example)
         parameters: int = sum(p.numel() for p in self.model.parameters())
-        return (6 + 2 * self._needs.passes) * tokens * parameters
+        # The library adds up what the processes say, each of which sees the whole batch.
+        whole: int = (6 + 2 * self._needs.passes) * tokens * parameters
+        return whole // self.accelerator.num_processes
 
     def save_beside(self, checkpoint: Path) -> None:
         """Adds to a checkpoint what the library's trainer does not know of."""
@@ -170,29 +203,21 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
     def _begin_step(self, model: Any, numbers: Iterable[int]) -> None:
         companions = [self._companions[number] for number in numbers] if self._companions else []
-        pieces = microbatches(companions, self._tokens_per_microbatch)
-        batches = (collate(piece, self.args.device) for piece in pieces)
+        pieces = self._share(microbatches(companions, self._tokens_per_microbatch))
+        batches = ((collate(piece, self.args.device), idle) for piece, idle in pieces)
         self._needs.begin_step(model, self.state.global_step, batches)
 
     def _chosen(self, inputs: dict[str, Any]) -> list[TokenizedExample]:
         return [self._examples[number] for number in inputs["examples"].tolist()]
 
     def _count(self, examples: Sequence[TokenizedExample]) -> None:
-        tokens = sum(row.trained_tokens for example in examples for row in example)
-        both = torch.tensor([len(examples), tokens], device=self.args.device)
-        seen = self.accelerator.reduce(both, reduction="sum").tolist()
-        self.examples_seen += seen[0]
-        self.tokens_seen += seen[1]
+        self.examples_seen += len(examples)
+        self.tokens_seen += sum(row.trained_tokens for example in examples for row in example)
 
-    def _units(self, examples: Sequence[TokenizedExample]) -> Tensor:
+    def _units(self, examples: Sequence[TokenizedExample]) -> int:
         if self._method.per == "example":
-            count = len(examples)
-        else:
-            count = sum(row.trained_tokens for example in examples for row in example)
-        units: Tensor = self.accelerator.reduce(
-            torch.tensor(count, device=self.args.device), reduction="sum"
-        )
-        return units
+            return len(examples)
+        return sum(row.trained_tokens for example in examples for row in example)
 
     def _tally(self, logps: Tensor, entropy: Tensor, batch: Batch) -> None:
         """Sums over the tokens of the accepted completions, and of the rejected ones."""
@@ -202,14 +227,14 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             sums = {name: (values * mask).sum() for name, values in each.items()}
             for name, value in {"tokens": mask.sum(), **sums}.items():
                 key = f"{side}_{name}"
-                self._tallies[key] = self._tallies.get(key, torch.zeros_like(value)) + value
+                self._tallies[key] += value
 
     def _check_and_record(self, loss: Tensor) -> None:
         step = self.state.global_step + 1
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step}{self._rows_named()}")
         sums = {n: self.accelerator.reduce(v, reduction="sum") for n, v in self._tallies.items()}
-        measures = {name: self._gathered(values) for name, values in self._measures.items()}
+        measures = self._gathered_measures()
         if step == 1:
             self._check_start(measures)
         counts = {side: sums.pop(f"{side}_tokens") for side in ("accepted", "rejected")}
@@ -218,13 +243,12 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         for name, value in {**known, **self._method.summarise(measures)}.items():
             self._metrics["train"][name].append(value)
 
-    def _gathered(self, values: list[Tensor]) -> Tensor:
-        joined = torch.cat(values)
-        if self.accelerator.num_processes == 1:
-            return joined
-        padded = self.accelerator.pad_across_processes(joined, pad_index=math.nan)
-        everything: Tensor = self.accelerator.gather(padded)
-        return everything[~everything.isnan()]
+    def _gathered_measures(self) -> dict[str, Tensor]:
+        """Those of all processes, joined; a process without a micro-batch has none."""
+        own = {name: torch.cat(values).cpu() for name, values in self._measures.items()}
+        everywhere = [measures for measures in gather_object([own]) if measures]
+        names = everywhere[0] if everywhere else ()
+        return {name: torch.cat([measures[name] for measures in everywhere]) for name in names}
 
     def _check_start(self, measures: dict[str, Tensor]) -> None:
         """Before the first update the policy is the reference, so some measures are known."""

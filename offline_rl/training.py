@@ -161,6 +161,8 @@ def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: P
         logging_nan_inf_filter=False,
         report_to=list(training.report_to) or "none",
         disable_tqdm=True,
+        # Processes pass through the model at moments of their own.
+        ddp_broadcast_buffers=False,
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         max_length=None,

@@ -36,6 +36,27 @@ class Lora(BaseModel):
     )
 
 
+class Launch(BaseModel):
+    """Several processes that train one policy together, each on its share of every step."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    processes: int = Field(default=1, ge=1, description="on this machine, one for each GPU")
+    by: Literal["torchrun", "accelerate"] = Field(
+        default="torchrun", description="accelerate reads `config`"
+    )
+    config: str | None = Field(
+        default=None,
+        description="a file of accelerate's settings, or a shipped one: fsdp, deepspeed_zero2",
+    )
+
+    @model_validator(mode="after")
+    def _config_is_for_accelerate(self) -> "Launch":
+        if self.config is not None and self.by != "accelerate":
+            raise ValueError("config is read by accelerate: set by to accelerate")
+        return self
+
+
 class TrainingSettings(BaseModel):
     """Optimisation settings. An example is one rollout, or one pair for preference methods."""
 
@@ -71,6 +92,7 @@ class TrainingSettings(BaseModel):
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     lora: Lora | None = None
+    launch: Launch | None = Field(default=None, description="None: in this process alone")
     threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
     checkpoint_every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: none")
     log_every: int = Field(default=1, ge=1, description="steps between log lines")

@@ -5,6 +5,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,19 +167,22 @@ def _training(experiment: Experiment, method: Method) -> TrainingSettings:
 def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
     import torch
 
+    from offline_rl.launching import launch_training
     from offline_rl.training import train
 
     experiment, method = run.settings, policy.method
+    training = _training(experiment, method)
+    train_there = train if training.launch is None else partial(launch_training, training.launch)
     title = f"train {policy.label}, seed {policy.training_seed}"
     try:
         with run.progress.task(title) as task:
-            train(
+            train_there(
                 method,
                 rollouts,
                 folder,
                 model=experiment.model_path,
                 revision=experiment.revision,
-                training=_training(experiment, method),
+                training=training,
                 selection=experiment.selection,
                 seed=policy.training_seed,
                 on_log=lambda step, steps, values: task.update(step, steps, _note(values)),

@@ -1,0 +1,124 @@
+"""Trains a policy in several processes, started by torchrun or accelerate."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from data_gen.selection import Selection
+from data_gen.storage import save_rollouts
+from data_gen.types import DataError, Rollout
+from offline_rl.methods import Method
+from offline_rl.training_settings import Launch, TrainingSettings
+
+CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
+OnLog = Callable[[int, int, dict[str, float]], None]
+
+
+class LaunchError(RuntimeError):
+    """Processes that did not end well; the message is what one of them said."""
+
+
+def launch_training(
+    launch: Launch,
+    method: Method,
+    rollouts: Sequence[Rollout],
+    folder: Path,
+    *,
+    model: str,
+    revision: str | None,
+    training: TrainingSettings,
+    selection: Selection,
+    seed: int,
+    on_log: OnLog | None = None,
+) -> None:
+    """As offline_rl.training.train, in `launch.processes` processes of this machine.
+
+    Raises LaunchError with the reason that a process gave, or the end of what they printed.
+    """
+    with tempfile.TemporaryDirectory() as scratch:
+        job = Path(scratch) / "job.json"
+        save_rollouts(rollouts, Path(scratch) / "rollouts.parquet")
+        told = {
+            "method": method.model_dump(mode="json"),
+            "rollouts": f"{scratch}/rollouts.parquet",
+            "folder": str(folder.resolve()),
+            "model": model,
+            "revision": revision,
+            "training": training.model_copy(update={"launch": None}).model_dump(mode="json"),
+            "selection": selection.model_dump(mode="json"),
+            "seed": seed,
+        }
+        job.write_text(json.dumps(told), encoding="utf-8")
+        command = [*_starter(launch), "-m", "offline_rl.training_worker", str(job)]
+        _follow(command, training.threads, on_log)
+
+
+def _starter(launch: Launch) -> list[str]:
+    python = [sys.executable, "-P", "-m"]
+    count = str(launch.processes)
+    if launch.by == "torchrun":
+        return [*python, "torch.distributed.run", "--standalone", "--nproc_per_node", count]
+    config = [] if launch.config is None else ["--config_file", str(_config(launch.config))]
+    return [*python, "accelerate.commands.launch", "--num_processes", count, *config]
+
+
+def _config(name: str) -> Path:
+    """A file of accelerate's settings, or a shipped one by its name."""
+    for place in (Path(name), CONFIGS / f"{name}.yaml"):
+        if place.is_file():
+            return place
+    shipped = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
+    raise DataError(f"training.launch.config: no file {name}, and none shipped but {shipped}")
+
+
+def _follow(command: Sequence[str], threads: int, on_log: OnLog | None) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+    reason = ""
+    with (
+        tempfile.TemporaryFile() as log,
+        subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            env=environment,
+            start_new_session=True,
+            text=True,
+        ) as process,
+    ):
+        try:
+            for line in process.stdout or ():
+                message = _message(line)
+                reason = reason or message.get("failed", "")
+                if on_log is not None and "step" in message:
+                    on_log(message["step"], message["steps"], message["values"])
+            code = process.wait()
+        finally:
+            _end(process)
+        if code:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+            tail = " ".join(log.read().decode(errors="replace").split())
+            raise LaunchError(reason or f"the processes ended with exit code {code}: {tail}")
+
+
+def _message(line: str) -> dict[str, Any]:
+    """What a worker says; empty for a line that a library has printed."""
+    try:
+        message = json.loads(line)
+    except ValueError:
+        return {}
+    return message if isinstance(message, dict) else {}
+
+
+def _end(process: "subprocess.Popen[str]") -> None:
+    """Ends what is left of the processes, all of them in one group."""
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()

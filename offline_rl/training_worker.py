@@ -1,0 +1,57 @@
+"""One of the processes that train a policy together; started by offline_rl.launching."""
+
+import json
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from data_gen.selection import Selection
+from data_gen.storage import load_rollouts
+from offline_rl.methods import AnyMethod, Method
+from offline_rl.training_settings import TrainingSettings
+
+FAILED = 1
+
+
+def main(path: Path) -> int:
+    """Trains as the job at `path` says, and tells its progress line by line on standard output."""
+    from offline_rl.training import train
+
+    job: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    method: Method = TypeAdapter(AnyMethod).validate_python(job["method"])
+    logging.getLogger("torch.distributed").setLevel(logging.ERROR)
+    first = os.environ.get("RANK", "0") == "0"
+    try:
+        train(
+            method,
+            load_rollouts(job["rollouts"]),
+            Path(job["folder"]),
+            model=job["model"],
+            revision=job["revision"],
+            training=TrainingSettings.model_validate(job["training"]),
+            selection=Selection.model_validate(job["selection"]),
+            seed=job["seed"],
+            on_log=_tell if first else None,
+        )
+    # What `train` is expected to raise; the parent tells it as the method's own failure.
+    except (RuntimeError, ValueError, ImportError, MemoryError) as error:
+        _say({"failed": " ".join(str(error).split()) or type(error).__name__})
+        return FAILED
+    return 0
+
+
+def _tell(step: int, steps: int, values: dict[str, float]) -> None:
+    _say({"step": step, "steps": steps, "values": values})
+
+
+def _say(message: dict[str, Any]) -> None:
+    # One write a line: the processes share this stream.
+    os.write(sys.stdout.fileno(), f"{json.dumps(message)}\n".encode())
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))
