@@ -38,6 +38,10 @@ _COUNTED = re.compile(
     r"(?!.*[-+*/=×] ?\$?\d)",
     re.IGNORECASE,
 )
+# "The answer is not 14" and "is no more than 14" state no answer; "no solution" does.
+_REFUSED = re.compile(
+    r"(?:\w+ly )?(?:not|never|neither|no (?:more|less|fewer|greater|longer|such))\b", re.IGNORECASE
+)
 _DENIED = re.compile(r"\b(?:not|unknown|unclear|cannot|neither|never|undetermined)\b|n't\b|\?")
 _BARE = re.compile(
     r"[^A-Za-z]*|(?:[a-z] ?= ?)?[^A-Za-z]*[a-z\d]{0,3}[^A-Za-z]*|\(?[A-Z]\)?", re.IGNORECASE
@@ -100,6 +104,8 @@ def _concluded(tail: str) -> str | None:
 def _said(text: str, strict: bool) -> str | None:
     """The answer that begins a statement; `strict`: only mathematics, a number or a letter."""
     text = text.strip().strip("*").strip()
+    if _REFUSED.match(text):
+        return None
     if found := _formula(text):
         return found
     linking = _LINKING.match(text)

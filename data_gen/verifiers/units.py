@@ -64,6 +64,7 @@ _MULTIPLES = {
     "dozen": 12,
 }  # fmt: skip
 _CURRENCY = re.compile(r"(-?)(?:\\text\{)?(?:\\\$|([€£₹¥])|US\\\$)\}?\s*(?=[-\d.\\])")
+_PRICED = re.compile(r"(-?[\d,.]*\d)\s*\\?\$")
 _PERCENT = re.compile(r"\s*(?:\\?%|\\text\{\s*(?:percent|\\?%|per cent)\.?\s*\}|percent)$")
 _DEGREES = re.compile(r"\^\{\\circ\}\s*(?:\\text\{\s*([CF])\s*\}|([CF]))?$")
 # Degrees in the argument of a function belong to the argument.
@@ -121,6 +122,8 @@ def based(text: str) -> Based | None:
 def quantity(text: str) -> Quantity:
     """Parts a normal text into what is measured and the unit that follows (or $ before) it."""
     money = _CURRENCY.match(text)
+    if not money and (after := _PRICED.fullmatch(text)):
+        return Quantity(after[1], "dollar")
     if money:
         inner = quantity(money[1] + text[money.end() :])
         if inner.unit or inner.percent:
