@@ -186,8 +186,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         tokens = sum(len(row.tokens) for example in self._chosen(inputs) for row in example)
         parameters: int = sum(p.numel() for p in self.model.parameters())
         # The library adds up what the processes say, each of which sees the whole batch.
-        whole: int = (6 + 2 * self._needs.passes) * tokens * parameters
-        return whole // self.accelerator.num_processes
+        processes: int = self.accelerator.num_processes
+        return (6 + 2 * self._needs.passes) * tokens * parameters // processes
 
     def save_beside(self, checkpoint: Path) -> None:
         """Adds to a checkpoint what the library's trainer does not know of."""

@@ -40,7 +40,8 @@ _COUNTED = re.compile(
 )
 # "The answer is not 14" and "is no more than 14" state no answer; "no solution" does.
 _REFUSED = re.compile(
-    r"(?:\w+ly )?(?:not|never|neither|no (?:more|less|fewer|greater|longer|such))\b", re.IGNORECASE
+    r"[\s*]*(?:\w+ly )?(?:not|never|neither|no (?:more|less|fewer|greater|longer|such))\b",
+    re.IGNORECASE,
 )
 _DENIED = re.compile(r"\b(?:not|unknown|unclear|cannot|neither|never|undetermined)\b|n't\b|\?")
 _BARE = re.compile(
@@ -65,8 +66,10 @@ def stated_answer(turn: str) -> str | None:
     boxed = final_boxes(turn)
     tail = turn[max(last_box_end(turn), len(turn) - _TAIL) :]
     for match in reversed(list(_ANNOUNCED.finditer(tail))):
-        said = _said(_paragraph(tail, match.end()), strict=boxed is not None)
-        if said:
+        stated = _paragraph(tail, match.end())
+        if _REFUSED.match(stated):
+            return boxed
+        if said := _said(stated, strict=boxed is not None):
             return said
     return boxed if boxed is not None else _concluded(tail)
 
@@ -104,8 +107,6 @@ def _concluded(tail: str) -> str | None:
 def _said(text: str, strict: bool) -> str | None:
     """The answer that begins a statement; `strict`: only mathematics, a number or a letter."""
     text = text.strip().strip("*").strip()
-    if _REFUSED.match(text):
-        return None
     if found := _formula(text):
         return found
     linking = _LINKING.match(text)
