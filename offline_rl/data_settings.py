@@ -13,6 +13,7 @@ from data_gen.samplers import AutoSettings, SamplerSettings
 from data_gen.selection import Selection
 from data_gen.types import Sampling
 from data_gen.verifiers import VerifierSettings
+from data_gen.verifiers import named as named_verifier
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
 
@@ -47,7 +48,7 @@ def named(field: str, default: str | None = None) -> BeforeValidator:
 Label = Annotated[str, BeforeValidator(_label)]
 Source = Annotated[ProblemSource, named("source")]
 AnySampler = Annotated[SamplerSettings, named("kind", "auto")]
-AnyVerifier = Annotated[VerifierSettings, named("kind", "math")]
+AnyVerifier = Annotated[VerifierSettings, named("kind", "math"), BeforeValidator(named_verifier)]
 
 
 class Frozen(BaseModel):

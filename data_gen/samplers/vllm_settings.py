@@ -28,7 +28,9 @@ class VllmSettings(EngineSettings):
     )
 
     kind: Literal["vllm"] = "vllm"
-    dtype: DType = "auto"
+    dtype: DType = Field(
+        default="auto", description="auto: the precision that the base model is stored in"
+    )
     quantization: str | None = Field(
         default=None, pattern=r"^[a-z0-9_]+$", description="a method of vLLM's, such as fp8"
     )

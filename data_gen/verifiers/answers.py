@@ -19,7 +19,10 @@ class AnswerSettings(Settings):
     neither does a box that is not closed.
     """
 
-    answer: Literal["boxed", "any"] = "boxed"
+    answer: Literal["boxed", "any"] = Field(
+        default="boxed",
+        description="the last box alone, or any final statement (The answer is 6, #### 6)",
+    )
     stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
     max_characters: int = Field(
         default=2000, ge=1, le=20_000, description="longest answer that is read"

@@ -2,15 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
+from data_gen.closing import Closing
 from data_gen.types import Verdict
 
 
-class OpenVerifier(ABC):
+class OpenVerifier(Closing):
     """A verifier in use; a context manager, because it may hold worker processes.
 
     Calls from several threads are safe, and every call gives the verdicts of its own pairs.
@@ -19,21 +18,6 @@ class OpenVerifier(ABC):
     @abstractmethod
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
         """Judges (gold answer, completion text) pairs, one verdict a pair, in the order given."""
-
-    @abstractmethod
-    def close(self) -> None:
-        """Ends the worker processes, if there are any. Safe to call twice."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Settings(BaseModel, ABC):

@@ -17,8 +17,10 @@ class ExactSettings(Settings):
     """
 
     kind: Literal["exact"] = "exact"
-    answer: Literal["boxed", "whole"] = "boxed"
-    ignore_case: bool = False
+    answer: Literal["boxed", "whole"] = Field(
+        default="boxed", description="the last box, or the whole completion"
+    )
+    ignore_case: bool = Field(default=False, description="takes A for a")
     stop: tuple[str, ...] = Field(default=(), description="strings that end a completion")
 
     def open(self) -> "ExactVerifier":

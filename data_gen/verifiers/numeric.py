@@ -25,8 +25,12 @@ class NumericSettings(AnswerSettings):
     """
 
     kind: Literal["numeric"] = "numeric"
-    absolute: float = Field(default=0.0, ge=0, allow_inf_nan=False)
-    relative: float = Field(default=1e-6, ge=0, lt=1)
+    absolute: float = Field(
+        default=0.0, ge=0, allow_inf_nan=False, description="largest difference"
+    )
+    relative: float = Field(
+        default=1e-6, ge=0, lt=1, description="largest difference as a share of the gold answer"
+    )
 
     def open(self) -> "NumericVerifier":
         return NumericVerifier(self)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from data_gen.problems import LoadedProblems, ProblemSource
-from data_gen.types import Problem, Verifier
+from data_gen.types import DataError, Problem, Verifier
 from offline_rl.data_settings import DataSettings
 from offline_rl.engines import Engines
 from offline_rl.files import write_atomically
@@ -61,11 +61,19 @@ class Run(Generic[Settings]):
 def sampled_with(engine: Mapping[str, str], folder: Path) -> None:
     """Notes the engine in a partial folder, and empties it of what another engine had left there.
 
-    With `sampler: auto` a run may go on with another engine than it began with.
+    With `sampler: auto` a run may go on with another engine than it began with. Raises DataError
+    where only the number of threads differs: it changes the last bits of what is sampled, and the
+    same number goes on where the run was.
     """
     note = folder / "engine.json"
     text = json.dumps(dict(engine), indent=1) + "\n"
-    if not note.is_file() or note.read_text(encoding="utf-8") != text:
+    before = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    if before != engine and {**before, "threads": engine["threads"]} == engine:
+        raise DataError(
+            f"{folder}: begun with {before['threads']} threads, and now there are"
+            f" {engine['threads']}: set the sampler's threads back, or delete the folder"
+        )
+    if before != engine:
         for part in folder.glob("part-*.parquet"):
             part.unlink()
         write_atomically(note, text)

@@ -49,12 +49,14 @@ def rollouts_folder(folder: Path) -> Path:
 
 def _sampling_stage(run: Run[DataSettings], problems: Sequence[Problem]) -> Stage:
     settings = run.settings
+    adapter = settings.sampler.adapter
     inputs = {
         "model": run.base,
         "problems": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
         "prompt": settings.prompt,
         "sampling": settings.sampling.model_dump(mode="json"),
         "sampler": settings.sampler.result_settings,
+        "adapter": None if adapter is None else path_fingerprint(adapter),
         "verifier": settings.verifier.description,
         "versions": versions(SAMPLING_PACKAGES),
     }
@@ -102,7 +104,9 @@ def _demonstrate(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -
 def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
     settings, problems = run.settings, loaded.problems
     sampling = settings.sampling
-    sampler = run.engines.sampler(settings.model_path, settings.revision)
+    sampler = run.engines.sampler(
+        settings.model_path, settings.revision, adapter=settings.sampler.adapter
+    )
     fitting, too_long = sampler.fitting(problems)
     if too_long:
         run.progress.say(f"{len(too_long)} of {len(problems)} prompts exceed the context, left out")
