@@ -130,6 +130,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         if isinstance(loader.batch_sampler, BatchSamplerShard):
             loader.batch_sampler.num_processes = 1
             loader.batch_sampler.process_index = 0
+            # Otherwise the last batch of an epoch would be filled up with examples seen already.
+            loader.batch_sampler.even_batches = False
         return loader
 
     def training_step(
