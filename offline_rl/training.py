@@ -76,15 +76,11 @@ def train(
     trainer.remove_callback(PrinterCallback)
     if method.needs_reference:
         trainer.add_reference()
-    checkpoint = _last_checkpoint(checkpoints)
+    with trainer.accelerator.main_process_first():
+        checkpoint = _last_checkpoint(checkpoints)
     if checkpoint is not None:
         trainer.restore(checkpoint)
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
-    trained = trainer.accelerator.unwrap_model(trainer.model)
-    keep_adapter = training.lora is not None and training.lora.keep_adapter
-    save_policy(trained, str(folder), keep_adapter=keep_adapter)
-    tokenizer.save_pretrained(str(folder))
-    _clear(checkpoints)
     report = {
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
@@ -102,7 +98,15 @@ def train(
         "peak_memory_gib": watch.peak_memory_gib,
         "history": [_history_entry(entry) for entry in trainer.state.log_history],
     }
-    (folder / "training.json").write_text(json.dumps(report, indent=1, allow_nan=False) + "\n")
+    if trainer.accelerator.is_main_process:
+        trained = trainer.accelerator.unwrap_model(trainer.model)
+        keep_adapter = training.lora is not None and training.lora.keep_adapter
+        save_policy(trained, str(folder), keep_adapter=keep_adapter)
+        tokenizer.save_pretrained(str(folder))
+        _clear(checkpoints)
+        text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+        (folder / "training.json").write_text(text, encoding="utf-8")
+    trainer.accelerator.wait_for_everyone()
     return report
 
 
@@ -139,7 +143,6 @@ def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: P
         output_dir=str(checkpoints),
         max_steps=steps,
         per_device_train_batch_size=training.examples_per_step,
-        accelerator_config={"split_batches": True},
         learning_rate=training.lr,
         lr_scheduler_type=training.scheduler,
         lr_scheduler_kwargs=dict(training.scheduler_settings),
@@ -220,7 +223,11 @@ class _Watch(TrainerCallback):  # type: ignore[misc] # the library is taken as A
             self._on_log(state.global_step, self._steps, logs)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.is_world_process_zero and self.trainer is not None:
+        if self.trainer is None:
+            return
+        # Every process has its own state of chance in there.
+        self.trainer.accelerator.wait_for_everyone()
+        if state.is_world_process_zero:
             folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
             self.trainer.save_beside(folder)
             write_atomically(folder / _COMPLETE, "")
