@@ -1,8 +1,8 @@
 """Trains a policy in several processes, started by torchrun or accelerate."""
 
+import contextlib
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from data_gen.selection import Selection
 from data_gen.storage import save_rollouts
@@ -65,15 +67,16 @@ def _starter(launch: Launch) -> list[str]:
     count = str(launch.processes)
     if launch.by == "torchrun":
         return [*python, "torch.distributed.run", "--standalone", "--nproc_per_node", count]
-    config = [] if launch.config is None else ["--config_file", str(_config(launch.config))]
-    return [*python, "accelerate.commands.launch", "--num_processes", count, *config]
+    # Without this flag, and without a config that says as much, only one process would start.
+    how = ["--multi_gpu"] if launch.config is None else ["--config_file", _config(launch.config)]
+    return [*python, "accelerate.commands.launch", *how, "--num_processes", count]
 
 
-def _config(name: str) -> Path:
+def _config(name: str) -> str:
     """A file of accelerate's settings, or a shipped one by its name."""
     for place in (Path(name), CONFIGS / f"{name}.yaml"):
         if place.is_file():
-            return place
+            return str(place)
     shipped = ", ".join(sorted(path.stem for path in CONFIGS.glob("*.yaml")))
     raise DataError(f"training.launch.config: no file {name}, and none shipped but {shipped}")
 
@@ -85,7 +88,8 @@ def _follow(command: Sequence[str], threads: int, on_log: OnLog | None) -> None:
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            # Never written to: its end tells the workers that this process is gone.
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
             env=environment,
@@ -118,7 +122,12 @@ def _message(line: str) -> dict[str, Any]:
 
 
 def _end(process: "subprocess.Popen[str]") -> None:
-    """Ends what is left of the processes, all of them in one group."""
-    if process.poll() is None:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+    """Ends what is left of the processes; each worker is in a session of its own."""
+    if process.poll() is not None:
+        return
+    every = psutil.Process(process.pid).children(recursive=True)
+    process.kill()
+    for worker in every:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            worker.kill()
+    process.wait()

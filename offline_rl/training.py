@@ -18,12 +18,14 @@ from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
 from offline_rl.batches import TokenizedExample, labelled, longest, tokenize
 from offline_rl.files import write_atomically
+from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
 
 OnLog = Callable[[int, int, dict[str, float]], None]
+REPORT = "training.json"
 _COMPLETE = "complete"
 # Where transformers puts TensorBoard's files, inside of the output folder.
 _TRACKER_LOGS = "runs"
@@ -63,24 +65,25 @@ def train(
     steps = training.total_steps(len(examples), tokens_per_epoch)
     checkpoints = folder / CHECKPOINTS
     watch = _Watch(steps, on_log)
-    trainer = OfflineTrainer(
-        method=method,
-        examples=examples,
-        tokens_per_microbatch=training.tokens_per_microbatch,
-        model=policy,
-        args=_arguments(training, steps, seed, checkpoints),
-        processing_class=tokenizer,
-        callbacks=[watch],
-    )
-    watch.trainer = trainer
-    trainer.remove_callback(PrinterCallback)
-    if method.needs_reference:
-        trainer.add_reference()
-    with trainer.accelerator.main_process_first():
-        checkpoint = _last_checkpoint(checkpoints)
-    if checkpoint is not None:
-        trainer.restore(checkpoint)
-    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    with memory_told(training):
+        trainer = OfflineTrainer(
+            method=method,
+            examples=examples,
+            tokens_per_microbatch=training.tokens_per_microbatch,
+            model=policy,
+            args=_arguments(training, steps, seed, checkpoints),
+            processing_class=tokenizer,
+            callbacks=[watch],
+        )
+        watch.trainer = trainer
+        trainer.remove_callback(PrinterCallback)
+        if method.needs_reference:
+            trainer.add_reference()
+        with trainer.accelerator.main_process_first():
+            checkpoint = _last_checkpoint(checkpoints)
+        if checkpoint is not None:
+            trainer.restore(checkpoint)
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     report = {
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
@@ -89,25 +92,37 @@ def train(
         "examples_too_long": too_long,
         "rollouts_per_example": len(examples[0]),
         "trained_tokens_per_epoch": tokens_per_epoch,
-        "steps": trainer.state.global_step,
-        "epochs": trainer.state.epoch,
-        "examples_seen": trainer.examples_seen,
-        "trained_tokens_seen": trainer.tokens_seen,
-        "flops": trainer.state.total_flos,
+        **_outcome(trainer),
         "seconds": time.monotonic() - started,
         "peak_memory_gib": watch.peak_memory_gib,
         "history": [_history_entry(entry) for entry in trainer.state.log_history],
     }
     if trainer.accelerator.is_main_process:
-        trained = trainer.accelerator.unwrap_model(trainer.model)
-        keep_adapter = training.lora is not None and training.lora.keep_adapter
-        save_policy(trained, str(folder), keep_adapter=keep_adapter)
-        tokenizer.save_pretrained(str(folder))
-        _clear(checkpoints)
-        text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-        (folder / "training.json").write_text(text, encoding="utf-8")
+        _leave(trainer, folder, training, report)
     trainer.accelerator.wait_for_everyone()
     return report
+
+
+def _outcome(trainer: OfflineTrainer) -> dict[str, Any]:
+    return {
+        "steps": trainer.state.global_step,
+        "epochs": trainer.state.epoch,
+        "examples_seen": trainer.examples_seen,
+        "trained_tokens_seen": trainer.tokens_seen,
+        "flops": trainer.state.total_flos,
+    }
+
+
+def _leave(
+    trainer: OfflineTrainer, folder: Path, training: TrainingSettings, report: dict[str, Any]
+) -> None:
+    trained = trainer.accelerator.unwrap_model(trainer.model)
+    keep_adapter = training.lora is not None and training.lora.keep_adapter
+    save_policy(trained, str(folder), keep_adapter=keep_adapter)
+    trainer.processing_class.save_pretrained(str(folder))
+    _clear(folder / CHECKPOINTS)
+    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+    (folder / REPORT).write_text(text, encoding="utf-8")
 
 
 def prepare(

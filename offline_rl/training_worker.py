@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,13 @@ FAILED = 1
 
 
 def main(path: Path) -> int:
-    """Trains as the job at `path` says, and tells its progress line by line on standard output."""
+    """Trains as the job at `path` says, and tells its progress line by line on standard output.
+
+    Ends at once when standard input does, with which the process that started it is gone.
+    """
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    import torch
+
     from offline_rl.training import train
 
     job: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -41,7 +48,15 @@ def main(path: Path) -> int:
     except (RuntimeError, ValueError, ImportError, MemoryError) as error:
         _say({"failed": " ".join(str(error).split()) or type(error).__name__})
         return FAILED
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
     return 0
+
+
+def _end_with_parent() -> None:
+    while os.read(sys.stdin.fileno(), 1):
+        pass
+    os._exit(FAILED)
 
 
 def _tell(step: int, steps: int, values: dict[str, float]) -> None:

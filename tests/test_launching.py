@@ -1,0 +1,183 @@
+"""Several processes train what one trains, tell what goes wrong, and leave nothing running."""
+
+import json
+import re
+import subprocess
+import sys
+
+import psutil
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from data_gen.types import DataError
+from offline_rl.launching import LaunchError, launch_training
+from offline_rl.methods import METHODS
+from offline_rl.training import train
+from offline_rl.training_settings import Launch, TrainingSettings
+from tests.training_parts import SELECTION, twelve_problems
+
+TWO = Launch(processes=2)
+# Plain steps down the gradient: weights are equal after them only if gradients were, their size
+# too. Seven examples do not part evenly, and the last batch of an epoch is smaller.
+QUICK = TrainingSettings(
+    steps=3,
+    examples_per_step=7,
+    lr=1e-2,
+    warmup=0.0,
+    max_tokens=64,
+    optimizer="sgd",
+    max_grad_norm=1e6,
+)
+# Padded tokens of a micro-batch: some ten passes in a step, or one, which leaves a process idle.
+MANY, ONE = 64, 10**6
+
+
+@pytest.fixture(scope="module")
+def rollouts(random_model):
+    return twelve_problems(random_model)
+
+
+def told(random_model, training=QUICK):
+    return {
+        "model": random_model,
+        "revision": None,
+        "training": training,
+        "selection": SELECTION,
+        "seed": 0,
+    }
+
+
+def weights(folder):
+    return load_file(folder / "model.safetensors")
+
+
+def assert_close(ours, expected, base):
+    moved = max((expected[name] - base[name]).abs().max().item() for name in base)
+    assert moved > 1e-5
+    for name, tensor in expected.items():
+        torch.testing.assert_close(ours[name], tensor, atol=1e-4 * moved, rtol=1e-6, msg=name)
+
+
+# Averaged over tokens, over examples, with a mean over the whole step, with a lagging policy, with
+# the base's divergence.
+CASES = [
+    (kind, budget, steps)
+    for kind in ("rft", "iw_sft", "dpo", "kto", "psft", "asft")
+    for budget, steps in ((MANY, 3), (ONE, 1))
+]
+
+
+@pytest.fixture(scope="module")
+def trained_by_two(random_model, tmp_path_factory):
+    """The folder where two processes have trained every case, all in one start."""
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
+    subprocess.run(
+        [*command, "--nproc_per_node=2", "-m", "tests.two_processes", random_model, str(folder)],
+        check=True,
+        timeout=300,
+    )
+    return folder
+
+
+def case(kind, budget, steps):
+    settings = {"lag_steps": 2} if kind == "psft" else {}
+    changes = {"tokens_per_microbatch": budget, "steps": steps}
+    return METHODS[kind](**settings), QUICK.model_copy(update=changes)
+
+
+@pytest.mark.parametrize(("kind", "budget", "steps"), CASES)
+def test_two_processes_train_what_one_trains(
+    kind, budget, steps, random_model, rollouts, trained_by_two, tmp_path
+):
+    method, training = case(kind, budget, steps)
+    report = train(method, rollouts, tmp_path, **told(random_model, training))
+    theirs = trained_by_two / f"{kind}-{budget}"
+    base = load_file(f"{random_model}/model.safetensors")
+    assert_close(weights(theirs), weights(tmp_path), base)
+    counted = json.loads((theirs / "training.json").read_text())
+    same = report.keys() - {"seconds", "peak_memory_gib", "history"}
+    assert {name: counted[name] for name in same} == {name: report[name] for name in same}
+    for ours, other in zip(report["history"], counted["history"], strict=True):
+        assert ours == pytest.approx(other, rel=1e-3, abs=1e-5)
+
+
+# Steps long enough that a kill meets them at work.
+LONG = QUICK.model_copy(update={"steps": 40, "checkpoint_every": 1})
+KILLED = """
+import sys
+from pathlib import Path
+from tests.test_launching import LONG, TWO, told
+from tests.training_parts import twelve_problems
+from offline_rl.launching import launch_training
+from offline_rl.methods import METHODS
+
+_, model, folder = sys.argv
+launch_training(
+    TWO, METHODS["psft"](lag_steps=3), twelve_problems(model), Path(folder), **told(model, LONG),
+    on_log=lambda step, *_: print(step, flush=True),
+)
+"""
+
+
+def test_workers_end_with_their_parent_and_others_go_on(random_model, rollouts, tmp_path):
+    method = METHODS["psft"](lag_steps=3)
+    train(method, rollouts, tmp_path / "one", **told(random_model, LONG))
+    command = [sys.executable, "-c", KILLED, random_model, str(tmp_path / "two")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        for line in parent.stdout:
+            if int(line) == 7:
+                break
+        workers = psutil.Process(parent.pid).children(recursive=True)
+        parent.kill()
+    assert len(workers) >= 3
+    assert not psutil.wait_procs(workers, timeout=60)[1]
+    steps = []
+    launch_training(
+        TWO.model_copy(update={"by": "accelerate"}),
+        method,
+        rollouts,
+        tmp_path / "two",
+        **told(random_model, LONG),
+        on_log=lambda step, *_: steps.append(step),
+    )
+    assert 7 <= steps[0] < 40
+    base = load_file(f"{random_model}/model.safetensors")
+    assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"), base)
+    assert not (tmp_path / "two" / "checkpoints").exists()
+
+
+def test_what_stops_the_caller_stops_the_workers(random_model, rollouts, tmp_path):
+    class Stop(Exception):
+        pass
+
+    workers = []
+
+    def stop(step, steps, values):
+        workers.extend(psutil.Process().children(recursive=True))
+        raise Stop
+
+    with pytest.raises(Stop):
+        launch_training(
+            TWO, METHODS["rft"](), rollouts, tmp_path, **told(random_model, LONG), on_log=stop
+        )
+    assert len(workers) >= 3
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+
+
+def test_the_reason_of_a_failing_worker_is_told_in_one_line(random_model, rollouts, tmp_path):
+    absurd = QUICK.model_copy(update={"lr": 1e30})
+    with pytest.raises(LaunchError) as caught:
+        launch_training(TWO, METHODS["rft"](), rollouts, tmp_path, **told(random_model, absurd))
+    assert re.fullmatch(
+        r"the (loss|gradient norm) is nan at step 2 \(rollouts p.*\)", str(caught.value)
+    )
+
+
+def test_a_config_that_is_not_there_is_told(random_model, rollouts, tmp_path):
+    launch = Launch(processes=2, by="accelerate", config="nothing")
+    with pytest.raises(
+        DataError, match="no file nothing, and none shipped but deepspeed_zero2, fsdp"
+    ):
+        launch_training(launch, METHODS["rft"](), rollouts, tmp_path, **told(random_model))
