@@ -150,6 +150,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         with self.maybe_activation_offload_context:
             for number, (piece, idle) in enumerate(pieces, 1):
                 last = number == len(pieces)
+                # DeepSpeed takes its step inside the backward pass where this is on.
+                self.accelerator.gradient_state._set_sync_gradients(last)
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     batch = collate(piece, self.args.device)
                     if idle:
