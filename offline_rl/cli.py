@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.text import Text
 
 from offline_rl import data_commands
+from offline_rl.data_commands import Out, quiet_libraries, run_folder
 
 if TYPE_CHECKING:
     from offline_rl.config import Experiment
-    from offline_rl.data_settings import DataSettings
     from offline_rl.experiment import Step
     from offline_rl.report import Report
 
@@ -33,9 +33,6 @@ _debug = False
 
 File = Annotated[str, typer.Argument(help="a settings file, or the name of a shipped experiment")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="settings: dotted.key=value")]
-Out = Annotated[
-    Path | None, typer.Option("--out", help="the run's folder; runs/<name> if left out")
-]
 RunFolder = Annotated[Path, typer.Argument(help="the folder of a run")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="train methods again that failed before")
@@ -104,52 +101,7 @@ def run(
     from offline_rl.plan import print_plan
 
     loaded = _load(experiment, overrides)
-    print_plan(loaded, _folder(loaded, out), _console())
-
-
-@app.command()
-@_plain_errors
-def generate(
-    settings: Annotated[
-        list[str] | None,
-        typer.Argument(
-            metavar="[FILE] [KEY=VALUE]...",
-            help="a settings file, or the name of a shipped experiment; settings: dotted.key=value",
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="tiny, a folder, or a hub name")
-    ] = None,
-    problems: Annotated[
-        str | None, typer.Option("--problems", help="a preset, a file, or a data set of the hub")
-    ] = None,
-    rollouts: Annotated[
-        str | None, typer.Option("--rollouts", help="a file of rollouts to take instead")
-    ] = None,
-    out: Out = None,
-    push: Annotated[
-        str | None,
-        typer.Option("--push", help="upload the data set to the hub, in private: user/name"),
-    ] = None,
-) -> None:
-    """Samples, verifies and filters rollouts, or imports them: the data set alone.
-
-    With --model, and --problems or --rollouts, no settings file is needed.
-    """
-    from offline_rl.settings import data_settings_of
-
-    if push is not None:
-        data_commands.check_push(push)
-    loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
-    folder = _folder(loaded, out)
-    _quiet()
-    from offline_rl.experiment import generate as generate_data
-    from offline_rl.progress import Terminal
-
-    made = generate_data(loaded, folder, progress=Terminal(_console()))
-    typer.echo(f"done: {made}")
-    if push is not None:
-        data_commands.push(made, push)
+    print_plan(loaded, run_folder(loaded, out), _console())
 
 
 @app.command()
@@ -180,7 +132,12 @@ def report(run_folder: RunFolder) -> None:
     _conclude(report_again(run_folder), run_folder)
 
 
-for _command in (data_commands.show, data_commands.export, data_commands.push):
+for _command in (
+    data_commands.generate,
+    data_commands.show,
+    data_commands.export,
+    data_commands.push,
+):
     app.command()(_plain_errors(_command))
 
 
@@ -210,7 +167,7 @@ def tiny_base(
     seed: Annotated[int, typer.Option(min=0, help="seed of the recipe")] = 0,
 ) -> None:
     """Pretrains the embedded tiny base model anew and measures it, in some minutes."""
-    _quiet()
+    quiet_libraries()
     from data_gen.samplers import AutoSettings
     from offline_rl.engines import Engines
     from offline_rl.progress import Terminal
@@ -235,10 +192,6 @@ def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
     return load_experiment(experiment, overrides or [])
 
 
-def _folder(experiment: "DataSettings", out: Path | None) -> Path:
-    return out or Path("runs") / experiment.name
-
-
 def _console() -> Console:
     return Console(soft_wrap=False, highlight=False)
 
@@ -251,8 +204,8 @@ def _run(
     retry_failed: bool,
 ) -> None:
     loaded = _load(experiment, overrides)
-    folder = _folder(loaded, out)
-    _quiet()
+    folder = run_folder(loaded, out)
+    quiet_libraries()
     from offline_rl.experiment import run as run_experiment
     from offline_rl.progress import Terminal
 
@@ -277,17 +230,6 @@ def _conclude(finished: "Report | None", folder: Path) -> None:
         typer.echo(folder / "report" / name)
     if finished.failures:
         raise typer.Exit(SOME_FAILED)
-
-
-def _quiet() -> None:
-    """Keeps libraries from writing over the progress bars."""
-    import os
-    import warnings
-
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
-    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|accelerate)\b")
 
 
 def main() -> Any:

@@ -1,6 +1,8 @@
-"""The commands about finished data sets: show, export, push."""
+"""The commands about data sets: generate, show, export, push."""
 
+import json
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -20,12 +22,63 @@ Source = Annotated[
 ]
 
 
+Out = Annotated[
+    Path | None, typer.Option("--out", help="the run's folder; runs/<name> if left out")
+]
 What = Annotated[
     Kind | None,
     typer.Option(
         "--what", help="of a run: what its filters left (the default), or all that was sampled"
     ),
 ]
+
+
+def generate(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[FILE] [KEY=VALUE]...",
+            help="a settings file, or the name of a shipped experiment; settings: dotted.key=value",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="tiny, a folder, or a hub name")
+    ] = None,
+    problems: Annotated[
+        str | None, typer.Option("--problems", help="a preset, a file, or a data set of the hub")
+    ] = None,
+    rollouts: Annotated[
+        str | None, typer.Option("--rollouts", help="a file of rollouts to take instead")
+    ] = None,
+    out: Out = None,
+    to_hub: Annotated[
+        str | None,
+        typer.Option("--push", help="upload the data set to the hub, in private: user/name"),
+    ] = None,
+) -> None:
+    """Samples, verifies and filters rollouts, or imports them: the data set alone.
+
+    With --model, and --problems or --rollouts, no settings file is needed.
+    """
+    from offline_rl.settings import data_settings_of
+
+    if to_hub is not None:
+        check_push(to_hub)
+    loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
+    quiet_libraries()
+    from offline_rl.experiment import generate as generate_data
+    from offline_rl.overview import SUMMARY
+    from offline_rl.progress import Terminal
+
+    console = Console(soft_wrap=False, highlight=False)
+    made = generate_data(loaded, run_folder(loaded, out), progress=Terminal(console))
+    counts = json.loads((made / SUMMARY).read_text(encoding="utf-8"))["dataset"]
+    typer.echo(
+        f"{made}: {counts['rollouts']} rollouts of {counts['problems']} problems,"
+        f" {counts['accepted']} accepted"
+    )
+    if to_hub is not None:
+        push(made, to_hub)
 
 
 def show(
@@ -152,3 +205,16 @@ def _settings(source: Path) -> "DataSettings | None":
 
     file = source / SETTINGS
     return data_settings_of([str(file)]) if file.is_file() else None
+
+
+def run_folder(settings: "DataSettings", out: Path | None) -> Path:
+    """Where a run with these settings lies."""
+    return out or Path("runs") / settings.name
+
+
+def quiet_libraries() -> None:
+    """Keeps libraries from writing over the progress bars."""
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("HF_DATASETS_DISABLE_PROGRESS_BARS", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", module=r"(trl|transformers|torch|accelerate)\b")
