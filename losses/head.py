@@ -1,0 +1,259 @@
+"""The model's last layer and a loss of its log-probabilities, in chunks: never whole logits."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+PositionLoss = Callable[[Tensor, slice], Tensor]
+"""Unreduced losses of some positions from their log-probabilities; the slice says which they are.
+
+What it gives for a position must depend on that position's log-probability alone.
+"""
+
+CHUNK = 1024
+"""Positions whose logits are held at once, by default. Fewer make the products slow."""
+# Elements that are exponentiated at once: on a CPU as many as its cache holds.
+_BLOCK = {"cpu": 2**20}
+_BLOCK_ELSEWHERE = 2**28
+# Rows of the weight's gradient that half-precision products are raised to float32 in.
+_SLAB = 8192
+
+
+@dataclass(frozen=True, slots=True)
+class HeadLoss:
+    """`total` carries the gradient; the others are values, one for each position."""
+
+    total: Float[Tensor, ""]
+    losses: Float[Tensor, " n"]
+    logps: Float[Tensor, " n"]
+    entropy: Float[Tensor, " n"] | None
+
+
+def head_logps(
+    hidden: Float[Tensor, "n h"],
+    weight: Float[Tensor, "v h"],
+    tokens: Int[Tensor, " n"],
+    *,
+    dtype: torch.dtype,
+    entropy: bool,
+    chunk: int = CHUNK,
+) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"] | None]:
+    """Log-probability in nats of `tokens[i]` under the logits `weight @ hidden[i]`, in two passes.
+
+    The gradient makes the logits of each chunk again. `dtype` is that of the products (bfloat16 or
+    wider); all else is at least float32. With `entropy` the distributions' entropies in nats come
+    out too, without gradient.
+    """
+    _check(dtype)
+    with torch.autocast(hidden.device.type, enabled=False):
+        scored: tuple[Tensor, Tensor | None] = _TwoPasses.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, tokens, dtype, entropy, chunk
+        )
+    return scored
+
+
+def head_loss(
+    hidden: Float[Tensor, "n h"],
+    weight: Float[Tensor, "v h"],
+    tokens: Int[Tensor, " n"],
+    loss: PositionLoss,
+    *,
+    dtype: torch.dtype,
+    entropy: bool,
+    chunk: int = CHUNK,
+) -> HeadLoss:
+    """The sum of `loss` over all positions, its gradients being formed on the way, in one pass.
+
+    Faster than `head_logps`, which see, by a product with the weight, and good for a single
+    backward pass through `total`.
+    """
+    _check(dtype)
+    with torch.autocast(hidden.device.type, enabled=False):
+        done: tuple[Any, ...] = _OnePass.apply(  # type: ignore[no-untyped-call]
+            hidden, weight, tokens, loss, dtype, entropy, chunk
+        )
+    return HeadLoss(*done)
+
+
+def _check(dtype: torch.dtype) -> None:
+    if dtype == torch.float16:
+        raise ValueError("float16 has no room for sums over a vocabulary: take bfloat16 or float32")
+
+
+class _TwoPasses(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        tokens: Tensor,
+        dtype: torch.dtype,
+        entropy: bool,
+        chunk: int,
+    ) -> tuple[Tensor, Tensor | None]:
+        ctx.save_for_backward(hidden, weight, tokens)
+        ctx.dtype, ctx.chunk = dtype, chunk
+        parts = [
+            _softmax_gradient(logits, tokens[places], entropy=entropy)
+            for places, _, logits in _chunks(hidden, weight.to(dtype), chunk)
+        ]
+        logps = _joined([part.logps for part in parts], hidden)
+        if not entropy:
+            return logps, None
+        entropies = _entropies(parts, hidden)
+        ctx.mark_non_differentiable(entropies)
+        return logps, entropies
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slopes: Tensor, _: Any) -> tuple[Tensor | None, ...]:
+        hidden, weight, tokens = ctx.saved_tensors
+        narrow = weight.to(ctx.dtype)
+        gradients = _Gradients(hidden, weight, ctx.needs_input_grad)
+        for places, states, logits in _chunks(hidden, narrow, ctx.chunk):
+            softmax = _softmax_gradient(logits, tokens[places], entropy=False)
+            gradients.add(places, states, logits, -slopes[places] / softmax.sums, narrow)
+        return (*gradients.done(), None, None, None, None)
+
+
+class _OnePass(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any,
+        hidden: Tensor,
+        weight: Tensor,
+        tokens: Tensor,
+        loss: PositionLoss,
+        dtype: torch.dtype,
+        entropy: bool,
+        chunk: int,
+    ) -> tuple[Tensor | None, ...]:
+        narrow = weight.to(dtype)
+        gradients = _Gradients(hidden, weight, ctx.needs_input_grad)
+        parts, losses = [], []
+        for places, states, logits in _chunks(hidden, narrow, chunk):
+            softmax = _softmax_gradient(logits, tokens[places], entropy=entropy)
+            chunk_losses, slopes = _with_slopes(loss, softmax.logps, places)
+            gradients.add(places, states, logits, -slopes / softmax.sums, narrow)
+            parts.append(softmax)
+            losses.append(chunk_losses)
+        ctx.gradients = gradients.done()
+        values = [_joined(losses, hidden), _joined([part.logps for part in parts], hidden)]
+        if entropy:
+            values.append(_entropies(parts, hidden))
+        ctx.mark_non_differentiable(*values)
+        return (values[0].sum(), *values, *([] if entropy else [None]))
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, slope: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
+        if ctx.gradients is None:
+            raise RuntimeError("a loss of one pass goes backward once")
+        # Scaled where they lie: the weight's gradient is as large as the weight.
+        scaled = [None if one is None else one.mul_(slope) for one in ctx.gradients]
+        ctx.gradients = None
+        return (*scaled, None, None, None, None, None)
+
+
+def _wide(dtype: torch.dtype) -> torch.dtype:
+    return dtype if dtype.itemsize >= 4 else torch.float32
+
+
+def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
+    return torch.cat(parts) if parts else like.new_zeros(0, dtype=_wide(like.dtype))
+
+
+def _entropies(parts: "list[_Softmax]", like: Tensor) -> Tensor:
+    return _joined([part.entropy for part in parts if part.entropy is not None], like)
+
+
+def _with_slopes(loss: PositionLoss, logps: Tensor, places: slice) -> tuple[Tensor, Tensor]:
+    """The losses, and their derivatives by the log-probabilities."""
+    with torch.enable_grad():
+        leaf = logps.detach().requires_grad_()
+        losses = loss(leaf, places)
+        (slopes,) = torch.autograd.grad(losses.sum(), leaf)
+    return losses.detach(), slopes
+
+
+def _chunks(hidden: Tensor, weight: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Places, states and logits of one chunk after another; all logits lie in the same memory."""
+    count = len(hidden)
+    memory = weight.new_empty(min(chunk, count), len(weight))
+    for start in range(0, count, chunk):
+        places = slice(start, min(start + chunk, count))
+        states = hidden[places].to(weight.dtype)
+        yield places, states, torch.mm(states, weight.t(), out=memory[: len(states)])
+
+
+@dataclass(frozen=True, slots=True)
+class _Softmax:
+    logps: Tensor
+    sums: Tensor
+    entropy: Tensor | None
+
+
+def _softmax_gradient(logits: Tensor, tokens: Tensor, *, entropy: bool) -> _Softmax:
+    """Puts the gradient of `-log p[token]`, times `sums`, in the place of the logits.
+
+    With e = exp(logits less their maximum) that is e, less the sum of all e at the token. It is
+    what half precision keeps well, since it rounds the small difference and not its terms.
+    """
+    rows, vocabulary = logits.shape
+    step = max(1, _BLOCK.get(logits.device.type, _BLOCK_ELSEWHERE) // vocabulary)
+    logps = logits.new_empty(rows, dtype=_wide(logits.dtype))
+    sums = torch.empty_like(logps)
+    entropies = torch.empty_like(logps) if entropy else None
+    for start in range(0, rows, step):
+        places = slice(start, start + step)
+        block = logits[places]
+        wide = block.to(logps.dtype)
+        own = tokens[places, None]
+        wide.sub_(wide.amax(-1, keepdim=True))
+        log_own = wide.gather(-1, own).squeeze(-1)
+        shifted = wide.clone() if entropy else None
+        total = wide.exp_().sum(-1)
+        logps[places] = log_own - total.log()
+        sums[places] = total
+        if entropies is not None and shifted is not None:
+            entropies[places] = total.log() - torch.linalg.vecdot(wide, shifted) / total
+        wide.scatter_add_(-1, own, -total[:, None])
+        if wide is not block:
+            block.copy_(wide)
+    return _Softmax(logps, sums, entropies)
+
+
+class _Gradients:
+    """Sums up the gradients by hidden states and weight, those that are wanted."""
+
+    def __init__(self, hidden: Tensor, weight: Tensor, wanted: tuple[bool, ...]) -> None:
+        self._weight_dtype = weight.dtype
+        self._hidden = torch.empty_like(hidden) if wanted[0] else None
+        self._weight = torch.zeros_like(weight, dtype=_wide(weight.dtype)) if wanted[1] else None
+
+    def add(
+        self, places: slice, states: Tensor, gradient: Tensor, factors: Tensor, weight: Tensor
+    ) -> None:
+        """Of a chunk, where the gradient by the logits is `gradient`, its rows times `factors`."""
+        factors = factors[:, None]
+        if self._hidden is not None:
+            product = torch.mm(gradient, weight)
+            self._hidden[places] = (product * factors).to(self._hidden.dtype)
+        if self._weight is None:
+            return
+        scaled = (states * factors).to(states.dtype)
+        if gradient.dtype == self._weight.dtype:
+            self._weight.addmm_(gradient.t(), scaled)
+            return
+        for start in range(0, len(self._weight), _SLAB):
+            slab = slice(start, start + _SLAB)
+            self._weight[slab].add_(torch.mm(gradient[:, slab].t(), scaled))
+
+    def done(self) -> tuple[Tensor | None, Tensor | None]:
+        weight = None if self._weight is None else self._weight.to(self._weight_dtype)
+        return self._hidden, weight

@@ -1,0 +1,153 @@
+"""Time and peak memory of one forward and backward pass through the loss head, several ways.
+
+Each way is a new process each time; they take turns, and the median of each is compared with that
+of whole logits. Seconds are the process's own on the CPU, of one thread, so that what else the
+machine does matters little. Peak memory is that above the inputs.
+Run: `python tests/benchmarks/loss_head.py`.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from losses import dft_loss
+from losses.head import CHUNK, head_logps, head_loss
+
+VOCABULARY = 151_936
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+Head = Callable[[Tensor, Tensor, Tensor, int], Tensor]
+
+
+def whole_logits(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
+    """What a loop without any care does; the rest must be as exact."""
+    logits = hidden @ weight.T
+    return dft_loss(-functional.cross_entropy(logits.float(), tokens, reduction="none")).sum()
+
+
+def trl_fused(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
+    from trl.trainer import utils
+
+    logps, *_ = utils._ChunkedLogProbFunction.apply(
+        hidden,
+        weight,
+        None,
+        tokens,
+        1.0,
+        utils._CHUNKED_LOGPROB_CHUNK_SIZE,
+        None,
+        1.0,
+        ("log_probs",),
+    )
+    return dft_loss(logps.float()).sum()
+
+
+def one_pass(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
+    return head_loss(
+        hidden,
+        weight,
+        tokens,
+        lambda logps, _: dft_loss(logps[:, None])[:, 0],
+        dtype=weight.dtype,
+        entropy=False,
+        chunk=chunk,
+    ).total
+
+
+def two_passes(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
+    logps, _ = head_logps(hidden, weight, tokens, dtype=weight.dtype, entropy=False, chunk=chunk)
+    return dft_loss(logps).sum()
+
+
+HEADS: dict[str, Head] = {
+    "whole_logits": whole_logits,
+    "trl_fused": trl_fused,
+    "one_pass": one_pass,
+    "two_passes": two_passes,
+}
+
+
+def worker(name: str, dtype: str, tokens: int, width: int, chunk: int) -> None:
+    """Answers each line on standard input with the seconds of a round, then with the peak."""
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    hidden = torch.randn(tokens, width).to(DTYPES[dtype]).requires_grad_()
+    weight = (torch.randn(VOCABULARY, width) * 0.02).to(DTYPES[dtype]).requires_grad_()
+    wanted = torch.randint(VOCABULARY, (tokens,))
+    before = _resident_mib()
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        hidden.grad = weight.grad = None
+        start = time.process_time()
+        HEADS[name](hidden, weight, wanted, chunk).backward()
+        seconds = time.process_time() - start
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "mib": peak - before}), flush=True)
+
+
+def _resident_mib() -> float:
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def compare(dtype: str, tokens: int, width: int, names: list[str], options: Any) -> None:
+    """Whole logits are always among the `names`; only one process works at a time."""
+    seconds: dict[str, list[float]] = {name: [] for name in names}
+    mib: dict[str, float] = {}
+    for _ in range(options.rounds):
+        for name in names:
+            told = _fresh(name, dtype, tokens, width, options)
+            seconds[name].append(told["seconds"])
+            mib[name] = max(mib.get(name, 0), told["mib"])
+    print(f"\n{dtype}, T = {tokens}, H = {width}, V = {VOCABULARY}, {options.rounds} rounds")
+    print(f"{'head':<14}{'seconds':>9}{'ratio':>7}{'peak MiB':>10}{'ratio':>7}")
+    for name in names:
+        median = statistics.median(seconds[name])
+        ratio = median / statistics.median(seconds[names[0]])
+        share = mib[name] / mib[names[0]]
+        print(f"{name:<14}{median:>9.2f}{ratio:>7.2f}{mib[name]:>10.0f}{share:>7.2f}", flush=True)
+
+
+def _fresh(name: str, dtype: str, tokens: int, width: int, options: Any) -> dict[str, float]:
+    """The last of some rounds in a new process; memory is the peak of all."""
+    command = [sys.executable, __file__, "--worker", name, "--dtype", dtype]
+    command += ["--tokens", str(tokens), "--width", str(width), "--chunk", str(options.chunk)]
+    done = subprocess.run(
+        command, input="go\n" * (options.warm + 1), capture_output=True, text=True, check=True
+    )
+    return dict(json.loads(done.stdout.strip().split("\n")[-1]))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--worker", choices=HEADS)
+    parser.add_argument("--dtype", choices=DTYPES)
+    parser.add_argument("--tokens", type=int, default=1024)
+    parser.add_argument("--width", type=int, default=896)
+    parser.add_argument("--chunk", type=int, default=CHUNK)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--warm", type=int, default=1, help="rounds before the one that counts")
+    parser.add_argument("--without", nargs="*", default=[], choices=HEADS)
+    options = parser.parse_args()
+    if options.worker:
+        worker(options.worker, options.dtype, options.tokens, options.width, options.chunk)
+        return
+    names = [name for name in HEADS if name not in options.without]
+    for dtype in [options.dtype] if options.dtype else DTYPES:
+        compare(dtype, options.tokens, options.width, names, options)
+
+
+if __name__ == "__main__":
+    main()
