@@ -75,15 +75,12 @@ def test_special_tokens_are_added_once(chat_tokenizer):
     assert encode(problem("x"), "chat", chat_tokenizer).count(0) == 1
 
 
-def test_importing_the_package_is_quick_and_free_of_heavy_libraries():
+def test_importing_the_package_is_free_of_heavy_libraries():
     code = (
-        "import sys, time; start = time.perf_counter()\n"
+        "import sys\n"
         "from data_gen import verify, collect, load_problems, load_rollouts\n"
-        "seconds = time.perf_counter() - start\n"
-        "heavy = {'torch', 'transformers', 'vllm', 'datasets', 'pandas', 'pyarrow', 'sympy'}\n"
+        "heavy = {'torch', 'transformers', 'vllm', 'datasets', 'pandas', 'pyarrow', 'numpy',\n"
+        "         'scipy', 'sympy', 'httpx'}\n"
         "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
-        "print(seconds)\n"
     )
-    command = [sys.executable, "-P", "-W", "error", "-c", code]
-    seconds = min(float(subprocess.check_output(command)) for _ in range(3))
-    assert seconds < 0.4
+    subprocess.run([sys.executable, "-P", "-W", "error", "-c", code], check=True)
