@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from data_gen.types import DataError
 from offline_rl.batches import Batch
 from offline_rl.divergence import BaseDivergence
 from offline_rl.methods.base import Method
@@ -24,6 +26,7 @@ class Needs:
     """Serves a method its lagging policy, the divergence from the base, and a step's mean.
 
     Make it while the model is still the base. `forward(model, batch)` scores a batch.
+    Raises DataError for a method that needs a second set of weights while FSDP parts the first.
     """
 
     def __init__(self, method: Method, model: Any, forward: Forward, accelerator: Any) -> None:
@@ -31,6 +34,12 @@ class Needs:
         self._forward = forward
         self._accelerator = accelerator
         self._step_mean: Tensor | None = None
+        second = method.refresh_every is not None or method.needs_base_divergence
+        if second and accelerator.distributed_type == DistributedType.FSDP:
+            raise DataError(
+                f"{type(method).__name__} compares the policy with other weights, which FSDP cannot"
+                " put in its place: train it without, training.launch.config: null"
+            )
         self._lagged = Snapshot(model) if method.refresh_every else None
         self._divergence = BaseDivergence(model) if method.needs_base_divergence else None
 

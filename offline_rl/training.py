@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -97,8 +98,9 @@ def train(
         "peak_memory_gib": watch.peak_memory_gib,
         "history": [_history_entry(entry) for entry in trainer.state.log_history],
     }
+    policy = _whole(trainer, partial(load_policy, model, revision, training))
     if trainer.accelerator.is_main_process:
-        _leave(trainer, folder, training, report)
+        _leave(policy, tokenizer, folder, training, report)
     trainer.accelerator.wait_for_everyone()
     return report
 
@@ -113,13 +115,24 @@ def _outcome(trainer: OfflineTrainer) -> dict[str, Any]:
     }
 
 
+def _whole(trainer: OfflineTrainer, load_base: Callable[[], Any]) -> Any:
+    """The trained policy; every process calls, since each may hold a part of it alone."""
+    if not trainer.is_fsdp_enabled:
+        return trainer.accelerator.unwrap_model(trainer.model)
+    weights = trainer.accelerator.get_state_dict(trainer.model)
+    if not trainer.accelerator.is_main_process:
+        return None
+    policy = load_base()
+    policy.load_state_dict(weights)
+    return policy
+
+
 def _leave(
-    trainer: OfflineTrainer, folder: Path, training: TrainingSettings, report: dict[str, Any]
+    policy: Any, tokenizer: Any, folder: Path, training: TrainingSettings, report: dict[str, Any]
 ) -> None:
-    trained = trainer.accelerator.unwrap_model(trainer.model)
     keep_adapter = training.lora is not None and training.lora.keep_adapter
-    save_policy(trained, str(folder), keep_adapter=keep_adapter)
-    trainer.processing_class.save_pretrained(str(folder))
+    save_policy(policy, str(folder), keep_adapter=keep_adapter)
+    tokenizer.save_pretrained(str(folder))
     _clear(folder / CHECKPOINTS)
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     (folder / REPORT).write_text(text, encoding="utf-8")

@@ -68,16 +68,25 @@ CASES = [
 ]
 
 
+SHARDED = [("rft", MANY, 3), ("dpo", MANY, 3), ("kto", MANY, 3)]
+
+
 @pytest.fixture(scope="module")
 def trained_by_two(random_model, tmp_path_factory):
     """The folder where two processes have trained every case, all in one start."""
-    folder = tmp_path_factory.mktemp("two")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
-    subprocess.run(
-        [*command, "--nproc_per_node=2", "-m", "tests.two_processes", random_model, str(folder)],
-        check=True,
-        timeout=300,
-    )
+    return started(random_model, tmp_path_factory.mktemp("two"), "copies")
+
+
+@pytest.fixture(scope="module")
+def trained_sharded(random_model, tmp_path_factory):
+    """As trained_by_two, each process with a part of the weights."""
+    return started(random_model, tmp_path_factory.mktemp("sharded"), "fsdp")
+
+
+def started(model, folder, how):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    worker = ["-m", "tests.two_processes", model, str(folder), how]
+    subprocess.run([*command, *worker], check=True, timeout=300)
     return folder
 
 
@@ -91,9 +100,20 @@ def case(kind, budget, steps):
 def test_two_processes_train_what_one_trains(
     kind, budget, steps, random_model, rollouts, trained_by_two, tmp_path
 ):
+    assert_as_one(kind, budget, steps, random_model, rollouts, trained_by_two, tmp_path)
+
+
+@pytest.mark.parametrize(("kind", "budget", "steps"), SHARDED)
+def test_two_processes_that_share_the_weights_train_what_one_trains(
+    kind, budget, steps, random_model, rollouts, trained_sharded, tmp_path
+):
+    assert_as_one(kind, budget, steps, random_model, rollouts, trained_sharded, tmp_path)
+
+
+def assert_as_one(kind, budget, steps, random_model, rollouts, folder, tmp_path):
     method, training = case(kind, budget, steps)
     report = train(method, rollouts, tmp_path, **told(random_model, training))
-    theirs = trained_by_two / f"{kind}-{budget}"
+    theirs = folder / f"{kind}-{budget}"
     base = load_file(f"{random_model}/model.safetensors")
     assert_close(weights(theirs), weights(tmp_path), base)
     counted = json.loads((theirs / "training.json").read_text())

@@ -1,18 +1,41 @@
 """Run by several processes together: trains every case of tests/test_launching.py."""
 
+import os
 import sys
 from pathlib import Path
 
 from offline_rl.training import train
-from tests.test_launching import CASES, case, told
+from tests.test_launching import CASES, SHARDED, case, told
 from tests.training_parts import twelve_problems
 
 
-def main(model: str, folder: str) -> None:
+def main(model: str, folder: str, how: str) -> None:
+    if how == "fsdp":
+        shard_on_a_cpu()
     rollouts = twelve_problems(model)
-    for kind, budget, steps in CASES:
+    for kind, budget, steps in SHARDED if how == "fsdp" else CASES:
         method, training = case(kind, budget, steps)
         train(method, rollouts, Path(folder) / f"{kind}-{budget}", **told(model, training))
+
+
+def shard_on_a_cpu() -> None:
+    """Lets accelerate part a model's weights over these processes, which it does on GPUs alone."""
+    import torch
+    from accelerate import PartialState
+    from accelerate.utils import DistributedType
+
+    torch.distributed.init_process_group("gloo")
+    PartialState._prepare_backend = lambda *_: ("gloo", DistributedType.MULTI_GPU)
+    PartialState.set_device = lambda state: setattr(state, "device", torch.device("cpu"))
+    # As accelerate sets them from offline_rl/accelerate/fsdp.yaml.
+    os.environ |= {
+        "ACCELERATE_USE_FSDP": "true",
+        "FSDP_VERSION": "2",
+        "FSDP_AUTO_WRAP_POLICY": "TRANSFORMER_BASED_WRAP",
+        "FSDP_RESHARD_AFTER_FORWARD": "true",
+        "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT",
+        "FSDP_CPU_RAM_EFFICIENT_LOADING": "false",
+    }
 
 
 if __name__ == "__main__":
