@@ -1,0 +1,112 @@
+"""Killed training goes on to the same weights; memory that runs out is told with a remedy."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from offline_rl.memory import OutOfMemory
+from offline_rl.methods.psft import Psft
+from offline_rl.methods.rft import Rft
+from offline_rl.training import train
+from offline_rl.training_settings import Lora, TrainingSettings
+from tests.training_parts import SELECTION, twelve_problems
+
+STEPS = 30
+TRAINING = TrainingSettings(
+    steps=STEPS, examples_per_step=8, lr=1e-3, warmup=0.0, max_tokens=64, checkpoint_every=1
+)
+# One start of Python serves every kill: it forks at each line it reads, and the fork trains.
+CHILD = """
+import os, sys
+from tests.test_training_crash import trained
+from tests.training_parts import twelve_problems
+
+_, model, folder = sys.argv
+rollouts = twelve_problems(model)
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        trained(rollouts, model, folder, on_log=lambda step, *_: print(step, flush=True))
+        os._exit(0)
+    print(f"pid {child}", flush=True)
+    os.waitpid(child, 0)
+    print("ended", flush=True)
+"""
+
+
+def trained(rollouts, model, folder, on_log=None):
+    told = {"model": model, "training": TRAINING, "selection": SELECTION, "seed": 0}
+    return train(Psft(lag_steps=4), rollouts, Path(folder), on_log=on_log, **told)
+
+
+def test_training_killed_at_ten_random_moments_gives_the_same_weights(random_model, tmp_path):
+    trained(twelve_problems(random_model), random_model, tmp_path / "whole")
+    chance = random.Random(0)
+    kills = sorted(chance.sample(range(2, STEPS), 10))
+    command = [sys.executable, "-c", CHILD, random_model, str(tmp_path / "killed")]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as parent:
+        killed = 0
+        for step in [*kills, None]:
+            print("go", file=parent.stdin, flush=True)
+            pid = int(parent.stdout.readline().removeprefix("pid "))
+            for line in parent.stdout:
+                if line == "ended\n":
+                    break
+                if step is not None and int(line) >= step:
+                    # While it takes the next step, or writes the checkpoint of this one.
+                    time.sleep(chance.uniform(0, 0.03))
+                    os.kill(pid, signal.SIGKILL)
+                    step, killed = None, killed + 1
+        parent.stdin.close()
+    assert killed == 10
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "killed")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
+SPENT = {
+    "cuda": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.\nMore."),
+    "python": MemoryError(),
+    "cpu": RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate"),
+}
+
+
+@pytest.mark.parametrize("kind", SPENT)
+def test_out_of_memory_names_the_settings_to_lower(kind, random_model, tmp_path):
+    class Greedy(Rft):
+        def loss(self, logps, batch):
+            raise SPENT[kind]
+
+    rollouts = twelve_problems(random_model)
+    told = {"model": random_model, "selection": SELECTION, "seed": 0}
+    training = TRAINING.model_copy(update={"tokens_per_microbatch": 512})
+    with pytest.raises(OutOfMemory) as caught:
+        train(Greedy(), rollouts, tmp_path, training=training, **told)
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "tokens_per_microbatch (512)" in message
+    for name in ("gradient_checkpointing", "bfloat16", "training.lora", "max_tokens, now 64"):
+        assert name in message
+    modest = training.model_copy(update={"lora": Lora(), "precision": "bfloat16"})
+    with pytest.raises(OutOfMemory) as caught:
+        train(Greedy(), rollouts, tmp_path, training=modest, **told)
+    assert "bfloat16" not in str(caught.value)
+    assert "training.lora" not in str(caught.value)
+
+
+def test_another_error_stays_what_it_is(random_model, tmp_path):
+    class Wrong(Rft):
+        def loss(self, logps, batch):
+            raise RuntimeError("shapes do not match")
+
+    told = {"model": random_model, "training": TRAINING, "selection": SELECTION, "seed": 0}
+    with pytest.raises(RuntimeError, match=r"^shapes do not match$"):
+        train(Wrong(), twelve_problems(random_model), tmp_path, **told)
