@@ -72,7 +72,7 @@ def train(
             examples=examples,
             tokens_per_microbatch=training.tokens_per_microbatch,
             model=policy,
-            args=_arguments(training, steps, seed, checkpoints),
+            args=trainer_arguments(training, steps, seed, checkpoints),
             processing_class=tokenizer,
             callbacks=[watch],
         )
@@ -166,7 +166,10 @@ def prepare(
     return fitting, too_long
 
 
-def _arguments(training: TrainingSettings, steps: int, seed: int, checkpoints: Path) -> SFTConfig:
+def trainer_arguments(
+    training: TrainingSettings, steps: int, seed: int, checkpoints: Path
+) -> SFTConfig:
+    """The library's settings for a training of so many steps; a data loader's batch is a step."""
     arguments = SFTConfig(
         output_dir=str(checkpoints),
         max_steps=steps,
