@@ -18,7 +18,7 @@ from offline_rl.snapshot import Snapshot
 # Positions whose logits, of policy and base, are held at once; a chunk's are made again backward.
 _CHUNK = 512
 # Settings of models that do more to their logits than the head's multiplication.
-_LOGIT_SETTINGS = (
+LOGIT_SETTINGS = (
     "final_logit_softcapping",
     "lm_head_multiplier",
     "logit_scale",
@@ -36,7 +36,7 @@ class BaseDivergence:
 
     def __init__(self, model: Any) -> None:
         config = _causal(model).config.get_text_config().to_dict()
-        for name in _LOGIT_SETTINGS:
+        for name in LOGIT_SETTINGS:
             if config.get(name) not in (None, 1, 1.0):
                 raise DataError(
                     f"the divergence from the base is not computed for models with {name}"

@@ -23,6 +23,7 @@ from offline_rl.batches import (
     microbatches,
     with_reference,
 )
+from offline_rl.head import HeadKind, LossHead, Scored
 from offline_rl.methods.base import Method
 from offline_rl.needs import Needs
 
@@ -57,6 +58,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         method: Method,
         examples: Sequence[TokenizedExample],
         tokens_per_microbatch: int,
+        head: HeadKind = "auto",
         **kwargs: Any,
     ) -> None:
         # TRL takes a `datasets` table only; examples stay here and the table numbers them.
@@ -66,11 +68,12 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._examples = list(examples)
         self._companions = method.companions(self._examples)
         self._tokens_per_microbatch = tokens_per_microbatch
-        self._needs = Needs(method, self.model, forward, self.accelerator)
+        self._head = LossHead(self.model, head, self.accelerator)
+        self._needs = Needs(method, self.model, self._forward, self.accelerator)
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
         self.tokens_seen = 0
-        self._tallies: dict[str, Tensor] = {}
+        self._tallies = self._no_tallies()
         self._measures: dict[str, list[Tensor]] = {}
         self._step_rows: list[str] = []
 
@@ -90,7 +93,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             padded = collate([example, max(scored, key=longest)], self.args.device)
             with self.accelerator.autocast():
                 outputs, batch = self._needs.score(self.model, padded)
-            for name, values in self._method.measures(outputs.log_probs.float(), batch).items():
+            for name, values in self._method.measures(outputs.log_probs, batch).items():
                 if name in self._method.start_values:
                     gap = (values - self._method.start_values[name]).abs().max().item()
                     self._start_tolerance = max(self._start_tolerance, gap)
@@ -101,8 +104,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         scored: dict[int, TokenizedExample] = {}
         for piece, idle in self._share(microbatches(examples, budget)):
             with self.accelerator.autocast():
-                output = forward(self.model, collate(piece, self.args.device))
-            rows = iter(output.log_probs.float().cpu())
+                scores = self._head(self.model, collate(piece, self.args.device))
+            rows = iter(scores.log_probs.cpu())
             for example in () if idle else piece:
                 scored[numbered[id(example)]] = tuple(
                     with_reference(row, next(rows)) for row in example
@@ -145,7 +148,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._count(examples)
         pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
-        self._tallies = {name: torch.zeros_like(total) for name in _TALLIES}
+        self._tallies = self._no_tallies()
         self._measures = {}
         with self.maybe_activation_offload_context:
             for number, (piece, idle) in enumerate(pieces, 1):
@@ -155,7 +158,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     batch = collate(piece, self.args.device)
                     if idle:
-                        self.accelerator.backward(0 * forward(model, batch).log_probs.sum())
+                        self.accelerator.backward(0 * self._head(model, batch).log_probs.sum())
                         continue
                     loss = self.compute_loss(model, batch, num_items_in_batch=units)
                     self.accelerator.backward(loss)
@@ -176,14 +179,25 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         Processes average their gradients, hence the factor of their number.
         """
         outputs, inputs = self._needs.score(model, inputs)
-        logps = outputs.log_probs.float()
-        losses = self._method.loss(logps, inputs)
+        logps = outputs.log_probs
+        own = outputs.loss
+        summed = own if own is not None else self._method.loss(logps, inputs).sum()
         with torch.no_grad():
-            self._tally(logps, outputs.entropy.float(), inputs)
+            self._tally(logps, outputs.entropy, inputs)
             for name, values in self._method.measures(logps, inputs).items():
                 self._measures.setdefault(name, []).append(values.float())
-        loss: Tensor = losses.sum() / num_items_in_batch * self.accelerator.num_processes
+        loss: Tensor = summed / num_items_in_batch * self.accelerator.num_processes
         return loss
+
+    def _forward(self, model: Any, batch: Batch) -> Scored:
+        """With the loss taken on the way, where each token's is its own affair."""
+        loss = self._method.loss if self._method.pointwise else None
+        entropy = torch.is_grad_enabled() and self._logs_now()
+        return self._head(model, batch, loss=loss, entropy=entropy)
+
+    def _logs_now(self) -> bool:
+        """Whether this step's figures are written down; entropies cost, and are taken only then."""
+        return bool((self.state.global_step + 1) % self.state.logging_steps == 0)
 
     def floating_point_ops(self, inputs: dict[str, Any]) -> int:
         """6 per parameter and token, forward and backward, and 2 for a pass without gradient."""
@@ -223,15 +237,19 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             return len(examples)
         return sum(row.trained_tokens for example in examples for row in example)
 
-    def _tally(self, logps: Tensor, entropy: Tensor, batch: Batch) -> None:
+    def _no_tallies(self) -> dict[str, Tensor]:
+        names = [name for name in _TALLIES if self._logs_now() or not name.endswith("_entropy")]
+        return {name: torch.zeros((), device=self.args.device) for name in names}
+
+    def _tally(self, logps: Tensor, entropy: Tensor | None, batch: Batch) -> None:
         """Sums over the tokens of the accepted completions, and of the rejected ones."""
         for side, rows in (("accepted", batch.accepted), ("rejected", ~batch.accepted)):
             mask = batch.mask * rows[:, None]
-            each = {"nll": -logps, "mean_p": logps.exp(), "entropy": entropy}
+            each = {"nll": -logps, "mean_p": logps.exp()}
+            each |= {} if entropy is None else {"entropy": entropy}
             sums = {name: (values * mask).sum() for name, values in each.items()}
             for name, value in {"tokens": mask.sum(), **sums}.items():
-                key = f"{side}_{name}"
-                self._tallies[key] += value
+                self._tallies[f"{side}_{name}"] += value
 
     def _check_and_record(self, loss: Tensor) -> None:
         step = self.state.global_step + 1
@@ -284,14 +302,3 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
 def _numbers(items: list[dict[str, int]]) -> dict[str, Tensor]:
     return {"examples": torch.tensor([item["example"] for item in items])}
-
-
-def forward(model: Any, batch: Batch) -> Any:
-    """TRL's fused head: per-token `log_probs` and `entropy` without the logits, zero if masked."""
-    return model(
-        input_ids=batch.tokens,
-        attention_mask=batch.attention_mask,
-        labels=batch.labels,
-        use_cache=False,
-        fused_lm_head=True,
-    )

@@ -1,0 +1,217 @@
+"""From a batch to log-probabilities, and in one pass to a loss of them, without whole logits."""
+
+import functools
+import logging
+import types
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import torch
+from accelerate.utils import DistributedType
+from jaxtyping import Float
+from peft import PeftModel
+from torch import Tensor
+
+from losses import token_logps
+from losses.head import head_logps, head_loss
+from offline_rl.batches import Batch
+from offline_rl.divergence import LOGIT_SETTINGS
+
+logger = logging.getLogger(__name__)
+
+HeadKind = Literal["auto", "chunked", "trl", "plain"]
+Loss = Callable[[Tensor, Batch], Tensor]
+_SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """What a forward pass tells; values are float32 and zero where nothing is trained.
+
+    `loss` is the sum of the losses where one was asked for and could be taken on the way; then
+    `log_probs` has no gradient.
+    """
+
+    log_probs: Float[Tensor, "rows t-1"]
+    entropy: Float[Tensor, "rows t-1"] | None = None
+    loss: Float[Tensor, ""] | None = None
+
+
+class LossHead:
+    """Scores batches with a model, by chunks of logits where its last layer is a plain product.
+
+    `auto` takes chunks on a CPU and TRL's own head, which has a kernel there, elsewhere or where
+    processes share the weights. A model that does more to its logits than that product gives them
+    itself, whole; the log says why. `chunked` insists on chunks, and raises ValueError for such
+    a model.
+    """
+
+    def __init__(self, model: Any, kind: HeadKind, accelerator: Any) -> None:
+        """TRL's head is on the model already; the model is not yet wrapped for training."""
+        causal = _causal(model)
+        reason = _not_plain(causal)
+        if kind == "chunked" and reason:
+            raise ValueError(f"training.head: chunked needs a plain head, and {reason}: take plain")
+        self.kind = kind
+        if kind == "auto":
+            sharded = accelerator.distributed_type in _SHARDED
+            on_cpu = accelerator.device.type == "cpu"
+            self.kind = "plain" if reason else "chunked" if on_cpu and not sharded else "trl"
+            if reason:
+                logger.warning("whole logits are made at once, since %s", reason)
+            elif sharded:
+                logger.warning("TRL's head is taken, since processes share the weights")
+        if self.kind == "chunked":
+            _attach(causal)
+
+    def __call__(
+        self, model: Any, batch: Batch, *, loss: Loss | None = None, entropy: bool = False
+    ) -> Scored:
+        """Scores the batch; `model` may be wrapped, of the model this was made for.
+
+        `loss` is a pointwise method's. It is applied, and its gradient formed, on the way, if
+        gradients are wanted at all and the kind of head can do that.
+        """
+        inputs = {"input_ids": batch.tokens, "attention_mask": batch.attention_mask}
+        if self.kind == "chunked":
+            task = _Task(batch, loss if torch.is_grad_enabled() else None, entropy)
+            scored: Scored = model(**inputs, loss_head=task)
+            return scored
+        if self.kind == "trl":
+            output = model(**inputs, labels=batch.labels, use_cache=False, fused_lm_head=True)
+            return Scored(output.log_probs.float(), output.entropy.float() if entropy else None)
+        return _plain(model(**inputs, use_cache=False).logits, batch, entropy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What the model's patched forward pass is asked for beside its inputs."""
+
+    batch: Batch
+    loss: Loss | None
+    entropy: bool
+
+
+def _causal(model: Any) -> Any:
+    return model.get_base_model() if isinstance(model, PeftModel) else model
+
+
+def _not_plain(causal: Any) -> str:
+    """Why the model's logits are more than a product with one weight; empty if they are that."""
+    config = causal.config.get_text_config().to_dict()
+    for name in LOGIT_SETTINGS:
+        if config.get(name) not in (None, 1, 1.0):
+            return f"the model has {name} {config[name]}"
+    head = causal.get_output_embeddings()
+    if type(head) is not torch.nn.Linear:
+        return f"its last layer is a {type(head).__name__}"
+    if len(list(head.parameters())) > 1:
+        return "its last layer has a bias"
+    if causal.base_model is causal or not _is_last(causal, head):
+        return f"the inside of {type(causal).__name__} is not known"
+    return ""
+
+
+def _is_last(causal: Any, head: Any) -> bool:
+    """Whether the logits are the head's product with the states, tried on one token."""
+    device = head.weight.device
+    tokens = torch.zeros(1, 1, dtype=torch.long, device=device)
+    training = causal.training
+    causal.eval()
+    try:
+        with torch.no_grad():
+            states = causal.base_model(input_ids=tokens, use_cache=False).last_hidden_state
+            logits = causal(input_ids=tokens, use_cache=False).logits
+            return torch.allclose(head(states).float(), logits.float(), rtol=1e-3, atol=1e-4)
+    finally:
+        causal.train(training)
+
+
+def _attach(causal: Any) -> None:
+    """Lets the model's forward pass take a task, so that wrappers around the model see the pass."""
+    unchanged = causal.forward
+
+    # The library reads the parameters that a model takes off this signature.
+    @functools.wraps(type(causal).forward)
+    def forward(self: Any, *args: Any, loss_head: _Task | None = None, **kwargs: Any) -> Any:
+        if loss_head is None:
+            return unchanged(*args, **kwargs)
+        states = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state
+        return _chunked(states, self.get_output_embeddings().weight, loss_head)
+
+    causal.forward = types.MethodType(forward, causal)
+
+
+def _chunked(states: Tensor, weight: Tensor, task: _Task) -> Scored:
+    batch = task.batch
+    device = states.device.type
+    settings: dict[str, Any] = {
+        "dtype": (
+            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        ),
+        "entropy": task.entropy,
+    }
+    trained = (batch.mask > 0).flatten().nonzero().squeeze(-1)
+    hidden = states[:, :-1].flatten(0, 1).index_select(0, trained)
+    tokens = batch.tokens[:, 1:].flatten()[trained]
+
+    def grid(values: Tensor) -> Tensor:
+        # Not of the mask's type: a float64 model is scored in float64.
+        empty = values.new_zeros(batch.mask.numel())
+        return empty.index_copy(0, trained, values).view_as(batch.mask)
+
+    if task.loss is None:
+        logps, entropy = head_logps(hidden, weight, tokens, **settings)
+        return Scored(grid(logps), None if entropy is None else grid(entropy))
+    loss, parted = task.loss, positions(batch)
+
+    def of_places(logps: Tensor, places: slice) -> Tensor:
+        return loss(logps[:, None], _rows(parted, places))[:, 0]
+
+    done = head_loss(hidden, weight, tokens, of_places, **settings)
+    entropy = None if done.entropy is None else grid(done.entropy)
+    return Scored(grid(done.logps), entropy, done.total)
+
+
+def _plain(logits: Tensor, batch: Batch, entropy: bool) -> Scored:
+    logits = logits[:, :-1]
+    logps = token_logps(logits, batch.tokens[:, 1:]) * batch.mask
+    if not entropy:
+        return Scored(logps)
+    with torch.no_grad():
+        every = logits.float().log_softmax(-1)
+        return Scored(logps, -(every.exp() * every).sum(-1) * batch.mask)
+
+
+def positions(batch: Batch) -> Batch:
+    """The same with every trained position as a row of its own, in their order."""
+    rows, times = (batch.mask > 0).nonzero().unbind(-1)
+
+    def parted(values: Tensor | None) -> Tensor | None:
+        return None if values is None else values[rows, times, None]
+
+    tokens = torch.stack([batch.tokens[rows, times], batch.tokens[rows, times + 1]], 1)
+    return replace(
+        batch,
+        tokens=tokens,
+        attention_mask=torch.ones_like(tokens),
+        mask=batch.mask[rows, times, None],
+        signals=batch.signals[rows],
+        accepted=batch.accepted[rows],
+        rows_per_example=1,
+        reference_logps=parted(batch.reference_logps),
+        lagged_logps=parted(batch.lagged_logps),
+        base_divergence=parted(batch.base_divergence),
+    )
+
+
+def _rows(batch: Batch, places: slice) -> Batch:
+    """Some rows of a batch, none of which has more than one."""
+    held = {field.name: getattr(batch, field.name) for field in fields(batch)}
+    rowwise: dict[str, Any] = {
+        name: value[places]
+        for name, value in held.items()
+        if isinstance(value, Tensor) and value.ndim > 0
+    }
+    return replace(batch, **rowwise)
