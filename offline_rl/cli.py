@@ -1,5 +1,6 @@
 """The `offline-rl` command. Heavy imports wait for the command that needs them."""
 
+import json
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -130,6 +131,30 @@ def report(run_folder: RunFolder) -> None:
     from offline_rl.experiment import report_again
 
     _conclude(report_again(run_folder), run_folder)
+
+
+@app.command()
+@_plain_errors
+def doctor(
+    experiment: Annotated[
+        str, typer.Argument(help="a settings file, or the name of a shipped experiment")
+    ] = "demo",
+    overrides: Overrides = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="in its place: tiny, a folder, or a hub name")
+    ] = None,
+) -> None:
+    """Proves on this machine that training computes what it says; exit code 1 if it does not."""
+    named = [] if model is None else [f"model={json.dumps(model)}"]
+    loaded = _load(experiment, [*(overrides or []), *named])
+    quiet_libraries()
+    from offline_rl.doctor import diagnose, print_findings
+    from offline_rl.progress import Terminal
+
+    found = diagnose(loaded, Terminal(_console()))
+    print_findings(found, _console())
+    if any(one.result == "fail" for one in found):
+        raise typer.Exit(1)
 
 
 for _command in (

@@ -1,0 +1,1 @@
+"""What `offline-rl doctor` tries on a machine, each check a function of a patient."""

@@ -1,0 +1,135 @@
+"""What the checks are made on: a model, its rollouts of an experiment's problems, and a trainer."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+from transformers import set_seed
+
+from data_gen.prompts import Tokenizer
+from data_gen.selection import Pairing, Selection
+from data_gen.types import Completion, Problem, Rollout, Verdict
+from offline_rl.batches import TokenizedExample
+from offline_rl.config import Experiment
+from offline_rl.methods import Method
+from offline_rl.model import load_policy
+from offline_rl.trainer import OfflineTrainer
+from offline_rl.training import prepare, trainer_arguments
+from offline_rl.training_settings import TrainingSettings, resolve_training
+
+EXAMPLES = 8
+# Completions are cut to lengths that differ, so that a mean taken too early shows.
+_SHORTEST, _LONGER, _LENGTHS = 8, 7, 8
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What one check has shown. `figure` is what was measured, or why nothing was."""
+
+    check: str
+    result: Literal["pass", "fail", "skipped"]
+    figure: str
+    limit: str = ""
+
+
+def judged(check: str, passed: bool, figure: str, limit: str) -> Finding:
+    return Finding(check, "pass" if passed else "fail", figure, limit)
+
+
+@dataclass(frozen=True)
+class Patient:
+    """An experiment's model with some completions of its own, and a folder to work in."""
+
+    experiment: Experiment
+    tokenizer: Tokenizer
+    problems: Sequence[Problem]
+    completions: Sequence[Completion]
+    """As the experiment's sampler drew them."""
+    folder: Path
+    trainer: type[OfflineTrainer] = OfflineTrainer
+
+    @property
+    def model(self) -> str:
+        return self.experiment.model_path
+
+    @property
+    def revision(self) -> str | None:
+        return self.experiment.revision
+
+    @property
+    def selection(self) -> Selection:
+        """Of the rollouts below every one, in whatever pairs."""
+        return Selection(pairs=Pairing(per_problem=2))
+
+    def rollouts(self) -> list[Rollout]:
+        """Short ones, right and wrong by turns: gradients do not ask what is true."""
+        problems = {problem.id: problem for problem in self.problems}
+        return [
+            Rollout(
+                problems[completion.problem_id],
+                _cut(completion, _SHORTEST + _LONGER * (number % _LENGTHS)),
+                Verdict.wrong("by turns") if completion.sample % 2 else Verdict.correct(""),
+            )
+            for number, completion in enumerate(self.completions)
+            if completion.tokens
+        ]
+
+    def training(self, method: Method, **changes: Any) -> TrainingSettings:
+        """As the experiment trains the method, for one step in this process in float32."""
+        own = resolve_training(
+            method.training_defaults, self.experiment.training, method.training
+        ).model_copy(update={"total_tokens": None, "total_examples": None, "warmup": 0.0})
+        plain = {"launch": None, "report_to": (), "checkpoint_every": 0, "max_tokens": 2**20}
+        one = {"steps": 1, "precision": "float32", "examples_per_step": EXAMPLES}
+        return own.model_copy(update={**plain, **one, **changes})
+
+    def examples(self, method: Method) -> list[TokenizedExample]:
+        """Raises DataError for a method that finds nothing to learn from."""
+        return prepare(method, self.rollouts(), self.selection, 0, 2**20)[0][:EXAMPLES]
+
+    def gradient(self, method: Method, **changes: Any) -> Tensor:
+        """Of all weights, after one step's passes over the examples, in the CPU's memory."""
+        training = self.training(method, **changes)
+        torch.set_num_threads(training.threads)
+        examples = self.examples(method)
+        set_seed(0)
+        trainer = self.trainer(
+            method=method,
+            examples=examples,
+            tokens_per_microbatch=training.tokens_per_microbatch,
+            model=load_policy(self.model, self.revision, training),
+            args=trainer_arguments(training, 1, 0, self.folder / "trainer"),
+            processing_class=self.tokenizer,
+        )
+        if method.needs_reference:
+            trainer.add_reference()
+        model = trainer.accelerator.prepare(trainer.model)
+        trainer.training_step(model, {"examples": torch.arange(len(examples))})
+        every = [p.grad.flatten() for p in model.parameters() if p.grad is not None]
+        return torch.cat(every).float().cpu()
+
+
+def difference(gradient: Tensor, expected: Tensor) -> float:
+    """The length of the difference in lengths of the expected; infinite if they do not compare."""
+    if gradient.shape != expected.shape or not expected.norm() > 0:
+        return float("inf")
+    apart: float = (gradient.double() - expected.double()).norm().item()
+    length: float = expected.double().norm().item()
+    return apart / length
+
+
+def kind_of(method: Method) -> str:
+    """A method's name in a settings file."""
+    return str(method.model_dump()["kind"])
+
+
+def _cut(completion: Completion, tokens: int) -> Completion:
+    return replace(
+        completion,
+        tokens=completion.tokens[:tokens],
+        logps=completion.logps[:tokens],
+        finish_reason="stop",
+    )

@@ -1,0 +1,103 @@
+"""Checks of a first step: known values before it, and two processes that take it as one does."""
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from offline_rl.checks.patient import Finding, Patient, difference, judged, kind_of
+from offline_rl.launching import launch_training
+from offline_rl.methods import Method
+from offline_rl.methods.dpo import Dpo
+from offline_rl.methods.iw_sft import IwSft
+from offline_rl.model import load_policy
+from offline_rl.training import train
+from offline_rl.training_settings import Launch, TrainingSettings
+
+# The start values are rounded to float32 along the sums of whole completions.
+_START = 1e-3
+_SAME = 1e-3
+
+
+def first_step(patient: Patient) -> list[Finding]:
+    """DPO starts at ln 2, iw-SFT at weights of 1, and two processes learn what one does."""
+    found = []
+    for method, name, value, shown in (
+        (Dpo(), "pair_loss", math.log(2), "DPO = ln 2 at step 0"),
+        (IwSft(), "weight_max", 1.0, "iw-SFT weight = 1 at step 0"),
+    ):
+        folder = patient.folder / kind_of(method)
+        report = train(
+            method,
+            patient.rollouts(),
+            folder / "one",
+            training=_plain(patient, method),
+            **_told(patient),
+        )
+        found.append(starts_at(shown, report["history"][0][name], value))
+        found.append(_two(patient, method, folder))
+    return found
+
+
+def starts_at(check: str, seen: float, expected: float) -> Finding:
+    """A value that is known before the first update."""
+    limit = f"{expected:.4f} ± {_START:g}"
+    return judged(check, abs(seen - expected) <= _START, f"{seen:.5f}", limit)
+
+
+def same_change(
+    check: str, base: Mapping[str, Tensor], one: Mapping[str, Tensor], two: Mapping[str, Tensor]
+) -> Finding:
+    """Two trainings have moved the weights of the base alike."""
+    moved, other = (
+        torch.cat([(weights[name].float() - base[name].float()).flatten() for name in base])
+        for weights in (one, two)
+    )
+    apart = difference(other, moved)
+    return judged(check, apart <= _SAME, f"off by {apart:.1e}", f"{_SAME:g}")
+
+
+def _two(patient: Patient, method: Method, folder: Path) -> Finding:
+    check = f"1 = 2 processes, {kind_of(method)}"
+    if 0 < torch.cuda.device_count() < 2:
+        return Finding(check, "skipped", "there is one GPU")
+    launch_training(
+        Launch(processes=2),
+        method,
+        patient.rollouts(),
+        folder / "two",
+        training=_plain(patient, method),
+        **_told(patient),
+    )
+    base, one, two = (
+        _weights(*place)
+        for place in (
+            (patient.model, patient.revision),
+            (str(folder / "one"), None),
+            (str(folder / "two"), None),
+        )
+    )
+    return same_change(check, base, one, two)
+
+
+def _weights(model: str, revision: str | None) -> Mapping[str, Tensor]:
+    whole: Mapping[str, Tensor] = load_policy(model, revision, TrainingSettings()).state_dict()
+    return whole
+
+
+def _plain(patient: Patient, method: Method) -> TrainingSettings:
+    """A step straight down the gradient, whose size then shows in the weights."""
+    straight = {"optimizer": "sgd", "lr": 1.0, "scheduler": "constant", "scheduler_settings": {}}
+    return patient.training(method, tokens_per_microbatch=1, **straight)
+
+
+def _told(patient: Patient) -> dict[str, Any]:
+    return {
+        "model": patient.model,
+        "revision": patient.revision,
+        "selection": patient.selection,
+        "seed": 0,
+    }

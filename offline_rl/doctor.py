@@ -1,0 +1,136 @@
+"""Proves on this machine, with these versions, that training computes what it says."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from transformers.utils import logging as transformers_logging
+
+from data_gen.samplers.tokenizer import load_tokenizer
+from data_gen.types import DataError, Problem
+from offline_rl.checks import arithmetic, processes, sampling, versions
+from offline_rl.checks.patient import Finding, Patient, kind_of
+from offline_rl.config import Experiment
+from offline_rl.engines import Engines
+from offline_rl.environment import versions as installed_versions
+from offline_rl.launching import LaunchError
+from offline_rl.memory import OutOfMemory
+from offline_rl.progress import Progress, printable
+from offline_rl.trainer import TrainingError
+
+_PROBLEMS, _SAMPLES = 8, 4
+_COLOURS = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
+
+Check = Callable[[Patient], Finding | Iterable[Finding]]
+
+
+def diagnose(experiment: Experiment, progress: Progress) -> list[Finding]:
+    """Every check with the experiment's model, sampler and methods.
+
+    Figures of gradients and weights are the length of the difference in lengths of what it should
+    be. Raises DataError for a model that does not load, EngineError for a sampler that does not
+    start.
+    """
+    transformers_logging.disable_progress_bar()
+    with examined(experiment, progress) as patient:
+        checks = _checks(experiment)
+        found: list[Finding] = []
+        with progress.task("check") as task:
+            for number, (name, check) in enumerate(checks):
+                task.update(number, len(checks), name)
+                found += run_check(name, check, patient)
+            task.update(len(checks), len(checks))
+    return [*found, *versions.known_bad(installed_versions(_PACKAGES))]
+
+
+_PACKAGES = tuple(bad.package for bad in versions.KNOWN)
+
+
+@contextmanager
+def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
+    """The experiment's model with completions of a few of its problems."""
+    settings = experiment.sampling.model_copy(update={"samples": _SAMPLES})
+    if settings.temperature == 0:
+        settings = settings.model_copy(update={"temperature": 1.0})
+    tokenizer = load_tokenizer(experiment.model_path, experiment.revision)
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        Engines(
+            experiment.sampler,
+            experiment.prompt,
+            progress,
+            base=experiment.model_path,
+            base_revision=experiment.revision,
+        ) as engines,
+    ):
+        sampler = engines.sampler(
+            experiment.model_path, experiment.revision, adapter=experiment.sampler.adapter
+        )
+        problems, _ = sampler.fitting(_problems(experiment))
+        if not problems:
+            raise DataError("every prompt is longer than the model's context")
+        with progress.task("sample, problems") as task:
+            completions = sampler(problems, settings)
+            task.update(len(problems))
+        # Sampling and training do not share a GPU's memory.
+        engines.close()
+        yield Patient(experiment, tokenizer, problems, completions, Path(folder))
+
+
+def run_check(name: str, check: Check, patient: Patient) -> list[Finding]:
+    """What a check finds; a training that fails is a finding too."""
+    try:
+        found = check(patient)
+        return [found] if isinstance(found, Finding) else list(found)
+    except (TrainingError, LaunchError, OutOfMemory) as error:
+        return [Finding(name, "fail", " ".join(str(error).split()))]
+    except DataError as error:
+        return [Finding(name, "skipped", " ".join(str(error).split()))]
+
+
+def print_findings(found: Sequence[Finding], console: Console) -> None:
+    """A table of all checks, and how many failed."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("check", overflow="fold")
+    table.add_column("result", no_wrap=True)
+    table.add_column("figure", overflow="fold")
+    table.add_column("limit", overflow="fold")
+    for one in found:
+        cells = (Text(printable(text)) for text in (one.figure, one.limit))
+        result = Text(one.result, style=_COLOURS[one.result])
+        table.add_row(Text(printable(one.check)), result, *cells)
+    console.print(table)
+    counts = [sum(one.result == result for one in found) for result in _COLOURS]
+    console.print("{} passed, {} failed, {} skipped".format(*counts))
+
+
+def _checks(experiment: Experiment) -> list[tuple[str, Check]]:
+    methods = {kind_of(method): method for method in experiment.methods.values()}
+    each = [
+        (f"{title}, {kind}", partial(check, method=method))
+        for title, check in (
+            ("1 x 8 = 8 x 1", arithmetic.accumulation),
+            ("bf16 = float32", arithmetic.precision),
+        )
+        for kind, method in methods.items()
+    ]
+    return [
+        *each,
+        ("padded = one by one", arithmetic.padding),
+        ("DFT's gradient = that of -p", arithmetic.dft_raises_p),
+        ("first step", processes.first_step),
+        ("trainer = sampler, tokens' log p", sampling.log_probabilities),
+        ("prompt + completion round trip", sampling.round_trip),
+        ("truncated completions", sampling.truncated),
+    ]
+
+
+def _problems(experiment: Experiment) -> list[Problem]:
+    source = experiment.problems or next(iter(experiment.evaluation.benchmarks.values()))
+    return list(source.read().problems)[:_PROBLEMS]
