@@ -136,17 +136,24 @@ def report(run_folder: RunFolder) -> None:
 @app.command()
 @_plain_errors
 def doctor(
-    experiment: Annotated[
-        str, typer.Argument(help="a settings file, or the name of a shipped experiment")
-    ] = "demo",
-    overrides: Overrides = None,
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXPERIMENT] [KEY=VALUE]...",
+            help="a settings file, or the name of a shipped experiment, demo if left out;"
+            " settings: dotted.key=value",
+        ),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="in its place: tiny, a folder, or a hub name")
     ] = None,
 ) -> None:
     """Proves on this machine that training computes what it says; exit code 1 if it does not."""
+    first, *overrides = settings or ["demo"]
+    if "=" in first and not Path(first).is_file():
+        first, overrides = "demo", [first, *overrides]
     named = [] if model is None else [f"model={json.dumps(model)}"]
-    loaded = _load(experiment, [*(overrides or []), *named])
+    loaded = _load(first, [*overrides, *named])
     quiet_libraries()
     from offline_rl.doctor import diagnose, print_findings
     from offline_rl.progress import Terminal

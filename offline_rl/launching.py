@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +21,7 @@ from offline_rl.methods import Method
 from offline_rl.training_settings import Launch, TrainingSettings
 
 CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
+_LOG_TAIL_BYTES = 4000
 OnLog = Callable[[int, int, dict[str, float]], None]
 
 
@@ -107,9 +109,22 @@ def _follow(command: Sequence[str], threads: int, on_log: OnLog | None) -> None:
         finally:
             _end(process)
         if code:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - 2000))
+            log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
             tail = " ".join(log.read().decode(errors="replace").split())
-            raise LaunchError(reason or f"the processes ended with exit code {code}: {tail}")
+            raise LaunchError(_epitaph(code, reason, tail))
+
+
+def _epitaph(code: int, reason: str, tail: str) -> str:
+    """Why the processes ended: `reason` is a worker's own word, `tail` the end of the launcher's.
+
+    Of a worker that was killed the others only tell that they lost it.
+    """
+    if re.search(r"exitcode *: -9 ", tail):
+        return (
+            "a worker was killed by signal 9, as the system does when memory runs out: lower"
+            " training.tokens_per_microbatch or training.launch.processes"
+        )
+    return reason or f"the processes ended with exit code {code}: {tail}"
 
 
 def _message(line: str) -> dict[str, Any]:

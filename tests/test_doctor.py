@@ -181,8 +181,9 @@ def test_findings_are_a_table_without_escapes():
     assert "\x1b" not in text
 
 
-def test_a_model_that_does_not_load_is_one_line(tmp_path):
-    outcome = CliRunner().invoke(app, ["doctor", "--model", str(tmp_path / "nowhere")])
+@pytest.mark.parametrize("named", [["--model", "/nowhere/at all"], ["model=/nowhere/at all"]])
+def test_a_model_that_does_not_load_is_one_line(named):
+    outcome = CliRunner().invoke(app, ["doctor", *named])
     assert outcome.exit_code == 1
     assert outcome.stderr.startswith("error: ")
     assert outcome.stderr.count("\n") == 1

@@ -4,15 +4,18 @@ import json
 import re
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import psutil
 import pytest
 import torch
+from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
 from data_gen.types import DataError
 from offline_rl.launching import LaunchError, launch_training
 from offline_rl.methods import METHODS
+from offline_rl.needs import Needs
 from offline_rl.training import train
 from offline_rl.training_settings import Launch, TrainingSettings
 from tests.training_parts import SELECTION, twelve_problems
@@ -168,6 +171,18 @@ def test_workers_end_with_their_parent_and_others_go_on(random_model, rollouts, 
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
+def test_a_worker_that_is_killed_is_told_with_a_remedy(random_model, rollouts, tmp_path):
+    def kill_one(step, steps, values):
+        workers = psutil.Process().children(recursive=True)
+        [last] = [one for one in workers if one.environ().get("RANK") == "1"][:1]
+        last.kill()
+
+    with pytest.raises(LaunchError, match=r"killed by signal 9.*lower training\.tokens_per"):
+        launch_training(
+            TWO, METHODS["rft"](), rollouts, tmp_path, **told(random_model, LONG), on_log=kill_one
+        )
+
+
 def test_what_stops_the_caller_stops_the_workers(random_model, rollouts, tmp_path):
     class Stop(Exception):
         pass
@@ -193,6 +208,13 @@ def test_the_reason_of_a_failing_worker_is_told_in_one_line(random_model, rollou
     assert re.fullmatch(
         r"the (loss|gradient norm) is nan at step 2 \(rollouts p.*\)", str(caught.value)
     )
+
+
+@pytest.mark.parametrize("kind", ["psft", "asft"])
+def test_methods_that_exchange_weights_refuse_to_have_them_parted(kind):
+    parted = SimpleNamespace(distributed_type=DistributedType.FSDP)
+    with pytest.raises(DataError, match=r"FSDP cannot .*: train it without"):
+        Needs(METHODS[kind](), None, None, parted)
 
 
 def test_a_config_that_is_not_there_is_told(random_model, rollouts, tmp_path):
