@@ -43,6 +43,11 @@ class Evaluation(Frozen):
     benchmarks: Annotated[dict[Label, ProblemSource], BeforeValidator(named_sources)] = Field(
         min_length=1
     )
+    reference: Label | None = Field(
+        default=None,
+        description="the method that the others are compared with, besides the base; None: rft, or"
+        " the first where there is none of that name",
+    )
     base_decodings: dict[Label, Decoding] = Field(
         default={
             "base-t0.5": Decoding(temperature=0.5),
@@ -101,6 +106,8 @@ class Experiment(DataSettings):
                 raise ValueError(f"evaluation.base_decodings.{label}: greedy, so one sample only")
         if "base" in self.evaluation.base_decodings:
             raise ValueError("evaluation.base_decodings.base: this is evaluation.sampling's label")
+        if self.reference not in self.methods:
+            raise ValueError(f"evaluation.reference: there is no method {self.reference!r}")
         self._check_sweep()
         if isinstance(self.evaluation_sampler, ServerSettings):
             raise ValueError(
@@ -123,6 +130,12 @@ class Experiment(DataSettings):
                 raise ValueError(f"sweep.grids.{label}: {error}") from error
         if self.sweep.seed in self.seeds:
             raise ValueError(f"sweep.seed: {self.sweep.seed} is one of the seeds of the comparison")
+
+    @property
+    def reference(self) -> str:
+        """The label that the other methods are compared with."""
+        usual = "rft" if "rft" in self.methods else next(iter(self.methods))
+        return self.evaluation.reference or usual
 
     @property
     def evaluation_sampler(self) -> SamplerSettings:

@@ -132,6 +132,16 @@ def test_a_sweep_that_cannot_work_is_refused_before_anything_starts(override, me
         load_experiment("demo", [*SMALL, GRIDS, override])
 
 
+def test_the_reference_is_rft_or_the_first_or_what_is_asked_for():
+    assert load_experiment("demo", SMALL).reference == "rft"
+    others = "methods={dft: {}, power: {}}"
+    assert load_experiment("demo", [*SMALL, others]).reference == "dft"
+    asked = load_experiment("demo", [*SMALL, others, "evaluation.reference=power"])
+    assert asked.reference == "power"
+    with pytest.raises(SettingsError, match=r"evaluation\.reference: there is no method 'ppo'"):
+        load_experiment("demo", [*SMALL, "evaluation.reference=ppo"])
+
+
 def test_settings_are_never_chosen_on_a_benchmark(tmp_path: Path):
     same = "sweep.problems={source: arithmetic, split: test, limit: 10}"
     with pytest.raises(DataError, match="10 of them are problems of benchmark in_distribution"):

@@ -59,6 +59,7 @@ def gather(experiment: Experiment, folder: Path) -> Report:
         evaluations,
         labels=[*experiment.decodings(), *experiment.methods],
         benchmarks=list(experiment.evaluation.benchmarks),
+        reference=experiment.reference,
     )
     training = training_table(
         [read_record(policy_folder(folder, *at), *at) for at in trained], trials
