@@ -133,13 +133,14 @@ def test_a_sweep_that_cannot_work_is_refused_before_anything_starts(override, me
 
 
 def test_the_reference_is_rft_or_the_first_or_what_is_asked_for():
-    assert load_experiment("demo", SMALL).reference == "rft"
+    plain = SMALL[:-1]
+    assert load_experiment("demo", plain).reference == "rft"
     others = "methods={dft: {}, power: {}}"
-    assert load_experiment("demo", [*SMALL, others]).reference == "dft"
-    asked = load_experiment("demo", [*SMALL, others, "evaluation.reference=power"])
+    assert load_experiment("demo", [*plain, others]).reference == "dft"
+    asked = load_experiment("demo", [*plain, others, "evaluation.reference=power"])
     assert asked.reference == "power"
     with pytest.raises(SettingsError, match=r"evaluation\.reference: there is no method 'ppo'"):
-        load_experiment("demo", [*SMALL, "evaluation.reference=ppo"])
+        load_experiment("demo", [*plain, "evaluation.reference=ppo"])
 
 
 def test_settings_are_never_chosen_on_a_benchmark(tmp_path: Path):
