@@ -22,6 +22,7 @@ from offline_rl.files import write_atomically
 from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
+from offline_rl.threads import settled
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
 
@@ -54,7 +55,9 @@ def train(
     checkpoint. `on_log(step, steps, values)` is called as training goes.
     Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence.
     """
-    torch.set_num_threads(training.threads)
+    checkpoints = folder / CHECKPOINTS
+    limit = training.threads
+    torch.set_num_threads(settled(limit, checkpoints) if training.probe_threads else limit)
     transformers_logging.disable_progress_bar()
     started = time.monotonic()
     examples, too_long = prepare(method, rollouts, selection, seed, training.max_tokens)
@@ -64,13 +67,13 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     tokens_per_epoch = sum(row.trained_tokens for example in examples for row in example)
     steps = training.total_steps(len(examples), tokens_per_epoch)
-    checkpoints = folder / CHECKPOINTS
     watch = _Watch(steps, on_log)
     with memory_told(training):
         trainer = OfflineTrainer(
             method=method,
             examples=examples,
             tokens_per_microbatch=training.tokens_per_microbatch,
+            head=training.head,
             model=policy,
             args=trainer_arguments(training, steps, seed, checkpoints),
             processing_class=tokenizer,
@@ -89,6 +92,7 @@ def train(
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
         "seed": seed,
+        "threads": torch.get_num_threads(),
         "examples": len(examples),
         "examples_too_long": too_long,
         "rollouts_per_example": len(examples[0]),

@@ -94,6 +94,13 @@ class TrainingSettings(BaseModel):
     lora: Lora | None = None
     launch: Launch | None = Field(default=None, description="None: in this process alone")
     threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
+    probe_threads: bool = Field(
+        default=False, description="takes fewer threads if a moment's trial finds them faster"
+    )
+    head: Literal["auto", "chunked", "trl", "plain"] = Field(
+        default="auto",
+        description="what makes log-probabilities of states; auto: chunked on a CPU, else trl",
+    )
     checkpoint_every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: none")
     log_every: int = Field(default=1, ge=1, description="steps between log lines")
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
