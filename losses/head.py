@@ -15,7 +15,7 @@ PositionLoss = Callable[[Tensor, slice], Tensor]
 What it gives for a position must depend on that position's log-probability alone.
 """
 
-CHUNK = 1024
+CHUNK = 512
 """Positions whose logits are held at once, by default. Fewer make the products slow."""
 # Elements that are exponentiated at once: on a CPU as many as its cache holds.
 _BLOCK = {"cpu": 2**20}
