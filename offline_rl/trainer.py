@@ -5,6 +5,7 @@ import json
 import logging
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,17 +27,13 @@ from offline_rl.batches import (
 from offline_rl.head import HeadKind, LossHead, Scored
 from offline_rl.methods.base import Method
 from offline_rl.needs import Needs
+from offline_rl.tallies import Tallies
 
 logger = logging.getLogger(__name__)
 
 _FLOAT32_ROUNDING = 1e-4
 _ROUNDING_PROBES = 8
 _SEEN = "seen.json"
-_TALLIES = [
-    f"{side}_{name}"
-    for side in ("accepted", "rejected")
-    for name in ("tokens", "nll", "mean_p", "entropy")
-]
 
 
 class TrainingError(RuntimeError):
@@ -73,7 +70,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
         self.tokens_seen = 0
-        self._tallies = self._no_tallies()
+        self._tallies = Tallies(self.args.device, entropy=self._logs_now())
         self._measures: dict[str, list[Tensor]] = {}
         self._step_rows: list[str] = []
 
@@ -148,7 +145,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._count(examples)
         pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
-        self._tallies = self._no_tallies()
+        self._tallies = Tallies(self.args.device, entropy=self._logs_now())
         self._measures = {}
         with self.maybe_activation_offload_context:
             for number, (piece, idle) in enumerate(pieces, 1):
@@ -183,7 +180,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         own = outputs.loss
         summed = own if own is not None else self._method.loss(logps, inputs).sum()
         with torch.no_grad():
-            self._tally(logps, outputs.entropy, inputs)
+            self._tallies.add(logps, outputs.entropy, inputs)
             for name, values in self._method.measures(logps, inputs).items():
                 self._measures.setdefault(name, []).append(values.float())
         loss: Tensor = summed / num_items_in_batch * self.accelerator.num_processes
@@ -237,32 +234,15 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             return len(examples)
         return sum(row.trained_tokens for example in examples for row in example)
 
-    def _no_tallies(self) -> dict[str, Tensor]:
-        names = [name for name in _TALLIES if self._logs_now() or not name.endswith("_entropy")]
-        return {name: torch.zeros((), device=self.args.device) for name in names}
-
-    def _tally(self, logps: Tensor, entropy: Tensor | None, batch: Batch) -> None:
-        """Sums over the tokens of the accepted completions, and of the rejected ones."""
-        for side, rows in (("accepted", batch.accepted), ("rejected", ~batch.accepted)):
-            mask = batch.mask * rows[:, None]
-            each = {"nll": -logps, "mean_p": logps.exp()}
-            each |= {} if entropy is None else {"entropy": entropy}
-            sums = {name: (values * mask).sum() for name, values in each.items()}
-            for name, value in {"tokens": mask.sum(), **sums}.items():
-                self._tallies[f"{side}_{name}"] += value
-
     def _check_and_record(self, loss: Tensor) -> None:
         step = self.state.global_step + 1
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step}{self._rows_named()}")
-        sums = {n: self.accelerator.reduce(v, reduction="sum") for n, v in self._tallies.items()}
+        means = self._tallies.means(partial(self.accelerator.reduce, reduction="sum"))
         measures = self._gathered_measures()
         if step == 1:
             self._check_start(measures)
-        counts = {side: sums.pop(f"{side}_tokens") for side in ("accepted", "rejected")}
-        means = {name: (value / counts[name.split("_")[0]]).item() for name, value in sums.items()}
-        known = {name: mean for name, mean in means.items() if counts[name.split("_")[0]] > 0}
-        for name, value in {**known, **self._method.summarise(measures)}.items():
+        for name, value in {**means, **self._method.summarise(measures)}.items():
             self._metrics["train"][name].append(value)
 
     def _gathered_measures(self) -> dict[str, Tensor]:
