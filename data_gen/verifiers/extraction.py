@@ -8,6 +8,8 @@ _TURN_END = re.compile(
     r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</s>|<eos>|<end_of_turn>|<start_of_turn>|\[/?INST\]"
     r"|\n[ \t]*(?:#{1,4} ?|\*\*)?(?:User|Human|USER|HUMAN|Instruction) ?:"
     r"|\n[ \t]*#{2,4} ?(?:User|Human|Instruction|Input)\b"
+    # What a chat's marks leave when they are decoded as nothing.
+    r"|\n[ \t]*(?:assistant|user|system|human)[ \t]*(?=\n|$)"
 )
 # Headings of an invented next problem; before the first answer they may restate the real one.
 _NEXT_PROBLEM = re.compile(

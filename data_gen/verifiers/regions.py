@@ -135,8 +135,9 @@ def _listed(listing: Listing) -> tuple[str, Any] | None:
     both, either = sympy.Intersection(*sets), sympy.Union(*sets)
     if listing.joiner == "or":
         return names.pop(), either
-    if listing.joiner == "and" and both is not sympy.S.EmptySet:
-        return names.pop(), both
+    if listing.joiner == "and":
+        # "x < 1 and x > 2" is nothing as it stands, and may be meant as either.
+        return None if both is sympy.S.EmptySet else (names.pop(), both)
     # A comma says either; where one reading is empty or everything, the other is meant.
     if both is sympy.S.EmptySet:
         return names.pop(), either

@@ -43,6 +43,32 @@ _REFUSED = re.compile(
     r"[\s*]*(?:\w+ly )?(?:not|never|neither|no (?:more|less|fewer|greater|longer|such))\b",
     re.IGNORECASE,
 )
+# What may stand before a number that is the answer: "the number 5", "x = 5", "exactly $5".
+_NAMING = re.compile(
+    r"(?:(?:exactly|simply|just|only|the|an?|number|values?|equals?|equal to|is|are|be|that|of|we"
+    r"|get|have|therefore|thus|so|answer|total|sum|minus|negative|option|choice"
+    r"|approximately|about|around|roughly)\b"
+    r"|[A-Za-z](?:_\w)? ?=|[\w\s]{3,60}=|[A-Za-z](?=[-+*/^(\d])|\\[a-z]+\{?"
+    r"|[\s:*$£€([{}+\-/=^,_])*",
+    re.IGNORECASE,
+)
+_SPOILING = re.compile(
+    r"\b(?:cubed|squared|doubled|tripled|halved|factorial|halves|thirds|fourths|quarters|fifths"
+    r"|sixths|sevenths|eighths|ninths|tenths|impossible|wrong|incorrect|if|when|unless|else"
+    r"|modulo|mod|out of|less|more|fewer|short|below|under|above|ago)\b"
+    # A word and another number, but for "2 or 3" and "x = 2 and y = 3".
+    r"|\b(?!(?:or|and)\s+(?:[a-z](?:_\w)? ?= ?)?[-$]?\d[\d.,/]*\s*$)[A-Za-z]{2,}[^.]*\d",
+    re.IGNORECASE,
+)
+_IMPOSSIBLE = re.compile(
+    r",? which (?:is|cannot be) ?(?:impossible|wrong|incorrect)?", re.IGNORECASE
+)
+_SCALE = re.compile(r"\s*(?:hundred|thousand|million|billion|trillion|dozen)\b", re.IGNORECASE)
+_SCALED = re.compile(rf"{_NUMBER.pattern}{_SCALE.pattern}", re.IGNORECASE)
+_TAKEN_BACK = re.compile(
+    r"\b(?:wait|actually|recheck|re-check|mistake|incorrect|wrong|not correct|should be)\b",
+    re.IGNORECASE,
+)
 _DENIED = re.compile(r"\b(?:not|unknown|unclear|cannot|neither|never|undetermined)\b|n't\b|\?")
 _BARE = re.compile(
     r"[^A-Za-z]*|(?:[a-z] ?= ?)?[^A-Za-z]*[a-z\d]{0,3}[^A-Za-z]*|\(?[A-Z]\)?", re.IGNORECASE
@@ -67,11 +93,34 @@ def stated_answer(turn: str) -> str | None:
     tail = turn[max(last_box_end(turn), len(turn) - _TAIL) :]
     for match in reversed(list(_ANNOUNCED.finditer(tail))):
         stated = _paragraph(tail, match.end())
-        if _REFUSED.match(stated):
+        if _REFUSED.match(stated) or _is_about_a_number(stated):
             return boxed
         if said := _said(stated, strict=boxed is not None):
             return said
-    return boxed if boxed is not None else _concluded(tail)
+    if boxed is not None:
+        return None if _is_taken_back(boxed, tail) else boxed
+    return _concluded(tail)
+
+
+def _is_taken_back(boxed: str, tail: str) -> bool:
+    """Whether what follows the last box speaks of a mistake and ends with another number."""
+    numbers = _NUMBER.findall(tail)
+    return bool(_TAKEN_BACK.search(tail) and numbers and str(numbers[-1]).strip() != boxed.strip())
+
+
+def _is_about_a_number(stated: str) -> bool:
+    """Whether a statement says something of a number instead of naming it: half of 5, 5 mod 7."""
+    sentence = _SENTENCE_END.split(stated.strip(), maxsplit=1)[0]
+    sentence = (
+        _IMPOSSIBLE.sub(" impossible", stated.strip()) if _IMPOSSIBLE.search(stated) else sentence
+    )
+    number = _NUMBER.search(sentence)
+    if number is None or _MATH.search(sentence) or _LETTER.match(sentence):
+        return False
+    before, after = sentence[: number.start()], sentence[number.end() :]
+    if _SCALE.match(after):
+        after = _SCALE.sub("", after, count=1)
+    return not _NAMING.fullmatch(before) or bool(_SPOILING.search(after))
 
 
 def _paragraph(tail: str, start: int) -> str:
@@ -112,6 +161,9 @@ def _said(text: str, strict: bool) -> str | None:
     linking = _LINKING.match(text)
     rest = text[linking.end() :] if linking else text
     rest = _SENTENCE_END.split(rest, maxsplit=1)[0].strip(" *.:")
+    rest = re.sub(r"^(?:minus|negative) (?=\d)", "-", rest)
+    if scaled := _SCALED.match(rest):
+        return scaled[0]
     if not rest or len(rest) > 2 * _LONGEST:
         return None
     if _LETTER.fullmatch(rest) or (rest.startswith("\\") and len(rest) > 2):

@@ -57,7 +57,8 @@ _NO_UNIT = re.compile(
     r"\b(?:or|and|not|if|when|than|more|less|least|most|to|from|mod|base|between|plus|minus|times|over"
     r"|where|for|no|only|greater|fewer|about|around|approximately|half|halve|third|quarter|fifth|sixth"
     r"|seventh|eighth|ninth|tenth|hundredth|thousandth|up|per cent|with|remainder|radian"
-    r"|rad|squared|cubed|is|are|but|except|undefined|exactly|each|every|any|all|none|never|always|pi|out)s?\b"
+    r"|rad|squared|cubed|doubled|tripled|halved|negated|factorial|reciprocal|inverse|below|under|above|ago"
+    r"|short|zero|incorrect|wrong|rejected|invalid|impossible|lakh|crore|bn|mn|score|gross|couple|pair|is|are|but|except|undefined|exactly|each|every|any|all|none|never|always|pi|out)s?\b"
 )
 _MULTIPLES = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12,
@@ -166,6 +167,9 @@ def _is_plain_unit(words: str) -> bool:
 
 def _unit(words: str) -> str | None:
     """The unit that words name, None where they are none."""
+    letter = re.fullmatch(r"\\text\{ *([A-Za-z]) *\}", words.strip())
+    if letter and letter[1] not in _SINGLE:
+        return None
     plain = re.sub(r"\\text\{([^{}]*)\}", r"\1", words).replace(r"\cdot", "*")
     plain = re.sub(r"\^\{(-?\d)\}", r"^\1", plain).replace(".", "").strip(" ()").lower()
     plain = re.sub(r" ?per ", "/", plain)
