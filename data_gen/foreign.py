@@ -102,7 +102,8 @@ def _problem(row: Row, place: str) -> Problem:
     answer = plain_text(_first(row, GOLD), place).strip()
     if not prompt:
         raise DataError(f"{place}: the problem is empty")
-    given = row.get("id", row.get("problem_id"))
+    names = (row.get("id"), row.get("problem_id"))
+    given = next((name for name in names if name not in (None, "")), None)
     # One row per completion repeats its problem, so the id is made of what the problem is.
     made = hashlib.blake2b(f"{prompt}\0{answer}".encode(), digest_size=8).hexdigest()
     return Problem(

@@ -1,6 +1,7 @@
 """Rollouts that were made elsewhere: read, tokenised and judged."""
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
@@ -10,6 +11,7 @@ from data_gen.foreign_tokens import Prompts, completion_of, read_as
 from data_gen.prompts import Tokenizer
 from data_gen.storage import COLUMNS, iterate_rollouts
 from data_gen.types import DataError, Problem, Rollout, Verdict, Verifier
+from data_gen.views import problem_groups
 
 T = TypeVar("T")
 
@@ -57,7 +59,7 @@ def import_chunks(
     Raises DataError naming the file and line that cannot be used.
     """
     path = Path(path)
-    if path.is_dir() or _is_own(path):
+    if is_own(path):
         own = groupby(_own(path, tokenizer), key=lambda rollout: rollout.problem.id)
         yield from _joined(list(group) for _, group in own)
         return
@@ -74,21 +76,32 @@ def import_chunks(
         ]
 
 
-def _is_own(path: Path) -> bool:
+def is_own(path: Path) -> bool:
+    """Whether a file or folder has the columns that `save_rollouts` writes."""
+    if path.is_dir():
+        return True
     for _, row in foreign_rows(path):
         return row.keys() >= COLUMNS.keys()
     raise DataError(f"{path}: holds no rows")
 
 
 def _own(path: Path, tokenizer: Tokenizer) -> Iterator[Rollout]:
-    for rollout in iterate_rollouts(path):
-        completion = rollout.completion
-        if read_as(completion.text, completion.tokens, tokenizer) is None:
-            raise DataError(
-                f"{path}: sample {completion.sample} of {completion.problem_id} was tokenised by"
-                " another model's tokenizer: sample anew, or import its text alone"
-            )
-        yield rollout
+    """As stored; the samples of a problem are numbered anew where a number comes twice."""
+    for group in problem_groups(iterate_rollouts(path)):
+        if any(rollout.problem != group[0].problem for rollout in group):
+            raise DataError(f"{path}: two problems have the id {group[0].problem.id!r}")
+        again = len({rollout.completion.sample for rollout in group}) < len(group)
+        for number, rollout in enumerate(group):
+            completion = rollout.completion
+            if read_as(completion.text, completion.tokens, tokenizer) is None:
+                raise DataError(
+                    f"{path}: sample {completion.sample} of {completion.problem_id} was tokenised"
+                    " by another model's tokenizer: sample anew, or import its text alone"
+                )
+            if again:
+                yield replace(rollout, completion=replace(completion, sample=number))
+            else:
+                yield rollout
 
 
 def _check(path: Path, needs_gold: bool) -> bool:

@@ -62,7 +62,9 @@ class Imported(Frozen):
         min_length=1, description="a .jsonl or .parquet file, or a folder of rollouts"
     )
     verify: bool = Field(
-        default=True, description="judge them here; false: take the rewards that the file gives"
+        default=True,
+        description="judge them here; false: take the rewards that the file gives. Rollouts of our"
+        " own keep their verdicts",
     )
 
 

@@ -101,10 +101,10 @@ def test_the_card_tells_where_everything_came_from(made):
     plain = text.replace("\\", "")
     for told in (
         "imported.sha256",
-        "model_sha256",
-        "prompt_sha256",
+        "tokenised_for.model_sha256",
+        "tokenised_for.prompt_sha256",
         "verifier.math-verify",
-        "versions.transformers",
+        "tokenised_for.versions.transformers",
         "filters.pass_rate.rollouts",
         "sampled.problems_by_pass_rate.(0.2, 0.3]",
         "sampled.share_truncated",
@@ -198,3 +198,49 @@ def test_no_path_of_this_machine_gets_onto_a_card(made):
     for name in ("README.md", "about.json", "summary.json"):
         for kind in ("rollouts", "dataset"):
             assert str(folder.parent) not in (folder / kind / name).read_text()
+
+
+def test_another_first_seed_makes_other_pairs_and_other_figures(tmp_path):
+    plain = [f"rollouts={foreign(tmp_path)}", "problems=null", "selection.pairs.per_problem=2"]
+    found = []
+    for seeds in ("[0]", "[5]"):
+        generate(data_settings_of(["demo", *plain, f"seeds={seeds}"]), tmp_path / "run")
+        manifest = json.loads((tmp_path / "run" / "dataset" / "stage.json").read_text())
+        found.append(manifest["inputs"]["pair_seed"])
+    assert found == [0, 5]
+
+
+def test_rollouts_of_a_run_are_taken_from_its_folder_with_how_they_were_made(made, tmp_path):
+    folder, _ = made
+    generate(settings(folder, "verifier=exact"), tmp_path / "run")
+    assert load_rollouts(tmp_path / "run" / "rollouts") == load_rollouts(folder / "rollouts")
+    about = json.loads((tmp_path / "run" / "dataset" / "about.json").read_text())
+    assert about["verifier"] == "the verdicts they came with"
+    before = json.loads((folder / "rollouts" / "about.json").read_text())
+    assert about["imported"]["made"] == before
+
+
+def test_joined_files_of_our_own_lose_nothing_to_equal_sample_numbers(tmp_path):
+    def one(sample, finish, text):
+        completion = Completion("p", sample, 0, "1+0=", (1,), text, (), (), finish)
+        return Rollout(Problem("p", "1+0=", "1"), completion, Verdict.correct("1"))
+
+    joined = [one(0, "stop", ""), one(1, "length", ""), one(0, "length", ""), one(1, "stop", "")]
+    save_rollouts(joined, tmp_path / "joined.parquet")
+    generate(settings(tmp_path / "joined.parquet", "filters.truncated=true"), tmp_path / "run")
+    left = load_rollouts(tmp_path / "run" / "dataset")
+    assert [(r.completion.sample, r.completion.truncated) for r in left] == [(0, False), (3, False)]
+
+
+def test_the_pass_rate_goes_by_the_reward_that_is_asked_for(tmp_path):
+    rows = [
+        {"id": f"p{n}", "problem": f"q{n}", "answer": "1", "completions": ["a", "b"], "rewards": r}
+        for n, r in enumerate(([0.5, 0.2], [0.1, 0.2], [0.6, 0.9]))
+    ]
+    path = tmp_path / "rewarded.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    chosen = settings(
+        path, "rollouts.verify=false", "selection.min_reward=0.4", "filters.pass_rate=[0.3, 0.7]"
+    )
+    generate(chosen, tmp_path / "run")
+    assert {r.problem.id for r in iterate_rollouts(tmp_path / "run" / "dataset")} == {"p0"}

@@ -93,7 +93,7 @@ def _steps(
     if filters.near_duplicate_problems is not None:
         steps["near_duplicate_problems"] = NearDuplicateProblems(filters.near_duplicate_problems)
     if filters.pass_rate is not None:
-        steps["pass_rate"] = PassRate(filters.pass_rate)
+        steps["pass_rate"] = PassRate(filters.pass_rate, min_reward)
     if filters.truncated:
         steps["truncated"] = Truncated()
     if filters.min_tokens is not None:

@@ -72,11 +72,16 @@ class NearDuplicateProblems:
 class PassRate:
     """Problems that the base model solves too seldom or too often to teach anything."""
 
-    def __init__(self, window: tuple[float, float]) -> None:
+    def __init__(self, window: tuple[float, float], min_reward: float) -> None:
         self._low, self._high = window
+        self._min_reward = min_reward
 
     def __call__(self, group: Sequence[Rollout]) -> dict[int, str]:
-        rate = sum(rollout.verdict.label == "correct" for rollout in group) / len(group)
+        right = sum(
+            rollout.reward >= self._min_reward and rollout.verdict.label != "unverifiable"
+            for rollout in group
+        )
+        rate = right / len(group)
         return {} if self._low <= rate <= self._high else _all(group, f"pass rate {rate:.4g}")
 
 

@@ -55,7 +55,8 @@ class Filters(_Frozen):
     )
     pass_rate: tuple[Share, Share] | None = Field(
         default=None,
-        description="lowest and highest share of correct rollouts of a problem, ends included",
+        description="lowest and highest share of a problem's rollouts with at least"
+        " selection.min_reward, ends included",
     )
     truncated: bool = Field(default=False, description="drops completions cut off at the limit")
     min_tokens: int | None = Field(default=None, ge=1, description="shortest completion")

@@ -43,6 +43,7 @@ def dataset_step(run: Run[DataSettings], rollouts: Stage) -> Stage:
         "filters": settings.filters.model_dump(mode="json", exclude={"decontaminate"}),
         "decontaminate": _decontamination(run, against),
         "selection": settings.selection.model_dump(mode="json"),
+        "pair_seed": _pair_seed(settings),
         "audit": _audit_settings(settings.audit),
         "name": settings.name,
         "licence": settings.licence,
@@ -133,7 +134,7 @@ def _funnel(choice: Choice) -> dict[str, Any]:
 def _pairs(settings: DataSettings, folder: Path) -> Iterator[tuple[Rollout, Rollout]]:
     """The pairs that the first training seed gets."""
     selection = settings.selection
-    seed = settings.seeds[0] if isinstance(settings, Experiment) else 0
+    seed = _pair_seed(settings)
     for group in problem_groups(iterate_rollouts(folder)):
         yield from pairs(
             group,
@@ -143,6 +144,10 @@ def _pairs(settings: DataSettings, folder: Path) -> Iterator[tuple[Rollout, Roll
             unique=selection.unique,
             seed=seed,
         )
+
+
+def _pair_seed(settings: DataSettings) -> int:
+    return settings.seeds[0] if isinstance(settings, Experiment) else 0
 
 
 def _benchmarks(run: Run[DataSettings]) -> dict[str, tuple[Problem, ...]]:

@@ -87,6 +87,7 @@ def gather(experiment: Experiment, folder: Path) -> Report:
 def _manifest(folder: Path, report: Report) -> dict[str, Any]:
     """What all methods of the comparison had in common, by hash."""
     about = _read_json(dataset_folder(folder) / ABOUT)
+    about = about.get("tokenised_for", about)
     shared = ("model", "revision", "model_sha256", "tokenizer_sha256", "prompt", "prompt_sha256")
     return {
         "name": report.name,

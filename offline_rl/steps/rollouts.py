@@ -1,5 +1,6 @@
 """The rollouts as they were sampled and verified here, or brought along."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from data_gen.card import dataset_card, summarise
 from data_gen.collection import collected_chunks
 from data_gen.demonstrations import demonstrations
-from data_gen.importing import import_chunks
+from data_gen.importing import import_chunks, is_own
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -66,7 +67,7 @@ def _sampling_stage(run: Run[DataSettings], problems: Sequence[Problem]) -> Stag
 def _import_stage(run: Run[DataSettings], source: Imported) -> Stage:
     inputs = {
         "model": run.base,
-        "imported": path_fingerprint(source.path),
+        "imported": path_fingerprint(str(_place(source))),
         "verify": source.verify,
         "prompt": run.settings.prompt,
         "verifier": run.settings.verifier.description,
@@ -138,8 +139,9 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
 def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
     settings = run.settings
     tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    place = _place(source)
     chunks = import_chunks(
-        source.path,
+        place,
         tokenizer=tokenizer,
         style=settings.prompt,
         verify=run.verify if source.verify else None,
@@ -152,13 +154,35 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
             task.update(done)
     about = {
         "imported": {
-            "name": public_name(source.path),
-            "sha256": digest(path_fingerprint(source.path)),
+            "name": public_name(str(place)),
+            "sha256": digest(path_fingerprint(str(place))),
+            **_told_before(place),
         },
-        **_policy(run),
-        "verifier": settings.verifier.description if source.verify else "the file's own rewards",
+        "tokenised_for": _policy(run),
+        "verifier": _judge(run, source, place),
     }
     _describe(run, summarise(iterate_rollouts(folder), min_reward=None), about, folder)
+
+
+def _place(source: Imported) -> Path:
+    """The file or folder that is meant; of a run's folder, its rollouts."""
+    inner = Path(source.path) / rollouts_folder(Path()).name
+    return inner if (inner / ABOUT).is_file() else Path(source.path)
+
+
+def _told_before(place: Path) -> dict[str, Any]:
+    """How rollouts of our own were made, where that stands beside them."""
+    note = place / ABOUT
+    return {"made": json.loads(note.read_text(encoding="utf-8"))} if note.is_file() else {}
+
+
+def _judge(run: Run[DataSettings], source: Imported, place: Path) -> Any:
+    """What the verdicts of imported rollouts come from."""
+    if is_own(place):
+        return "the verdicts they came with"
+    if not source.verify:
+        return "the rewards of the file"
+    return run.settings.verifier.description
 
 
 def problems_source(source: ProblemSource | None, problems: Sequence[Problem]) -> dict[str, Any]:
@@ -196,5 +220,5 @@ def _describe(
 ) -> None:
     write_json(folder / SUMMARY, summary)
     write_json(folder / ABOUT, about)
-    card = dataset_card(run.settings.name, summary, about, licence=run.settings.licence)
+    card = dataset_card(run.settings.name, summary, about)
     (folder / "README.md").write_text(card, encoding="utf-8")
