@@ -17,6 +17,7 @@ from transformers import (
     LogitsProcessorList,
     TopPLogitsWarper,
 )
+from transformers.utils import logging as transformers_logging
 
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.types import FinishReason, Sampling
@@ -38,6 +39,7 @@ class TransformersEngine(Engine):
         if adapter is not None:
             raise EngineError("transformers samples without adapters: merge it, or take vllm")
         torch.set_num_threads(self._threads)
+        transformers_logging.disable_progress_bar()
         self.close()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
