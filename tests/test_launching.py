@@ -188,9 +188,10 @@ def test_what_stops_the_caller_stops_the_workers(random_model, rollouts, tmp_pat
         pass
 
     workers = []
+    others = set(psutil.Process().children(recursive=True))
 
     def stop(step, steps, values):
-        workers.extend(psutil.Process().children(recursive=True))
+        workers.extend(set(psutil.Process().children(recursive=True)) - others)
         raise Stop
 
     with pytest.raises(Stop):
