@@ -51,7 +51,7 @@ def head_logps(
     """
     _check(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
-        scored: tuple[Tensor, Tensor | None] = _TwoPasses.apply(  # type: ignore[no-untyped-call]
+        scored: tuple[Tensor, Tensor | None] = _TwoPasses.apply(  # type: ignore[no-untyped-call] # torch leaves it untyped
             hidden, weight, tokens, dtype, entropy, chunk
         )
     return scored
@@ -74,7 +74,7 @@ def head_loss(
     """
     _check(dtype)
     with torch.autocast(hidden.device.type, enabled=False):
-        done: tuple[Any, ...] = _OnePass.apply(  # type: ignore[no-untyped-call]
+        done: tuple[Any, ...] = _OnePass.apply(  # type: ignore[no-untyped-call] # torch leaves it untyped
             hidden, weight, tokens, loss, dtype, entropy, chunk
         )
     return HeadLoss(*done)

@@ -41,7 +41,8 @@ def dft_raises_p(patient: Patient) -> Finding:
     tokens = sum(row.trained_tokens for (row,) in examples)
     for example in examples:
         logps, batch = _scored(policy, [example])
-        (-(logps.exp() * batch.mask).sum() / tokens).backward()  # type: ignore[no-untyped-call]
+        loss = -(logps.exp() * batch.mask).sum() / tokens
+        loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
     parameters = [p for p in policy.parameters() if p.grad is not None]
     slow = torch.cat([p.grad.flatten() for p in parameters if p.grad is not None]).cpu()
     return _same("DFT's gradient = that of -p", patient.gradient(dft), slow, _SAME)

@@ -79,7 +79,7 @@ class Method(BaseModel, ABC):
 
     def step_values(self, logps: Tensor, companions: Batch) -> Tensor:
         """(n,): their mean over a step's companions, all processes' together, is `statistic()`."""
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has companions and does not say what they give")
 
     def reads(self, selection: Selection) -> dict[str, Any]:
         """The part of the selection's settings that `examples` depends on."""
