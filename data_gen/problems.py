@@ -2,7 +2,7 @@
 
 import random
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_gen.arithmetic import SPLITS, arithmetic_problems
 from data_gen.gold import LACKING, AnswerFrom, gold_answer
+from data_gen.presets import PRESETS
 from data_gen.rows import Row, Table, cell, plain_text, read_file, read_hub
 from data_gen.types import DataError, Problem
 
@@ -96,12 +97,18 @@ class ProblemSource(BaseModel):
 
     def resolved(self) -> "ProblemSource":
         """With a preset's own settings filled in where this one has none."""
-        preset = PRESETS.get(self.source)
-        if preset is None:
+        if self.source not in PRESETS:
             return self
+        preset = ProblemSource.model_validate(PRESETS[self.source].settings)
         own = {name: getattr(self, name) for name in self.model_fields_set - {"source", "columns"}}
         columns = preset.columns.model_copy(update=self.columns.model_dump(exclude_none=True))
         return preset.model_copy(update={**own, "columns": columns})
+
+    def doubt(self, problems: Sequence[Problem]) -> str | None:
+        """What speaks against `problems` being the published set of a preset taken whole."""
+        preset = PRESETS.get(self.source)
+        altered = self.model_fields_set - {"source", "path"}
+        return None if preset is None or altered else preset.doubt(problems)
 
     def _name(self) -> str:
         """What ids made of row numbers begin with."""
@@ -131,65 +138,6 @@ def load_problems(
 ) -> list[Problem]:
     """The problems of a source; `settings` are further fields of ProblemSource."""
     return ProblemSource(source=str(name_or_path), split=split, **settings).load()
-
-
-# The five benchmarks are those of the Qwen2.5-Math evaluations.
-PRESETS: dict[str, ProblemSource] = {
-    "gsm8k": ProblemSource(
-        source="openai/gsm8k",
-        config="main",
-        split="test",
-        columns=Columns(prompt="question", answer="answer", solution="answer"),
-        answer_from="after_hashes",
-    ),
-    "math500": ProblemSource(
-        source="HuggingFaceH4/MATH-500",
-        split="test",
-        columns=Columns(prompt="problem", answer="answer", solution="solution", id="unique_id"),
-    ),
-    "minerva_math": ProblemSource(
-        source="knoveleng/Minerva-Math",
-        split="train",
-        columns=Columns(prompt="problem", answer="solution", solution="solution"),
-        answer_from="last_box",
-    ),
-    "olympiadbench": ProblemSource(
-        source="Hothan/OlympiadBench",
-        config="OE_TO_maths_en_COMP",
-        split="train",
-        columns=Columns(prompt="question", answer="final_answer", solution="solution", id="id"),
-        answer_from="first",
-        strip_dollars=True,
-    ),
-    "aime24": ProblemSource(
-        source="HuggingFaceH4/aime_2024",
-        split="train",
-        columns=Columns(prompt="problem", answer="answer", solution="solution", id="id"),
-    ),
-    "amc23": ProblemSource(
-        source="math-ai/amc23",
-        split="test",
-        columns=Columns(prompt="question", answer="answer", id="id"),
-    ),
-    "numina_math_cot": ProblemSource(
-        source="AI-MO/NuminaMath-CoT",
-        split="train",
-        columns=Columns(prompt="problem", answer="solution", solution="solution"),
-        answer_from="last_box",
-        incomplete="drop",
-    ),
-}
-
-# Rows of the presets' sources, for telling a run's cost before anything is read.
-PRESET_ROWS = {
-    "gsm8k": 1319,
-    "math500": 500,
-    "minerva_math": 272,
-    "olympiadbench": 674,
-    "aime24": 30,
-    "amc23": 40,
-    "numina_math_cot": 859_494,
-}
 
 
 @dataclass(frozen=True, slots=True)

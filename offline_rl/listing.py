@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from data_gen.arithmetic import SPLITS
-from data_gen.problems import PRESETS
+from data_gen.presets import PRESETS
 from data_gen.samplers import SAMPLERS
 from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
@@ -43,7 +43,7 @@ def _problems() -> Rows:
     arithmetic = f"the built-in task; splits {', '.join(SPLITS)}"
     return [
         ("arithmetic", arithmetic),
-        *((name, preset.source) for name, preset in PRESETS.items()),
+        *((name, preset.settings["source"]) for name, preset in PRESETS.items()),
     ]
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data_gen.problems import BUILT_IN, BUILT_IN_COUNT, PRESET_ROWS, ProblemSource
+from data_gen.presets import PRESETS
+from data_gen.problems import BUILT_IN, BUILT_IN_COUNT, ProblemSource
 from data_gen.types import Sampling
 from offline_rl.config import Experiment
 from offline_rl.settings import dump_settings
@@ -98,7 +99,8 @@ def _size(source: ProblemSource) -> int | None:
     """How many problems a source gives at most; None where only reading it would tell."""
     if source.source == BUILT_IN:
         return source.limit or BUILT_IN_COUNT
-    rows = PRESET_ROWS.get(source.source) if source.path is None else None
+    known = PRESETS.get(source.source) if source.path is None else None
+    rows = None if known is None else known.rows
     if source.limit is None or rows is None:
         return source.limit or rows
     return min(source.limit, rows)

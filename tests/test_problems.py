@@ -8,16 +8,18 @@ from pydantic import ValidationError
 
 from data_gen import load_problems, verify
 from data_gen.arithmetic import SPLITS
-from data_gen.problems import PRESETS, ProblemSource
-from data_gen.types import DataError
+from data_gen.presets import PRESETS, text_sha256
+from data_gen.problems import ProblemSource
+from data_gen.types import DataError, Problem
 
 # Preset -> its local file, and how many problems that has.
 LOCAL = {
     "gsm8k": ("gsm8k", 1319),
     "math500": ("math_oai", 500),
-    "minerva_math": ("minerva_math", 272),
+    "minerva": ("minerva_math", 272),
     "olympiadbench": ("olympiadbench", 675),
     "aime24": ("aime24", 30),
+    "aime25": ("aime24", 30),
     "amc23": ("amc23", 40),
     "numina_math_cot": ("math_oai", 500),
 }
@@ -53,9 +55,10 @@ def test_presets_take_their_golds_from_the_right_place(tmp_path):
     shapes = {
         "gsm8k": {"question": "q", "answer": "2+2=<<2+2=4>>4 #### 5\n#### 1,234"},
         "math500": {"problem": "q", "solution": "s", "answer": "1,234", "unique_id": "a/1.json"},
-        "minerva_math": {"problem": "q", "solution": r"\boxed{7} or rather \boxed{1,234} m"},
+        "minerva": {"problem": "q", "solution": r"\boxed{7} or rather \boxed{1,234} m"},
         "olympiadbench": {"question": "q", "solution": ["s"], "final_answer": ["$1,234$"], "id": 9},
         "aime24": {"problem": "q", "solution": "s", "answer": "025", "id": 60},
+        "aime25": {"problem": "q", "answer": "70", "id": "0"},
         "amc23": {"question": "q", "answer": 27.0, "id": 0},
         "numina_math_cot": {"source": "x", "problem": "q", "solution": r"so \boxed{1,234}"},
     }
@@ -66,9 +69,10 @@ def test_presets_take_their_golds_from_the_right_place(tmp_path):
     assert found == {
         "gsm8k": ("gsm8k-0", "1,234"),
         "math500": ("a/1.json", "1,234"),
-        "minerva_math": ("minerva_math-0", "1,234"),
+        "minerva": ("minerva-0", "1,234"),
         "olympiadbench": ("9", "1,234"),
         "aime24": ("60", "025"),
+        "aime25": ("0", "70"),
         "amc23": ("0", "27"),
         "numina_math_cot": ("numina_math_cot-0", "1,234"),
     }
@@ -81,6 +85,29 @@ def test_a_setting_changes_a_preset_and_leaves_the_rest(rows):
     assert changed.load()[0].id == "u"
     resolved = ProblemSource(source="gsm8k", split="train").resolved()
     assert (resolved.split, resolved.config, resolved.source) == ("train", "main", "openai/gsm8k")
+
+
+def test_a_preset_knows_its_published_text_whatever_its_order_and_white_space(tmp_path, real_data):
+    if "OFFLINE_RL_REAL_DATA" not in os.environ:
+        pytest.skip("needs the whole published files: OFFLINE_RL_REAL_DATA names their folder")
+    for name in ("gsm8k", "math500", "minerva", "olympiadbench", "aime24", "amc23"):
+        file = real_data / "benchmarks" / f"{LOCAL[name][0]}.jsonl"
+        source = ProblemSource(source=name, path=str(file))
+        assert source.doubt(source.load()) is None
+        assert source.doubt(source.load()[::-1]) is None
+
+
+def test_a_preset_tells_of_another_text_and_another_number():
+    problems = [Problem(f"{n}", f"q{n}", f"{n}") for n in range(30)]
+    source = ProblemSource(source="aime24")
+    assert (
+        source.doubt(problems) == "has as many problems as expected, but not the text that is known"
+    )
+    assert source.doubt(problems[1:]) == "holds 29 problems where 30 are known"
+    assert ProblemSource(source="aime24", limit=29).doubt(problems[1:]) is None
+    assert ProblemSource(source="own.jsonl").doubt(problems) is None
+    reordered = [Problem("x", f"  q{n}\n", f" {n}") for n in reversed(range(30))]
+    assert text_sha256(problems) == text_sha256(reordered) != text_sha256(problems[1:])
 
 
 def test_training_rows_without_a_box_are_dropped_and_counted(rows):

@@ -10,7 +10,7 @@ from data_gen.verifiers import verify
 SETS = {
     "gsm8k": "gsm8k",
     "math500": "math_oai",
-    "minerva_math": "minerva_math",
+    "minerva": "minerva_math",
     "olympiadbench": "olympiadbench",
     "aime24": "aime24",
     "amc23": "amc23",
