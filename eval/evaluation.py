@@ -26,6 +26,7 @@ class Evaluation:
     for an untrained one. `grid` has a row per (problem, sample): problem_id, sample, seed (of the
     sampling), verdict, reason, answer, reward, tokens (length of the completion), truncated, and
     nll, minus the mean raw log-probability of its tokens in nats (NaN where these are unknown).
+    `model` is the base model that the policy comes from; only policies of one model are paired.
     """
 
     label: str
@@ -33,6 +34,7 @@ class Evaluation:
     benchmark: str
     temperature: float
     grid: pd.DataFrame
+    model: str = ""
 
 
 def evaluate(
@@ -41,6 +43,7 @@ def evaluate(
     benchmark: Benchmark,
     *,
     training_seed: int | None = None,
+    model: str = "",
     folder: Path | None = None,
     on_chunk: Callable[[list[Rollout]], None] | None = None,
 ) -> Evaluation:
@@ -54,7 +57,7 @@ def evaluate(
         on_chunk=on_chunk,
     )
     temperature = benchmark.sampling.temperature
-    return Evaluation(label, training_seed, benchmark.name, temperature, grid(rollouts))
+    return Evaluation(label, training_seed, benchmark.name, temperature, grid(rollouts), model)
 
 
 def grid(rollouts: Sequence[Rollout]) -> pd.DataFrame:
@@ -84,6 +87,7 @@ def load_evaluation(
     training_seed: int | None,
     benchmark: str,
     temperature: float,
+    model: str = "",
 ) -> Evaluation:
     """What `evaluate` left in `folder`, read without texts and token ids.
 
@@ -93,7 +97,7 @@ def load_evaluation(
     if not parts:
         raise DataError(f"{folder}: no part-*.parquet in this folder; evaluate {label} again")
     whole = pd.concat([_read(part) for part in parts], ignore_index=True)
-    return Evaluation(label, training_seed, benchmark, temperature, whole)
+    return Evaluation(label, training_seed, benchmark, temperature, whole, model)
 
 
 def _read(part: Path) -> pd.DataFrame:

@@ -14,7 +14,9 @@ from eval.evaluation import GRID_COLUMNS, grid
 from eval.statistics import clustered_mean, headline_difference, headline_mean
 
 
-def evaluation(label, seed, benchmark, chance, *, problems=12, samples=4, temperature=1.0):
+def evaluation(
+    label, seed, benchmark, chance, *, problems=12, samples=4, temperature=1.0, model=""
+):
     generator = np.random.default_rng([len(label), 0 if seed is None else seed + 1, len(benchmark)])
     rows = []
     for i in range(problems):
@@ -24,18 +26,21 @@ def evaluation(label, seed, benchmark, chance, *, problems=12, samples=4, temper
             verdict = ("correct", "") if right else ("wrong", "different")
             length, nll = int(generator.integers(5, 50)), float(generator.random())
             rows.append((f"p{i}", j, i + j, *verdict, answer, float(right), length, False, nll))
-    return Evaluation(label, seed, benchmark, temperature, pd.DataFrame(rows, columns=GRID_COLUMNS))
+    grid = pd.DataFrame(rows, columns=GRID_COLUMNS)
+    return Evaluation(label, seed, benchmark, temperature, grid, model)
 
 
-def evaluations():
+def evaluations(model="", labels=(("rft", 0.5), ("dft", 0.7))):
     found = []
     for benchmark in ("easy", "hard"):
         found += [
-            evaluation("base", None, benchmark, 0.4),
-            evaluation("base greedy", None, benchmark, 0.5, samples=1, temperature=0.0),
+            evaluation("base", None, benchmark, 0.4, model=model),
+            evaluation(
+                "base greedy", None, benchmark, 0.5, samples=1, temperature=0.0, model=model
+            ),
         ]
-        for label, chance in (("rft", 0.5), ("dft", 0.7)):
-            found += [evaluation(label, seed, benchmark, chance) for seed in (0, 1, 2)]
+        for label, chance in labels:
+            found += [evaluation(label, s, benchmark, chance, model=model) for s in (0, 1, 2)]
     return found
 
 
@@ -56,7 +61,8 @@ def test_rows_are_ordered_baseline_untrained_trained_and_macro_last():
     assert list(compared.comparison["label"].unique()) == ["base", "base greedy", "dft", "rft"]
     assert list(compared.comparison["benchmark"].unique()) == ["easy", "hard", "macro"]
     pairs = compared.pairwise[["label", "against"]].drop_duplicates().to_numpy().tolist()
-    assert pairs == [["dft", "base"], ["rft", "base"], ["dft", "rft"]]
+    declared = [["dft", "base"], ["rft", "base"], ["dft", "rft"]]
+    assert pairs == [*declared, ["dft", "base greedy"], ["rft", "base greedy"]]
     ordered = compare(evaluations(), labels=["rft", "dft"], benchmarks=["hard"])
     assert list(ordered.comparison["label"].unique()) == ["base", "base greedy", "rft", "dft"]
     assert list(ordered.comparison["benchmark"].unique()) == ["hard", "easy", "macro"]
@@ -75,7 +81,6 @@ def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
         shown = row(compared.comparison, label=label, benchmark="macro")
         assert shown.avg_at_k_percent == pytest.approx(100 * mean.value)
         assert shown.avg_at_k_low_percent == pytest.approx(100 * mean.low)
-        assert shown.pass_at_1_percent == pytest.approx(shown.avg_at_k_percent)
         assert shown.problems == 24
         parts = [clustered_mean(table.mean(axis=0)).standard_error for table in tables[label]]
         assert shown.standard_error_points == pytest.approx(100 * math.hypot(*parts) / 2)
@@ -93,17 +98,25 @@ def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
             assert shown.wins + shown.ties + shown.losses == shown.problems
 
 
-def test_pass_at_k_is_empty_where_fewer_samples_were_drawn_and_entropy_where_not_sampled_at_one():
+def test_points_of_pass_at_k_are_powers_of_two_and_the_samples_that_were_drawn():
+    compared = compare(evaluations())
+    for label, points in (("base greedy", [1]), ("dft", [1, 2, 4])):
+        for benchmark in ("easy", "macro"):
+            drawn = compared.pass_at_k.query("label == @label and benchmark == @benchmark")
+            assert list(drawn["k"]) == points
+            assert drawn["pass_at_k_percent"].is_monotonic_increasing
+            assert (drawn["low_percent"] <= drawn["pass_at_k_percent"]).all()
+            assert (drawn["high_percent"] >= drawn["pass_at_k_percent"]).all()
+            shown = row(compared.comparison, label=label, benchmark=benchmark)
+            assert drawn["pass_at_k_percent"].iloc[0] == pytest.approx(shown.avg_at_k_percent)
+            assert drawn["low_percent"].iloc[0] == pytest.approx(shown.avg_at_k_low_percent)
+            assert drawn["pass_at_k_percent"].iloc[-1] == pytest.approx(shown.pass_at_k_percent)
+
+
+def test_entropy_is_empty_where_not_sampled_at_temperature_one():
     table = compare(evaluations()).comparison
-    greedy = row(table, label="base greedy", benchmark="easy")
-    assert greedy.samples_per_problem == 1
-    assert greedy.pass_at_1_percent == pytest.approx(greedy.avg_at_k_percent)
-    assert math.isnan(greedy.pass_at_2_percent)
-    assert math.isnan(greedy.token_entropy_nats)
-    sampled = row(table, label="dft", benchmark="easy")
-    assert sampled.pass_at_4_percent >= sampled.pass_at_2_percent >= sampled.pass_at_1_percent
-    assert sampled.token_entropy_nats > 0
-    assert "pass_at_8_percent" not in table
+    assert math.isnan(row(table, label="base greedy", benchmark="easy").token_entropy_nats)
+    assert row(table, label="dft", benchmark="easy").token_entropy_nats > 0
 
 
 def test_holm_is_adjusted_over_macro_pairs_and_over_the_others():
@@ -156,7 +169,7 @@ def test_one_training_seed_is_said_to_speak_of_checkpoints():
 def test_labels_that_are_missing_have_no_rows():
     found = [e for e in evaluations() if e.label != "rft"]
     compared = compare(found)
-    assert set(compared.pairwise["against"]) == {"base"}
+    assert set(compared.pairwise["against"]) == {"base", "base greedy"}
     assert any("reference rft was not evaluated" in note for note in compared.notes)
     untrained = compare([e for e in found if e.training_seed is None])
     assert untrained.pairwise.empty
@@ -207,6 +220,10 @@ def _with_grid(picked, grid):
         (lambda e: [e, e], "dft on hard: the same training seed is given twice"),
         (lambda e: _with_grid(e, e.grid[e.grid["problem_id"] != "p3"]), "lacks problem p3"),
         (lambda e: _with_grid(e, e.grid[e.grid["sample"] < 2]), "samples per problem differ"),
+        (
+            lambda e: _with_grid(e, e.grid[~e.grid["problem_id"].isin(["p3", "p10"])]),
+            "dft, seed 1 on hard: lacks 2 problems: p10, p3, which others have",
+        ),
         (lambda e: _with_grid(e, e.grid.iloc[:-1]), "fewer than 4 samples of problem p11"),
         (lambda e: _with_grid(e, e.grid.iloc[[0, *range(len(e.grid))]]), "is there twice"),
         (lambda e: _with_grid(e, e.grid.iloc[:0]), "there are no samples"),

@@ -1,12 +1,10 @@
 """What every column of the report's CSV files means."""
 
-import re
 from collections.abc import Mapping
-
-_PASS = "pass_at_<k>_percent"
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "comparison.csv": {
+        "model": "the base model that the policy comes from; nothing is averaged over models",
         "label": "policy and its decoding: the untouched base, or a method",
         "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
         "temperature": "of sampling; 0 is greedy decoding",
@@ -18,7 +16,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "avg_at_k_high_percent": "upper end of that interval",
         "standard_error_points": "of avg@k, clustered by problem, for the checkpoints at hand",
         "training_seed_sd_points": "standard deviation of avg@k between training seeds",
-        _PASS: "chance that at least one of k samples is correct (unbiased); empty if fewer drawn",
+        "iqm_percent": "interquartile mean: of the middle half of (training seed, problem) shares",
+        "iqm_low_percent": "lower end of its 95% bootstrap interval over problems and seeds",
+        "iqm_high_percent": "upper end of that interval",
+        "pass_at_k_percent": "chance that at least one of the k samples is correct",
         "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
         "truncated_percent": "samples cut off at the token limit",
         "no_answer_percent": "samples without a final answer that the verifier found",
@@ -36,7 +37,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "training_trials": "trials that the method's settings were chosen among",
     },
     "pairwise.csv": {
-        "label": "trained method",
+        "model": "the base model that both sides come from",
+        "label": "trained method, or a decoding or model that is compared",
         "against": "what it is compared with",
         "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
         "problems": "number of problems, each answered by both sides",
@@ -46,18 +48,62 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "standard_error_points": "of the difference: paired over problems, plus training seeds",
         "degrees_of_freedom": "Satterthwaite's, of the interval's Student t",
         "p_value": "two-sided, of that t",
-        "holm_p_value": "p_value adjusted for all rows of the family",
-        "family": "rows tested together: primary (macro) or secondary (single benchmarks)",
+        "holm_p_value": "p_value adjusted for all rows of the family, over all models",
+        "family": "rows tested together: primary (declared pairs on macro), secondary (the same on"
+        " single benchmarks) or exploratory (all other pairs)",
         "minimum_detectable_points": "true difference found in 80 of 100 such comparisons",
+        "correlation": "of the two sides' accuracies over problems; empty if one does not vary",
         "wins": "problems on which label is right more often, training seeds averaged",
         "ties": "problems on which both are right equally often",
         "losses": "problems on which label is right less often",
-        "training_seeds_label": "training seeds of label",
+        "probability_of_improvement_percent": "chance that a random checkpoint of label is right"
+        " more often on a random problem than one of against, ties half",
+        "sign_flip_p_value": "permutation test over problems; of these checkpoints only, not of the"
+        " methods",
+        "mcnemar_p_value": "McNemar's exact test; of these checkpoints only; empty unless each side"
+        " is one checkpoint with one answer to every problem of one benchmark",
+        "bootstrap_low_points": "lower end of the 95% bootstrap interval, a check on low_points;"
+        " too narrow with few training seeds",
+        "bootstrap_high_points": "upper end of that interval",
+        "training_seeds_label": "training seeds of label; 0 for an untrained policy",
         "training_seeds_against": "training seeds of against; 0 for an untrained policy",
         "budgets_that_differ": "of steps, examples_seen, trained_tokens_seen and trials, those in"
         " which the two differ by more than 5%",
     },
+    "seeds.csv": {
+        "model": "the base model that the policy comes from",
+        "label": "policy and its decoding: the untouched base, or a method",
+        "training_seed": "seed the checkpoint was trained with; empty for an untrained policy",
+        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+        "problems": "number of problems; their sum in a macro row",
+        "samples_per_problem": "k of avg@k, pass@k and maj@k; the fewest in a macro row",
+        "avg_at_k_percent": "share of correct samples, mean over problems",
+        "standard_error_points": "of avg@k, clustered by problem",
+        "pass_at_k_percent": "chance that at least one of the k samples is correct",
+        "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
+        "truncated_percent": "samples cut off at the token limit",
+        "no_answer_percent": "samples without a final answer that the verifier found",
+        "mean_tokens": "mean length of a completion in tokens",
+        "token_entropy_nats": "mean -log p of the sampled tokens; empty unless temperature is 1",
+    },
+    "pass_at_k.csv": {
+        "model": "the base model that the policy comes from",
+        "label": "policy and its decoding: the untouched base, or a method",
+        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+        "k": "1, 2, 4, ... and the number of samples",
+        "pass_at_k_percent": "chance that at least one of k samples is correct (unbiased)",
+        "low_percent": "lower end of its 95% interval over problems and training seeds",
+        "high_percent": "upper end of that interval",
+    },
+    "performance_profile.csv": {
+        "model": "the base model that the policy comes from",
+        "label": "policy and its decoding: the untouched base, or a method",
+        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+        "threshold_percent": "share of a problem's samples that are correct",
+        "problems_percent": "problems on which at least that share is, mean over training seeds",
+    },
     "training.csv": {
+        "model": "the base model that was trained",
         "label": "the method's name in the experiment",
         "training_seed": "seed of data order and initialisation",
         "role": "compared, or the number of a trial that settings were chosen by",
@@ -94,16 +140,45 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "seconds": "wall time of training, a clock reading",
         "peak_memory_gib": "largest memory held: of the GPU if there is one, else of the process",
     },
+    "learning_curves.csv": {
+        "model": "the base model that was trained",
+        "label": "the method's name in the experiment",
+        "training_seed": "seed of data order and initialisation",
+        "step": "optimiser steps taken",
+        "loss": "the method's own loss; not comparable across kinds",
+        "accepted_nll_nats": "mean -log p of the accepted completions' tokens in the step's batch",
+        "accepted_mean_p": "mean probability of those tokens",
+        "accepted_entropy_nats": "mean entropy of the policy at those tokens",
+        "gradient_norm": "before scaling",
+        "learning_rate": "of the step",
+    },
     "data.csv": {
+        "model": "the base model whose data it is",
         "stage": "sampled (all rollouts), filters (what each one left), dataset (what methods learn"
         " from), pairs (of the first training seed), audit (by a second verifier), behaviour (the"
         " trainer's log-probabilities against the sampler's)",
         "statistic": "what was counted",
         "value": "the count, share or text",
     },
+    "samples.csv.gz": {
+        "model": "the base model that the policy comes from",
+        "label": "policy and its decoding",
+        "training_seed": "seed it was trained with; empty for an untrained policy",
+        "benchmark": "set of held-out problems",
+        "problem_id": "which of them",
+        "sample": "number of the sample among those of the problem",
+        "seed": "of the sampling",
+        "verdict": "correct, wrong or unverifiable",
+        "reason": "why the verifier said so",
+        "answer": "final answer that it found",
+        "reward": "what it gave",
+        "tokens": "length of the completion",
+        "truncated": "whether it was cut off at the token limit",
+        "nll": "minus the mean log-probability of its tokens in nats",
+    },
 }
 
 
 def meaning(table: str, column: str) -> str:
     """What a column of a CSV file means. Raises KeyError for one that is not documented."""
-    return COLUMNS[table][re.sub(r"^pass_at_\d+_percent$", _PASS, column)]
+    return COLUMNS[table][column]

@@ -1,0 +1,208 @@
+"""Rows of pairs: which labels of a model are compared, and how they differ problem by problem."""
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from eval.bootstrap import Resampled, percentile_interval
+from eval.entries import Entry
+from eval.panel import MACRO, Panel
+from eval.permutation import mcnemar_p_value, permutation_p_value, sign_flipped_means
+from eval.statistics import Table, headline_difference, holm
+
+PAIRWISE = [
+    "model",
+    "label",
+    "against",
+    "benchmark",
+    "problems",
+    "difference_points",
+    "low_points",
+    "high_points",
+    "standard_error_points",
+    "degrees_of_freedom",
+    "p_value",
+    "holm_p_value",
+    "family",
+    "minimum_detectable_points",
+    "correlation",
+    "wins",
+    "ties",
+    "losses",
+    "probability_of_improvement_percent",
+    "sign_flip_p_value",
+    "mcnemar_p_value",
+    "bootstrap_low_points",
+    "bootstrap_high_points",
+    "training_seeds_label",
+    "training_seeds_against",
+]
+FAMILIES = ("primary", "secondary", "exploratory")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """`declared`: compared because it was asked for beforehand, not because it can be."""
+
+    label: str
+    against: str
+    declared: bool
+
+
+def pairs_of(panel: Panel, baseline: str, reference: str, among_untrained: bool) -> list[Pair]:
+    """The pairs of a model's labels, declared ones first, each of two labels in one direction.
+
+    Declared: every trained label (and every other one, `among_untrained`) against the baseline, and
+    every trained label against the reference. Of the rest, those with a trained side, or all.
+    """
+    trained = panel.trained
+    found: dict[frozenset[str], Pair] = {}
+    for against in (name for name in (baseline, reference) if name in panel.labels):
+        asked = among_untrained and against == baseline
+        for label in panel.labels:
+            if label != against and (trained(label) or asked):
+                found.setdefault(frozenset((label, against)), Pair(label, against, True))
+    for one, other in itertools.combinations(panel.labels, 2):
+        if trained(one) or trained(other) or among_untrained:
+            # Untrained labels come first: a method is compared with a decoding of its base.
+            label, against = (other, one) if trained(other) > trained(one) else (one, other)
+            found.setdefault(frozenset((one, other)), Pair(label, against, False))
+    return list(found.values())
+
+
+def pair_rows(
+    panel: Panel, pairs: Sequence[Pair], resampled: Resampled
+) -> Iterator[dict[str, Any]]:
+    """A row for every benchmark that both have, and for the mean if they have them all."""
+    flipped = _flipped(panel, pairs)
+    for pair in pairs:
+        shared = _shared(panel, pair)
+        ours = [panel.entries[pair.label, benchmark] for benchmark in shared]
+        theirs = [panel.entries[pair.against, benchmark] for benchmark in shared]
+        signs = [flipped[pair, benchmark] for benchmark in shared]
+        for one in zip(ours, theirs, signs, shared, strict=True):
+            row = _row([one[0]], [one[1]], [one[2]], resampled)
+            yield {**row, "benchmark": one[3], "family": _family(pair, "secondary")}
+        if len(shared) == len(panel.benchmarks):
+            row = _row(ours, theirs, signs, resampled)
+            yield {**row, "benchmark": MACRO, "family": _family(pair, "primary")}
+
+
+def with_holm(table: pd.DataFrame) -> pd.DataFrame:
+    """Adjusts the p-values of each family, over all rows of the table that belong to it."""
+    for family in FAMILIES:
+        members = table["family"] == family
+        table.loc[members, "holm_p_value"] = holm(table.loc[members, "p_value"])
+    return table
+
+
+def _family(pair: Pair, declared: str) -> str:
+    return declared if pair.declared else "exploratory"
+
+
+def _shared(panel: Panel, pair: Pair) -> list[str]:
+    labels = (pair.label, pair.against)
+    return [b for b in panel.benchmarks if all((name, b) in panel.entries for name in labels)]
+
+
+def _gaps(entry: Entry, other: Entry) -> Table:
+    """(problems,) differences of per-problem means, training seeds averaged.
+
+    From whole numbers: equal shares differ by zero exactly.
+    """
+    size = entry.samples * len(entry.training_seeds)
+    other_size = other.samples * len(other.training_seeds)
+    right, other_right = entry.correct_counts.sum(axis=0), other.correct_counts.sum(axis=0)
+    gaps: Table = (right * other_size - other_right * size) / (size * other_size)
+    return gaps
+
+
+def _flipped(panel: Panel, pairs: Sequence[Pair]) -> dict[tuple[Pair, str], Table]:
+    """(flips,) sign-flipped means of each pair and benchmark."""
+    found = {}
+    for benchmark in panel.benchmarks:
+        having = [pair for pair in pairs if benchmark in _shared(panel, pair)]
+        if having:
+            entries = panel.entries
+            gaps = [
+                _gaps(entries[p.label, benchmark], entries[p.against, benchmark]) for p in having
+            ]
+            means = sign_flipped_means(np.array(gaps), benchmark)
+            found.update(
+                {(p, benchmark): column for p, column in zip(having, means.T, strict=True)}
+            )
+    return found
+
+
+def _row(
+    ours: Sequence[Entry], theirs: Sequence[Entry], flipped: Sequence[Table], resampled: Resampled
+) -> dict[str, Any]:
+    estimate = headline_difference([e.table for e in ours], [e.table for e in theirs])
+    sides = list(zip(ours, theirs, strict=True))
+    gaps = np.concatenate([_gaps(*side) for side in sides])
+    low, high = _bootstrap_interval(sides, resampled)
+    return {
+        "model": ours[0].model,
+        "label": ours[0].label,
+        "against": theirs[0].label,
+        "problems": len(gaps),
+        "difference_points": 100 * estimate.value,
+        "low_points": 100 * estimate.low,
+        "high_points": 100 * estimate.high,
+        "standard_error_points": 100 * estimate.standard_error,
+        "degrees_of_freedom": estimate.degrees_of_freedom,
+        "p_value": estimate.p_value,
+        "minimum_detectable_points": 100 * estimate.minimum_detectable,
+        "correlation": float(np.mean([_correlation(*side) for side in sides])),
+        "wins": int((gaps > 0).sum()),
+        "ties": int((gaps == 0).sum()),
+        "losses": int((gaps < 0).sum()),
+        "probability_of_improvement_percent": 100
+        * float(np.mean([_improvement(*side) for side in sides])),
+        "sign_flip_p_value": permutation_p_value(estimate.value, np.mean(flipped, axis=0)),
+        "mcnemar_p_value": _mcnemar(*sides[0]) if len(sides) == 1 else math.nan,
+        "bootstrap_low_points": 100 * low,
+        "bootstrap_high_points": 100 * high,
+        "training_seeds_label": ours[0].number_of_training_seeds,
+        "training_seeds_against": theirs[0].number_of_training_seeds,
+    }
+
+
+def _bootstrap_interval(
+    sides: Sequence[tuple[Entry, Entry]], resampled: Resampled
+) -> tuple[float, float]:
+    means = resampled.means
+    gaps = [means[e.label, e.benchmark] - means[o.label, o.benchmark] for e, o in sides]
+    return percentile_interval(np.mean(gaps, axis=0))
+
+
+def _correlation(entry: Entry, other: Entry) -> float:
+    """Pearson's, of the two sides' per-problem means; NaN where one side has no variation."""
+    one, two = entry.table.mean(axis=0), other.table.mean(axis=0)
+    if len(one) < 2 or np.ptp(one) == 0 or np.ptp(two) == 0:
+        return math.nan
+    return float(np.corrcoef(one, two)[0, 1])
+
+
+def _improvement(entry: Entry, other: Entry) -> float:
+    """Chance that, on a random problem, a random checkpoint is right more often than the other's.
+
+    Ties count half. (Agarwal et al., arXiv 2108.13264, problems in the place of tasks. Of single
+    answers the chance would be a half plus half the difference, which says nothing new.)
+    """
+    one = entry.correct_counts[:, None, :] * other.samples
+    two = other.correct_counts[None, :, :] * entry.samples
+    return float(((one > two) + 0.5 * (one == two)).mean())
+
+
+def _mcnemar(entry: Entry, other: Entry) -> float:
+    """NaN unless each side is one checkpoint with one answer to every problem."""
+    single = all(e.samples == 1 and len(e.training_seeds) == 1 for e in (entry, other))
+    if not single:
+        return math.nan
+    return mcnemar_p_value(entry.correct_counts[0] > 0, other.correct_counts[0] > 0)
