@@ -1,7 +1,7 @@
 """Figures of one grid: how often right, how long, how varied."""
 
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_gen.types import DataError
+from eval.answers import answer_class
 
 
 def avg_at_k(correct: npt.ArrayLike) -> float:
@@ -42,30 +43,74 @@ def maj_at_k(answers: Sequence[str], correct: Sequence[bool]) -> float:
     """Credit of the most frequent answer among one problem's k samples, between 0 and 1.
 
     Correct samples are one class, for they all equal the gold answer; wrong ones are classed by
-    their text without white space. A wrong sample without an answer has no vote. On a tie the
-    credit is the correct class's share of it, what a fair draw would give.
+    `answer_class`. A wrong sample without an answer has no vote. On a tie the credit is the correct
+    class's share of it, what a fair draw would give.
     """
-    votes: Counter[tuple[bool, str]] = Counter()
-    for answer, right in zip(answers, correct, strict=True):
-        text = "" if right else "".join(answer.split())
-        if right or text:
-            votes[bool(right), text] += 1
-    if not votes:
-        return 0.0
-    top = max(votes.values())
-    winners = [right for (right, _), count in votes.items() if count == top]
-    return sum(winners) / len(winners)
+    classes = _classes(np.asarray(answers, dtype=object), np.asarray(correct, dtype=bool))
+    return float(_votes(np.zeros(len(classes), dtype=np.int64), classes).credit().sum())
 
 
 def maj_share(grid: pd.DataFrame) -> float:
     """Mean of maj@k over problems."""
-    problems: dict[str, tuple[list[str], list[bool]]] = {}
-    rows = zip(grid["problem_id"], grid["answer"], grid["verdict"], strict=True)
-    for problem, answer, verdict in rows:
-        answers, correct = problems.setdefault(problem, ([], []))
-        answers.append(answer)
-        correct.append(verdict == "correct")
-    return float(np.mean([maj_at_k(*samples) for samples in problems.values()]))
+    return float(_ballots(grid).credit().mean())
+
+
+def distinct_answers(grid: pd.DataFrame) -> float:
+    """Mean number over problems of classes of answers, those of `maj_at_k`; no answer is none."""
+    return float(_ballots(grid).different().mean())
+
+
+@dataclass(frozen=True)
+class _Votes:
+    """Votes for each (problem, class of answers) that has any; class 0 is the correct one."""
+
+    problems: int
+    problem: npt.NDArray[np.int64]
+    answer: npt.NDArray[np.int64]
+    count: npt.NDArray[np.int64]
+
+    def credit(self) -> npt.NDArray[np.float64]:
+        """(problems,) shares of the most frequent class, 0 where there are no votes."""
+        top = np.zeros(self.problems, dtype=np.int64)
+        np.maximum.at(top, self.problem, self.count)
+        winners = self.problem[self.count == top[self.problem]]
+        right = self.problem[(self.count == top[self.problem]) & (self.answer == 0)]
+        sharing = np.bincount(winners, minlength=self.problems)
+        shares: npt.NDArray[np.float64] = np.bincount(right, minlength=self.problems) / np.maximum(
+            sharing, 1
+        )
+        return shares
+
+    def different(self) -> npt.NDArray[np.int64]:
+        """(problems,) numbers of classes."""
+        return np.bincount(self.problem, minlength=self.problems)
+
+
+def _ballots(grid: pd.DataFrame) -> _Votes:
+    correct = (grid["verdict"] == "correct").to_numpy()
+    classes = _classes(grid["answer"].to_numpy(dtype=object), correct)
+    return _votes(pd.factorize(grid["problem_id"])[0], classes)
+
+
+def _classes(answers: npt.NDArray[Any], correct: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    """The class of each sample as a number: 0 for correct ones, -1 where there is no answer."""
+    wrong = np.flatnonzero(~correct)
+    numbers, texts = pd.factorize(answers[wrong])
+    known: dict[Hashable, int] = {}
+    of_text = [
+        known.setdefault(answer_class(text), len(known) + 1) if text.strip() else -1
+        for text in texts
+    ]
+    classes = np.zeros(len(answers), dtype=np.int64)
+    classes[wrong] = np.array(of_text, dtype=np.int64)[numbers]
+    return classes
+
+
+def _votes(problems: npt.NDArray[np.int64], classes: npt.NDArray[np.int64]) -> _Votes:
+    voting = classes >= 0
+    most = int(classes.max(initial=0)) + 1
+    found, counts = np.unique(problems[voting] * most + classes[voting], return_counts=True)
+    return _Votes(int(problems.max()) + 1, found // most, found % most, counts)
 
 
 def truncated_share(grid: pd.DataFrame) -> float:
@@ -87,12 +132,6 @@ def mean_tokens(grid: pd.DataFrame) -> float:
 
 def mean_reward(grid: pd.DataFrame) -> float:
     return float(grid["reward"].mean())
-
-
-def distinct_answers(grid: pd.DataFrame) -> float:
-    """Mean number over problems of different answer texts, no answer not counted."""
-    answers = grid["answer"].where(grid["answer"] != "")
-    return float(answers.groupby(grid["problem_id"]).nunique().mean())
 
 
 def token_entropy(grid: pd.DataFrame, temperature: float) -> float:
