@@ -6,20 +6,26 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from data_gen.arithmetic import SPLITS
 from data_gen.types import Problem
+
+BUILT_IN_COUNT = 1000
+"""Problems of a split of the built-in task, unless a limit says otherwise."""
 
 
 @dataclass(frozen=True)
 class Preset:
-    """A public problem set: `settings` of ProblemSource, the number of its `rows`, and `texts`.
+    """A problem set known by name: `settings` of ProblemSource, the number of its `rows`, `texts`.
 
     `texts` maps `text_sha256` of a published form of the set to the number of its problems. The
-    settings pin a revision where one is known to hold what is expected.
+    settings pin a revision where one is known to hold what is expected. `held_out` says that
+    models are measured on it, not trained.
     """
 
     settings: Mapping[str, Any]
     rows: int
     texts: Mapping[str, int] = field(default_factory=dict)
+    held_out: bool = True
 
     def doubt(self, problems: Iterable[Problem]) -> str | None:
         """What speaks against a whole set being the published one; None where nothing does."""
@@ -115,6 +121,14 @@ PRESETS: dict[str, Preset] = {
         rows=40,
         texts={"3c8fe7344289768661b05a366a4f43c0bb2c30483f1cb957a6b006551a0b7de7": 40},
     ),
+    **{
+        f"arithmetic-{split}": Preset(
+            {"source": "arithmetic", "split": split},
+            rows=BUILT_IN_COUNT,
+            held_out=split != "train",
+        )
+        for split in SPLITS
+    },
     "numina_math_cot": Preset(
         {
             "source": "AI-MO/NuminaMath-CoT",
@@ -124,5 +138,6 @@ PRESETS: dict[str, Preset] = {
             "incomplete": "drop",
         },
         rows=859_494,
+        held_out=False,
     ),
 }

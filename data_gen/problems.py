@@ -11,12 +11,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from data_gen.arithmetic import SPLITS, arithmetic_problems
 from data_gen.gold import LACKING, AnswerFrom, gold_answer
-from data_gen.presets import PRESETS
+from data_gen.presets import BUILT_IN_COUNT, PRESETS
 from data_gen.rows import Row, Table, cell, plain_text, read_file, read_hub
 from data_gen.types import DataError, Problem
 
 BUILT_IN = "arithmetic"
-BUILT_IN_COUNT = 1000
 _PROMPTS = ("prompt", "problem", "question")
 
 
@@ -100,14 +99,15 @@ class ProblemSource(BaseModel):
         if self.source not in PRESETS:
             return self
         preset = ProblemSource.model_validate(PRESETS[self.source].settings)
-        own = {name: getattr(self, name) for name in self.model_fields_set - {"source", "columns"}}
+        given = self.model_fields_set & ProblemSource.model_fields.keys() - {"source", "columns"}
+        own = {name: getattr(self, name) for name in given}
         columns = preset.columns.model_copy(update=self.columns.model_dump(exclude_none=True))
         return preset.model_copy(update={**own, "columns": columns})
 
     def doubt(self, problems: Sequence[Problem]) -> str | None:
         """What speaks against `problems` being the published set of a preset taken whole."""
         preset = PRESETS.get(self.source)
-        altered = self.model_fields_set - {"source", "path"}
+        altered = self.model_fields_set & ProblemSource.model_fields.keys() - {"source", "path"}
         return None if preset is None or altered else preset.doubt(problems)
 
     def _name(self) -> str:

@@ -7,15 +7,17 @@ if TYPE_CHECKING:
     from offline_rl.config import Experiment
     from offline_rl.experiment import run
     from offline_rl.methods import METHODS
+    from offline_rl.reports import load_run
     from offline_rl.settings import load_experiment
     from offline_rl.training import train
 
-__all__ = ["METHODS", "Experiment", "load_experiment", "run", "train"]
+__all__ = ["METHODS", "Experiment", "load_experiment", "load_run", "run", "train"]
 
 _HOMES = {
     "METHODS": "offline_rl.methods",
     "Experiment": "offline_rl.config",
     "load_experiment": "offline_rl.settings",
+    "load_run": "offline_rl.reports",
     "run": "offline_rl.experiment",
     "train": "offline_rl.training",
 }

@@ -11,17 +11,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from offline_rl import data_commands
-from offline_rl.data_commands import Out, quiet_libraries, run_folder
+from offline_rl import data_commands, report_commands
+from offline_rl.data_commands import Out, quiet_libraries
+from offline_rl.running import console, run_experiment
 
 if TYPE_CHECKING:
     from offline_rl.config import Experiment
-    from offline_rl.experiment import Step
-    from offline_rl.report import Report
 
 P = ParamSpec("P")
-
-SOME_FAILED = 3
 
 app = typer.Typer(
     help="Generate reward-filtered rollouts, train offline RL methods on them, compare them.",
@@ -34,7 +31,6 @@ _debug = False
 
 File = Annotated[str, typer.Argument(help="a settings file, or the name of a shipped experiment")]
 Overrides = Annotated[list[str] | None, typer.Argument(help="settings: dotted.key=value")]
-RunFolder = Annotated[Path, typer.Argument(help="the folder of a run")]
 RetryFailed = Annotated[
     bool, typer.Option("--retry-failed", help="train methods again that failed before")
 ]
@@ -81,7 +77,7 @@ def _complain(message: str) -> None:
 @_plain_errors
 def demo(overrides: Overrides = None, out: Out = None, retry_failed: RetryFailed = False) -> None:
     """Runs the whole comparison on the embedded tiny base, in minutes on a CPU."""
-    _run("demo", overrides, out, "report", retry_failed)
+    run_experiment("demo", overrides, out, "report", retry_failed=retry_failed)
 
 
 @app.command()
@@ -97,12 +93,18 @@ def run(
 ) -> None:
     """Generates, trains, evaluates and reports; what is finished and unchanged is skipped."""
     if not dry_run:
-        _run(experiment, overrides, out, "report", retry_failed)
+        run_experiment(experiment, overrides, out, "report", retry_failed=retry_failed)
         return
     from offline_rl.plan import print_plan
+    from offline_rl.series import Series, load_settings
 
-    loaded = _load(experiment, overrides)
-    print_plan(loaded, run_folder(loaded, out), _console())
+    loaded = load_settings(experiment, overrides or [])
+    folder = out or Path("runs") / loaded.name
+    if isinstance(loaded, Series):
+        for label, one in loaded.experiments.items():
+            print_plan(one, folder / label, console())
+    else:
+        print_plan(loaded, folder, console())
 
 
 @app.command()
@@ -114,23 +116,7 @@ def train(
     retry_failed: RetryFailed = False,
 ) -> None:
     """Trains every method with every seed, after the steps before it."""
-    _run(experiment, overrides, out, "train", retry_failed)
-
-
-@app.command()
-@_plain_errors
-def evaluate(experiment: File, overrides: Overrides = None, out: Out = None) -> None:
-    """Evaluates the base and every trained policy, after the steps before it."""
-    _run(experiment, overrides, out, "evaluate", False)
-
-
-@app.command()
-@_plain_errors
-def report(run_folder: RunFolder) -> None:
-    """Writes the CSV files and the page again from what a run's folder holds."""
-    from offline_rl.experiment import report_again
-
-    _conclude(report_again(run_folder), run_folder)
+    run_experiment(experiment, overrides, out, "train", retry_failed=retry_failed)
 
 
 @app.command()
@@ -158,8 +144,8 @@ def doctor(
     from offline_rl.doctor import diagnose, print_findings
     from offline_rl.progress import Terminal
 
-    found = diagnose(loaded, Terminal(_console()))
-    print_findings(found, _console())
+    found = diagnose(loaded, Terminal(console()))
+    print_findings(found, console())
     if any(one.result == "fail" for one in found):
         raise typer.Exit(1)
 
@@ -169,6 +155,9 @@ for _command in (
     data_commands.show,
     data_commands.export,
     data_commands.push,
+    report_commands.evaluate,
+    report_commands.report,
+    report_commands.compare,
 ):
     app.command()(_plain_errors(_command))
 
@@ -207,7 +196,7 @@ def tiny_base(
     from offline_rl.tiny_base.figures import measure_tiny_base
     from offline_rl.tiny_base.recipe import build_tiny_base
 
-    progress = Terminal(_console())
+    progress = Terminal(console())
     with progress.task("pretrain, documents") as task:
         facts = build_tiny_base(out, seed=seed, on_progress=task.update)
     with Engines(AutoSettings(), "raw", progress, base=str(out)) as engines:
@@ -222,46 +211,6 @@ def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
     from offline_rl.settings import load_experiment
 
     return load_experiment(experiment, overrides or [])
-
-
-def _console() -> Console:
-    return Console(soft_wrap=False, highlight=False)
-
-
-def _run(
-    experiment: str,
-    overrides: list[str] | None,
-    out: Path | None,
-    until: "Step",
-    retry_failed: bool,
-) -> None:
-    loaded = _load(experiment, overrides)
-    folder = run_folder(loaded, out)
-    quiet_libraries()
-    from offline_rl.experiment import run as run_experiment
-    from offline_rl.progress import Terminal
-
-    finished = run_experiment(
-        loaded,
-        folder,
-        until=until,
-        progress=Terminal(_console()),
-        retry_failed=retry_failed,
-    )
-    _conclude(finished, folder)
-
-
-def _conclude(finished: "Report | None", folder: Path) -> None:
-    from offline_rl.report import print_report
-
-    if finished is None:
-        typer.echo(f"done: {folder}")
-        return
-    print_report(finished, _console())
-    for name in ("comparison.csv", "index.html"):
-        typer.echo(folder / "report" / name)
-    if finished.failures:
-        raise typer.Exit(SOME_FAILED)
 
 
 def main() -> Any:

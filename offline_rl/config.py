@@ -3,25 +3,15 @@
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from data_gen.problems import ProblemSource, named_sources
 from data_gen.samplers import SamplerSettings
 from data_gen.samplers.server_settings import ServerSettings
-from data_gen.types import Sampling
-from offline_rl.data_settings import AnySampler, DataSettings, Frozen, Label
+from offline_rl.data_settings import DataSettings, Frozen, Label
+from offline_rl.evaluation_settings import BASE, Evaluation
 from offline_rl.methods import METHODS, AnyMethod
 from offline_rl.sweep import Sweep, variants
 from offline_rl.training_settings import TrainingSettings
-
-
-class Decoding(Frozen):
-    """Another way of decoding the untrained base, to tell learning from mere sharpening."""
-
-    temperature: float = Field(ge=0, allow_inf_nan=False)
-    samples: int | None = Field(
-        default=None, ge=1, description="None: one if greedy, else as evaluation.sampling"
-    )
 
 
 class Budget(Frozen):
@@ -30,29 +20,6 @@ class Budget(Frozen):
     match: Literal["steps", "tokens", "examples"] = Field(description="what is made equal")
     amount: int | None = Field(
         default=None, ge=1, description="None: what the first method takes by its own settings"
-    )
-
-
-class Evaluation(Frozen):
-    """On what, and how, every policy is evaluated."""
-
-    sampling: Sampling = Sampling(samples=16, max_tokens=4096)
-    sampler: AnySampler | None = Field(
-        default=None, description="None: as the experiment's; a server cannot load what was trained"
-    )
-    benchmarks: Annotated[dict[Label, ProblemSource], BeforeValidator(named_sources)] = Field(
-        min_length=1
-    )
-    reference: Label | None = Field(
-        default=None,
-        description="the method that the others are compared with, besides the base; None: rft, or"
-        " the first where there is none of that name",
-    )
-    base_decodings: dict[Label, Decoding] = Field(
-        default={
-            "base-t0.5": Decoding(temperature=0.5),
-            "base-greedy": Decoding(temperature=0),
-        }
     )
 
 
@@ -97,15 +64,16 @@ class Experiment(DataSettings):
 
     @model_validator(mode="after")
     def _labels_differ(self) -> "Experiment":
-        untrained = {"base", *self.evaluation.base_decodings}
-        both = sorted(untrained & self.methods.keys())
-        if both:
-            raise ValueError(f"methods.{both[0]}: this label is taken by the untrained base")
-        for label, decoding in self.evaluation.base_decodings.items():
-            if decoding.temperature == 0 and (decoding.samples or 1) > 1:
-                raise ValueError(f"evaluation.base_decodings.{label}: greedy, so one sample only")
-        if "base" in self.evaluation.base_decodings:
-            raise ValueError("evaluation.base_decodings.base: this is evaluation.sampling's label")
+        if BASE in self.methods:
+            raise ValueError(f"methods.{BASE}: this label is taken by the untrained base")
+        taken: set[str] = set()
+        for policy in (BASE, *self.methods):
+            if both := taken.intersection(self.evaluation.labels(policy)):
+                raise ValueError(
+                    f"methods.{policy}: the label {min(both)!r} is taken by another policy or its"
+                    " decoding: rename one of them"
+                )
+            taken.update(self.evaluation.labels(policy))
         if self.reference not in self.methods:
             raise ValueError(f"evaluation.reference: there is no method {self.reference!r}")
         self._check_sweep()
@@ -114,8 +82,6 @@ class Experiment(DataSettings):
                 "evaluation.sampler: a server holds one model and cannot load what was trained: set"
                 " it to vllm, transformers or auto"
             )
-        if "macro" in self.evaluation.benchmarks:
-            raise ValueError("evaluation.benchmarks.macro: this name is taken by the average")
         return self
 
     def _check_sweep(self) -> None:
@@ -140,17 +106,3 @@ class Experiment(DataSettings):
     @property
     def evaluation_sampler(self) -> SamplerSettings:
         return self.evaluation.sampler or self.sampler
-
-    def decodings(self) -> dict[str, Sampling]:
-        """How the untrained base is decoded, by label; the plain one first."""
-        plain = self.evaluation.sampling
-        return {"base": plain} | {
-            label: Sampling.model_validate(
-                plain.model_dump()
-                | {
-                    "temperature": decoding.temperature,
-                    "samples": decoding.samples or (plain.samples if decoding.temperature else 1),
-                }
-            )
-            for label, decoding in self.evaluation.base_decodings.items()
-        }

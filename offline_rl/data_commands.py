@@ -100,14 +100,13 @@ def show(
     what: What = None,
 ) -> None:
     """Prints the comparison of a run, or what a data set holds, or rollouts to read."""
-
     console = Console(soft_wrap=False, highlight=False)
     reading = rollouts is not None or problem is not None or only is not None or full
     if not reading and what is None and has_evaluations(source):
-        from offline_rl.experiment import read_report
         from offline_rl.report import print_report
+        from offline_rl.reports import load_run
 
-        print_report(read_report(source), console)
+        print_report(load_run(source), console)
         return
     path = dataset_path(source, what)
     if not reading:

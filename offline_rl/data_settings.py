@@ -75,8 +75,8 @@ class Audit(Frozen):
     share: float = Field(default=0.05, gt=0, le=1, description="of the rollouts")
 
 
-class DataSettings(Frozen):
-    """Everything that a data set depends on."""
+class ModelSettings(Frozen):
+    """A base model: how it is asked, what samples from it, who judges the answers."""
 
     name: Label = Field(description="of the run and its folder")
     model: str = Field(min_length=1, description="tiny, a folder, or a hub name")
@@ -86,10 +86,25 @@ class DataSettings(Frozen):
         description="raw: the problem as it is; chat: the model's chat template around it;"
         " qwen-boxed: the chat of the Qwen2.5-Math evaluations; or a text with {problem} in it",
     )
-    problems: Source | None = Field(default=None, description="to sample rollouts for")
     sampler: AnySampler = Field(default=AutoSettings(), description="what draws completions")
-    sampling: Sampling = Sampling()
     verifier: AnyVerifier = Field(default=MathSettings(), description="what judges them")
+
+    @field_validator("prompt")
+    @classmethod
+    def _known_prompt(cls, value: str) -> str:
+        return check_style(value)
+
+    @property
+    def model_path(self) -> str:
+        """Where the base model is loaded from: a folder, or a name of the hub."""
+        return str(TINY_BASE) if self.model == TINY else self.model
+
+
+class DataSettings(ModelSettings):
+    """Everything that a data set depends on."""
+
+    problems: Source | None = Field(default=None, description="to sample rollouts for")
+    sampling: Sampling = Sampling()
     learn_from: Literal["rollouts", "demonstrations"] = Field(
         default="rollouts",
         description="demonstrations: the solutions of the problems; nothing is sampled",
@@ -106,11 +121,6 @@ class DataSettings(Frozen):
         description="of the data set, as the hub names it: apache-2.0, cc-by-4.0, ...",
     )
 
-    @field_validator("prompt")
-    @classmethod
-    def _known_prompt(cls, value: str) -> str:
-        return check_style(value)
-
     @model_validator(mode="after")
     def _one_origin(self) -> "DataSettings":
         if (self.problems is None) == (self.rollouts is None):
@@ -118,8 +128,3 @@ class DataSettings(Frozen):
         if self.rollouts is not None and self.learn_from == "demonstrations":
             raise ValueError("learn_from: demonstrations are the solutions of problems: set those")
         return self
-
-    @property
-    def model_path(self) -> str:
-        """Where the base model is loaded from: a folder, or a name of the hub."""
-        return str(TINY_BASE) if self.model == TINY else self.model

@@ -41,15 +41,22 @@ class Engines(Closing):
         self._loaded: tuple[str, str | None, str | None] | None = None
 
     def sampler(
-        self, model: str, revision: str | None = None, *, adapter: str | None = None
+        self,
+        model: str,
+        revision: str | None = None,
+        *,
+        adapter: str | None = None,
+        prompt: str | None = None,
     ) -> ModelSampler:
         """A sampler of `model`, with the LoRA adapter in the folder `adapter` on top of it.
 
-        Raises EngineError where the engine does not start, DataError without a tokenizer.
+        `prompt` takes the place of the usual style of prompts. Raises EngineError where the engine
+        does not start, DataError without a tokenizer.
         """
         tokenizer = load_tokenizer(model, revision)
         # A prompt that the tokenizer cannot make is told before an engine takes its time to start.
-        render(Problem("any", "", ""), self._prompt, tokenizer)
+        style = prompt or self._prompt
+        render(Problem("any", "", ""), style, tokenizer)
         settings = self._settings
         if not isinstance(settings, ServerSettings) and settings.dtype == "auto":
             dtype = stored_dtype(*self._base)
@@ -60,7 +67,7 @@ class Engines(Closing):
         elif self._loaded != (model, revision, adapter):
             self._engine.load(model, revision, adapter)
         self._loaded = (model, revision, adapter)
-        return ModelSampler(self._engine, tokenizer, self._prompt)
+        return ModelSampler(self._engine, tokenizer, style)
 
     @property
     def description(self) -> dict[str, str]:

@@ -6,19 +6,17 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal
 
-from data_gen.samplers import SamplerSettings
-from data_gen.types import DataError
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings
-from offline_rl.engines import Engines
-from offline_rl.environment import describe_environment, model_fingerprint
+from offline_rl.environment import describe_environment
 from offline_rl.files import write_atomically
-from offline_rl.lock import locked
+from offline_rl.gathering import ENVIRONMENT
+from offline_rl.locating import SETTINGS
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
-from offline_rl.settings import dump_settings, load_experiment
+from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage
 from offline_rl.steps.behaviour import behaviour_step
 from offline_rl.steps.budget import budget_step
@@ -26,14 +24,12 @@ from offline_rl.steps.context import ABOUT, Run
 from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
 from offline_rl.steps.policies import Policy, policies_step
-from offline_rl.steps.results import ENVIRONMENT, gather, results_step
+from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
 from offline_rl.steps.sweep import check_sweep, sweep_step
+from offline_rl.work import at_work, engines_of
 
-SETTINGS = "experiment.yaml"
 Step = Literal["train", "evaluate", "report"]
-
-S = TypeVar("S", bound=DataSettings)
 
 
 def generate(
@@ -44,7 +40,8 @@ def generate(
     Samples and verifies rollouts (or imports them) and filters them. Resumes, locks and raises as
     `run` does.
     """
-    with _at_work(settings, Path(folder), progress or Silent()) as work:
+    with at_work(settings, Path(folder), progress or Silent()) as work:
+        _write_settings(work)
         stage = _data(work)
     return stage.folder
 
@@ -65,7 +62,8 @@ def run(
     Raises DataError for input that cannot be used, EngineError for an engine that does not start.
     """
     folder = Path(folder)
-    with _at_work(experiment, folder, progress or Silent()) as work:
+    with at_work(experiment, folder, progress or Silent()) as work:
+        _write_settings(work)
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.
         check_sweep(work)
@@ -94,19 +92,6 @@ def run(
 
 
 @contextmanager
-def _at_work(settings: S, folder: Path, progress: Progress) -> Iterator[Run[S]]:
-    """A locked run folder with verifier and engines, which end with the block."""
-    with (
-        locked(folder),
-        settings.verifier.open() as verify,
-        _engines(settings, settings.sampler, progress) as engines,
-    ):
-        base = model_fingerprint(settings.model_path, settings.revision)
-        write_atomically(folder / SETTINGS, dump_settings(settings))
-        yield Run(settings, folder, progress, engines, verify, base)
-
-
-@contextmanager
 def _evaluating(work: Run[Experiment]) -> Iterator[Run[Experiment]]:
     """The run with the engines that evaluate, which may be others than those that sampled."""
     settings = work.settings
@@ -114,13 +99,8 @@ def _evaluating(work: Run[Experiment]) -> Iterator[Run[Experiment]]:
         yield work
         return
     work.engines.close()
-    with _engines(settings, settings.evaluation_sampler, work.progress) as engines:
+    with engines_of(settings, settings.evaluation_sampler, work.progress) as engines:
         yield replace(work, engines=engines)
-
-
-def _engines(settings: DataSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
-    base, revision = settings.model_path, settings.revision
-    return Engines(sampler, settings.prompt, progress, base=base, base_revision=revision)
 
 
 def _data(work: Run[DataSettings]) -> Stage:
@@ -129,23 +109,8 @@ def _data(work: Run[DataSettings]) -> Stage:
     return dataset_step(work, rollouts)
 
 
-def read_report(folder: str | Path) -> Report:
-    """The report of what a run's folder holds. Raises DataError where nothing is finished."""
-    return gather(_experiment_of(Path(folder)), Path(folder))
-
-
-def report_again(folder: str | Path) -> Report:
-    """As `read_report`, and writes the report's files anew."""
-    folder = Path(folder)
-    experiment = _experiment_of(folder)
-    with locked(folder):
-        return results_step(experiment, folder)
-
-
-def _experiment_of(folder: Path) -> Experiment:
-    if not (folder / SETTINGS).is_file():
-        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder")
-    return load_experiment(folder / SETTINGS)
+def _write_settings(work: Run[DataSettings]) -> None:
+    write_atomically(work.folder / SETTINGS, dump_settings(work.settings))
 
 
 def _unevaluated(work: Run[Experiment], policy: Policy) -> bool:

@@ -2,19 +2,29 @@
 
 import os
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Publishes `content` at `path`: written beside it, synced, renamed, folder synced.
+    """Publishes `content` at `path`, as `writing_atomically` does."""
+    with writing_atomically(path) as file:
+        file.write(content.encode("utf-8") if isinstance(content, str) else content)
 
-    A reader sees the old file or the new one; on an error the old one stays and nothing is left.
+
+@contextmanager
+def writing_atomically(path: Path) -> Iterator[IO[bytes]]:
+    """Gives a file to fill that is published at `path` when the block ends without an exception.
+
+    Written beside it, synced, renamed, folder synced: a reader sees the old file or the new one; on
+    an error the old one stays and nothing is left.
     """
-    data = content.encode("utf-8") if isinstance(content, str) else content
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         with temporary.open("wb") as file:
-            file.write(data)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)

@@ -20,7 +20,7 @@ def listing(what: str) -> Rows:
     lists: dict[str, Callable[[], Rows]] = {
         "methods": lambda: _classes(METHODS),
         "problems": _problems,
-        "benchmarks": _problems,
+        "benchmarks": _benchmarks,
         "verifiers": lambda: _classes(VERIFIERS),
         "samplers": lambda: _classes(SAMPLERS),
         "experiments": _experiments,
@@ -44,6 +44,14 @@ def _problems() -> Rows:
     return [
         ("arithmetic", arithmetic),
         *((name, preset.settings["source"]) for name, preset in PRESETS.items()),
+    ]
+
+
+def _benchmarks() -> Rows:
+    return [
+        (name, f"{preset.rows:,} problems, {preset.settings['source']}")
+        for name, preset in PRESETS.items()
+        if preset.held_out
     ]
 
 

@@ -9,6 +9,12 @@ from offline_rl.stages import MANIFEST
 SETTINGS = "experiment.yaml"
 """A run's settings; in its folder."""
 
+EVALUATION = "evaluation.yaml"
+"""The settings of evaluations that no experiment was made for; in their folder."""
+
+REPORT = "report"
+"""Where the report's files lie; in a run's folder."""
+
 Kind = Literal["dataset", "rollouts"]
 
 
@@ -35,5 +41,11 @@ def dataset_path(path: Path, kind: Kind | None = None) -> Path:
 
 
 def has_evaluations(path: Path) -> bool:
-    """Whether a run's folder holds something to compare."""
-    return any(path.glob(f"evaluations/*/*/*/{MANIFEST}"))
+    """Whether the folder of a run, or of a series of runs, holds something to compare."""
+    within = f"evaluations/*/*/*/{MANIFEST}"
+    return any(path.glob(within)) or any(path.glob(f"*/{within}"))
+
+
+def is_evaluation_alone(path: Path) -> bool:
+    """Whether a folder holds evaluations of given models, without an experiment."""
+    return (path / EVALUATION).is_file()

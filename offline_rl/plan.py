@@ -6,10 +6,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data_gen.presets import PRESETS
-from data_gen.problems import BUILT_IN, BUILT_IN_COUNT, ProblemSource
+from data_gen.presets import BUILT_IN_COUNT, PRESETS
+from data_gen.problems import BUILT_IN, ProblemSource
 from data_gen.types import Sampling
 from offline_rl.config import Experiment
+from offline_rl.evaluation_settings import BASE
 from offline_rl.settings import dump_settings
 from offline_rl.training_settings import resolve_training
 
@@ -44,20 +45,26 @@ def plan(experiment: Experiment) -> list[Cost]:
                 f" examples, lr {training.lr:g}, {training.precision}",
             )
         )
-    decodings = experiment.decodings()
-    trained = len(experiment.methods) * len(experiment.seeds)
+    trained = len(experiment.seeds)
     for name, source in experiment.evaluation.benchmarks.items():
-        per_problem = trained * experiment.evaluation.sampling.samples
-        per_problem += sum(sampling.samples for sampling in decodings.values())
+        asked = [(BASE, 1), *((label, trained) for label in experiment.methods)]
+        each = [
+            (copies, sampling)
+            for policy, copies in asked
+            for sampling in experiment.evaluation.decoded(policy, name).values()
+        ]
         size = _size(source)
-        what = f"{size} problems" if size else "a set of unknown size"
+        problems = f"{size} problems" if size else "a set of unknown size"
+        rows = sum(copies for copies, _ in each)
+        per_problem = sum(copies * sampling.samples for copies, sampling in each)
+        longest = max(sampling.max_tokens for _, sampling in each)
         completions = (size or 0) * per_problem
         costs.append(
             Cost(
                 f"evaluate on {name}",
-                f"{what}, {trained} policies and {len(decodings)} decodings of the base",
+                f"{problems}, {rows} policies and decodings of them",
                 completions,
-                completions * experiment.evaluation.sampling.max_tokens,
+                completions * longest,
             )
         )
     return costs

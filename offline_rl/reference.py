@@ -21,7 +21,8 @@ class Setting:
 def settings_reference(model: type[BaseModel]) -> list[Setting]:
     """The settings of a model and of what it holds, with dotted names, in their order.
 
-    Where a section may be of several kinds, the kind stands in brackets: `sampler[vllm].dtype`.
+    Where a section may be of several kinds, the kind stands in brackets: `sampler[vllm].dtype`;
+    NAME stands for a name of one's own.
     What is held in several places is told at the first.
     """
     return list(_settings(model, "", set()))
@@ -31,17 +32,26 @@ def _settings(model: type[BaseModel], prefix: str, told: set[type[BaseModel]]) -
     for name, field in model.model_fields.items():
         if name == "kind":
             continue
-        held = [inner for inner in _models(field.annotation) if inner not in told]
+        mapped = _mapped(field.annotation)
+        held = [one for one in _models(mapped or field.annotation) if one not in told]
         meaning = field.description or (_first_line(held[0]) if len(held) == 1 else "")
         default = field.get_default(call_default_factory=True)
         yield Setting(f"{prefix}{name}", _shown(default), meaning)
         told.update(held)
+        section = f"{prefix}{name}.NAME" if mapped else f"{prefix}{name}"
         for inner in held:
             kind = inner.model_fields.get("kind")
-            place = f"{prefix}{name}[{kind.default}]" if kind else f"{prefix}{name}"
+            place = f"{section}[{kind.default}]" if kind else section
             if kind:
                 yield Setting(place, "", _first_line(inner))
             yield from _settings(inner, f"{place}.", told)
+
+
+def _mapped(annotation: Any) -> Any:
+    """What the values of a mapping are; None for a field that is none."""
+    while getattr(annotation, "__metadata__", None):
+        annotation = annotation.__origin__
+    return get_args(annotation)[1] if getattr(annotation, "__origin__", None) is dict else None
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

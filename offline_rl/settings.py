@@ -13,14 +13,14 @@ from pydantic import ValidationError
 from data_gen.problems import ProblemSource
 from data_gen.types import DataError
 from offline_rl.config import Experiment
-from offline_rl.data_settings import DataSettings
+from offline_rl.data_settings import DataSettings, ModelSettings
 
 EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
 
 # The keys that an experiment has and a data set has not.
 _EXPERIMENT_KEYS = Experiment.model_fields.keys() - DataSettings.model_fields.keys()
 
-S = TypeVar("S", bound=DataSettings)
+S = TypeVar("S", bound=ModelSettings)
 
 
 class SettingsError(DataError):
@@ -64,8 +64,8 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
 
     A value is read as YAML; a dotted key reaches inside. Raises SettingsError.
     """
-    raw, source = _read(path)
-    return _checked(Experiment, raw, overrides, source)
+    raw, source = read_settings(path)
+    return checked(Experiment, raw, overrides, source)
 
 
 def data_settings_of(
@@ -87,24 +87,34 @@ def data_settings_of(
     origin = problems if rollouts is None else rollouts
     if not files and (model is None or origin is None):
         raise SettingsError("name a settings file, or give --model and --problems (or --rollouts)")
-    raw, source = _read(files[0]) if files else ({"name": _name_of(origin or "")}, "")
+    raw, source = (
+        read_settings(files[0]) if files else ({"name": label_of(Path(origin or "").stem)}, "")
+    )
+    if "models" in raw and model is None:
+        raise SettingsError(f"{source}models: one data set is of one model: name it with --model")
     raw |= {} if model is None else {"model": model}
+    raw.pop("models", None)
     if origin is not None:
         raw |= {
             "problems": None if problems is None else {"source": problems},
             "rollouts": None if rollouts is None else {"path": rollouts},
         }
     kind = Experiment if raw.keys() & _EXPERIMENT_KEYS else DataSettings
-    return _checked(kind, raw, arguments[len(files) :], source)
+    return checked(kind, raw, arguments[len(files) :], source)
 
 
-def _name_of(problems: str) -> str:
-    """A label made of a problem source's name."""
-    return re.sub(r"[^A-Za-z0-9_-]+", "-", Path(problems).stem).strip("-_")[:40] or "rollouts"
+def label_of(name: str) -> str:
+    """A label made of a name that may hold anything."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-_.=")[:64] or "unnamed"
 
 
 def dump_settings(settings: DataSettings) -> str:
     """The settings as resolved, as YAML that is read back to the same value."""
+    return yaml.safe_dump(settings_mapping(settings), sort_keys=False, allow_unicode=True)
+
+
+def settings_mapping(settings: DataSettings) -> dict[str, Any]:
+    """The settings as resolved, in plain values that are read back to the same."""
     dumped = settings.model_dump(mode="json")
     # A default written out would overrule a preset's own settings when the file is read again.
     if settings.problems is not None:
@@ -114,7 +124,7 @@ def dump_settings(settings: DataSettings) -> str:
         dumped["filters"]["decontaminate"]["benchmarks"] = _as_given(against)
     if isinstance(settings, Experiment):
         dumped["evaluation"]["benchmarks"] = _as_given(settings.evaluation.benchmarks)
-    return yaml.safe_dump(dumped, sort_keys=False, allow_unicode=True)
+    return dumped
 
 
 def _as_given(sources: Mapping[str, ProblemSource]) -> dict[str, Any]:
@@ -123,8 +133,8 @@ def _as_given(sources: Mapping[str, ProblemSource]) -> dict[str, Any]:
     }
 
 
-def _read(path: str | Path) -> tuple[dict[str, Any], str]:
-    """What a settings file holds, and its name for messages."""
+def read_settings(path: str | Path) -> tuple[dict[str, Any], str]:
+    """What a settings file holds, and its name for messages. Raises SettingsError."""
     source = shipped_experiments().get(str(path), Path(path))
     try:
         text = source.read_text(encoding="utf-8")
@@ -142,13 +152,19 @@ def _read(path: str | Path) -> tuple[dict[str, Any], str]:
     return raw, f"{source}: "
 
 
-def _checked(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
-    for override in overrides:
-        _override(raw, override)
+def checked(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
+    """`raw` with overrides as settings; `source` stands before each fault. Raises SettingsError."""
+    apply(raw, overrides)
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
         raise SettingsError(source + explain(error, raw)) from error
+
+
+def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
+    """Puts `dotted.key=value` settings into `raw`. Raises SettingsError."""
+    for override in overrides:
+        _override(raw, override)
 
 
 def explain(error: ValidationError, raw: Any) -> str:

@@ -52,6 +52,19 @@ class Stage:
                 return f"{name} has {path.stat().st_size} bytes instead of {file['bytes']}"
         return None
 
+    def conflict(self) -> str | None:
+        """How these inputs differ from those of what is finished or begun; None where nothing is.
+
+        For a caller that would rather refuse than do the stage again.
+        """
+        manifest = read_manifest(self.folder)
+        if manifest is not None:
+            return _change(manifest["inputs"], _plain(self.inputs))
+        begun = self.partial / INPUTS
+        if not begun.is_file():
+            return None
+        return _change(json.loads(begun.read_text(encoding="utf-8")), _plain(self.inputs))
+
     @contextmanager
     def work(self) -> Iterator[Path]:
         """Gives the folder to fill, with what an interrupted run of the same inputs left in it.

@@ -17,7 +17,7 @@ SMALL = [
     "seeds=[0]",
     "methods={rft: {}, dft: {training: {examples_per_step: 4}}, dpo: {}}",
     "evaluation.sampling.samples=2",
-    "evaluation.base_decodings={}",
+    "evaluation.decodings={}",
     "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 6}}",
 ]
 

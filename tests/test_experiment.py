@@ -31,7 +31,7 @@ TINY = [
     "sampler=transformers",
     "seeds=[0]",
     "methods={rft: {}, dpo: {}}",
-    "evaluation.base_decodings={}",
+    "evaluation.decodings={}",
     "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 10}}",
 ]
 COMMAND = [str(Path(sys.executable).with_name("offline-rl"))]

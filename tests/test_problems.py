@@ -36,7 +36,7 @@ def rows(tmp_path):
     return lambda *rows: write(tmp_path / "set.jsonl", rows)
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", [n for n in PRESETS if not n.startswith("arithmetic-")])
 def test_presets_read_local_files_and_the_verifier_accepts_their_golds(name, real_data):
     file, count = LOCAL[name]
     problems = load_problems(name, path=str(real_data / "benchmarks" / f"{file}.jsonl"))

@@ -1,10 +1,12 @@
 """The report's files are documented, read back equal, repeat to the byte, and carry no commands."""
 
+import gzip
 import html
 import io
 import re
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +20,8 @@ from eval import Evaluation, compare
 from offline_rl.report import (
     COLUMNS,
     Report,
+    Samples,
+    curves_table,
     data_table,
     meaning,
     print_report,
@@ -26,9 +30,19 @@ from offline_rl.report import (
 )
 from offline_rl.report.fairness import budget_flags, with_budgets, with_marks
 from offline_rl.report.text import one_line, plain
-from offline_rl.report.writing import csv_text
+from offline_rl.report.writing import csv_tables, csv_text
 
-FILES = ["comparison.csv", "data.csv", "index.html", "pairwise.csv", "training.csv"]
+TABLES = [
+    "comparison.csv",
+    "data.csv",
+    "learning_curves.csv",
+    "pairwise.csv",
+    "pass_at_k.csv",
+    "performance_profile.csv",
+    "seeds.csv",
+    "training.csv",
+]
+FILES = sorted([*TABLES, "index.html", "samples.csv.gz"])
 DATA = {
     "sampled": {"rollouts": 8000, "accuracy": 0.1 + 0.2, "ids": ["a", "b"], "none": None},
     "filters": {"pass_rate": {"rollouts": 10}},
@@ -62,7 +76,7 @@ def evaluations(rename=lambda name: name):
             names = "problem_id sample seed verdict reason answer reward tokens truncated nll"
             grid = pd.DataFrame(rows, columns=names.split())
             name = label if label in ("base", "rft") else rename(label)
-            found.append(Evaluation(name, seed, rename(benchmark), 1.0, grid))
+            found.append(Evaluation(name, seed, rename(benchmark), 1.0, grid, model=rename("m")))
     return found
 
 
@@ -97,8 +111,20 @@ def trained(label, seed, *, tokens=1000, steps=60):
         "seconds": 12.5 + seed,
         "peak_memory_gib": 1.25,
         "history": [
-            {"loss": 0.4, "accepted_nll": 0.2, "accepted_mean_p": 0.8, "accepted_entropy": 0.3},
-            {"loss": 0.3, "accepted_nll": 0.1, "accepted_mean_p": 0.9, "accepted_entropy": 0.2},
+            {
+                "step": 30,
+                "loss": 0.4,
+                "accepted_nll": 0.2,
+                "accepted_mean_p": 0.8,
+                "accepted_entropy": 0.3,
+            },
+            {
+                "step": 60,
+                "loss": 0.3,
+                "accepted_nll": 0.1,
+                "accepted_mean_p": 0.9,
+                "accepted_entropy": 0.2,
+            },
             {"train_loss": 0.35},
         ],
     }
@@ -113,18 +139,26 @@ RECORDS = [
 
 
 def make_report(rename=lambda name: name):
-    compared = compare(evaluations(rename))
-    training = training_table(RECORDS)
+    evaluated = evaluations(rename)
+    compared = compare(evaluated)
+    training = training_table(RECORDS, model=rename("m"))
     return Report(
         name=rename("demo"),
         comparison=with_budgets(compared.comparison, training),
         pairwise=with_marks(compared.pairwise, training),
+        seeds=compared.seeds,
+        pass_at_k=compared.pass_at_k,
+        profile=compared.profile,
         training=training,
-        data=data_table(DATA),
+        curves=curves_table(RECORDS, model=rename("m")),
+        data=data_table(DATA, model=rename("m")),
+        samples=tuple(Samples(one) for one in evaluated),
+        summaries={rename("m"): DATA},
         notes=compared.notes,
         failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
         environment={"python": "3.11", "packages": {"torch": "2.13.0"}, "gpus": []},
         settings=f"name: {rename('demo')}\n",
+        command=f"offline-rl run {rename('demo')}.yaml",
     )
 
 
@@ -139,7 +173,7 @@ def test_every_column_of_every_file_has_a_meaning_and_none_is_explained_in_vain(
     for name, documented in COLUMNS.items():
         columns = pd.read_csv(tmp_path / name).columns
         assert all(meaning(name, column) for column in columns)
-        assert {re.sub(r"_at_\d+_", "_at_<k>_", column) for column in columns} == set(documented)
+        assert set(columns) == set(documented)
     with pytest.raises(KeyError):
         meaning("comparison.csv", "accuracy")
 
@@ -148,14 +182,58 @@ def test_the_files_read_back_equal(tmp_path):
     report = make_report()
     write_report(tmp_path, report)
     assert sorted(path.name for path in tmp_path.iterdir()) == FILES
-    for name in ("comparison", "pairwise", "training"):
-        read = pd.read_csv(tmp_path / f"{name}.csv")
-        written = getattr(report, name)
-        pd.testing.assert_frame_equal(read, written, check_dtype=False, check_exact=True)
+    for name, written in csv_tables(report).items():
+        if name != "data.csv":
+            _assert_read_back(tmp_path / name, written)
+    _assert_read_back(tmp_path / "samples.csv.gz", report.grid())
     assert (tmp_path / "data.csv").read_text() == (
-        "stage,statistic,value\nsampled,rollouts,8000\nsampled,accuracy,0.30000000000000004\n"
-        'sampled,ids,"a, b"\nsampled,none,\nfilters,pass_rate rollouts,10\n'
+        "model,stage,statistic,value\nm,sampled,rollouts,8000\n"
+        'm,sampled,accuracy,0.30000000000000004\nm,sampled,ids,"a, b"\nm,sampled,none,\n'
+        "m,filters,pass_rate rollouts,10\n"
     )
+
+
+def _assert_read_back(path, written):
+    """Equal values in equal columns; a missing value is NaN whatever the type."""
+    read = pd.read_csv(path)
+    assert list(read.columns) == list(written.columns)
+    for column in written.columns:
+        found, given = read[column], written[column].replace("", None)
+        if found.isna().all():
+            assert given.isna().all()
+            continue
+        if pd.api.types.is_numeric_dtype(found):
+            found, given = found.astype(float), given.astype(float)
+        pd.testing.assert_series_equal(found, given, check_dtype=False, check_exact=True)
+
+
+def test_samples_repeat_to_the_byte_whenever_they_are_written(tmp_path, monkeypatch):
+    write_report(tmp_path / "now", make_report())
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    write_report(tmp_path / "then", make_report())
+    now, then = (tmp_path / name / "samples.csv.gz" for name in ("now", "then"))
+    assert now.read_bytes() == then.read_bytes()
+
+
+def test_only_the_formats_asked_for_are_written(tmp_path):
+    write_report(tmp_path, make_report(), ("markdown", "latex"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["tables.md", "tables.tex"]
+    row = make_report().comparison.query("label == 'dft' and benchmark == 'easy'").iloc[0]
+    assert f"| dft | {row.avg_at_k_percent:.1f} ± " in (tmp_path / "tables.md").read_text()
+    assert f"dft & {row.avg_at_k_percent:.1f} $\\pm$ " in (tmp_path / "tables.tex").read_text()
+
+
+def test_names_are_no_commands_in_markdown_and_latex(tmp_path):
+    hostile = "\\input{/etc/passwd}$x_1$ <script> | [a](javascript:b) `c` ~^&%#"
+    write_report(tmp_path, make_report(lambda name: f"{hostile}{name}"), ("markdown", "latex"))
+    latex = (tmp_path / "tables.tex").read_text()
+    assert "\\input" not in latex
+    assert "\\textbackslash{}input\\{/etc/passwd\\}\\$x\\_1\\$" in latex
+    markdown = (tmp_path / "tables.md").read_text()
+    assert "<script>" not in markdown.replace("\\<script\\>", "")
+    assert not re.search(r"(?<!\\)[\]\[`$<]", markdown)
+    table = [line for line in markdown.splitlines() if line.startswith("| label")]
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 5 for line in table[:1])
 
 
 def test_counts_stay_whole_numbers_beside_a_failed_method(tmp_path):
@@ -182,7 +260,7 @@ def test_clock_readings_stand_in_training_csv_alone(tmp_path):
     slow = [r if "failure" in r else trained(r["label"], 7 + r["training_seed"]) for r in RECORDS]
     report = make_report()
     write_report(tmp_path / "first", report)
-    write_report(tmp_path / "second", replace(report, training=training_table(slow)))
+    write_report(tmp_path / "second", replace(report, training=training_table(slow, model="m")))
     for name in ("comparison.csv", "pairwise.csv", "data.csv"):
         first, second = tmp_path / "first" / name, tmp_path / "second" / name
         assert first.read_bytes() == second.read_bytes()
@@ -199,36 +277,44 @@ def test_the_comparison_repeats_what_each_method_took_and_pairs_tell_where_they_
     assert (marks["dpo", "rft"] == "trained_tokens_seen").all()
     assert marks["dpo", "base"].isna().all()
     trials = [{**record, "number": 0, "score": 0.5} for record in RECORDS[:1]]
-    tried = with_marks(report.pairwise, training_table(RECORDS, trials))
+    tried = with_marks(report.pairwise, training_table(RECORDS, trials, model="m"))
     assert (
         tried.set_index(["label", "against"])["budgets_that_differ"]["dft", "rft"] == "trials"
     ).all()
 
 
 def test_methods_whose_budgets_differ_by_more_than_5_percent_are_flagged(tmp_path):
-    flags = budget_flags(training_table(RECORDS))
+    flags = budget_flags(training_table(RECORDS, model="m"))
     assert list(flags) == ["trained_tokens_seen"]
     assert "1,000 (dft) to 2,100 (dpo)" in flags["trained_tokens_seen"] or (
         "1,000 (rft) to 2,100 (dpo)" in flags["trained_tokens_seen"]
     )
     close = [trained("rft", 0, steps=100), trained("dft", 0, steps=105)]
-    assert budget_flags(training_table(close)) == {}
+    assert budget_flags(training_table(close, model="m")) == {}
     apart = [trained("rft", 0, steps=100), trained("dft", 0, steps=106)]
-    assert list(budget_flags(training_table(apart))) == ["steps"]
-    assert budget_flags(training_table(RECORDS[-1:])) == {}
+    assert list(budget_flags(training_table(apart, model="m"))) == ["steps"]
+    assert budget_flags(training_table(RECORDS[-1:], model="m")) == {}
     write_report(tmp_path, make_report())
     assert flags["trained_tokens_seen"] in html.unescape((tmp_path / "index.html").read_text())
     assert "Budgets differ: trained tokens" in printed(make_report())
 
 
 def test_a_report_of_the_untouched_base_alone_can_be_written(tmp_path):
-    compared = compare([e for e in evaluations() if e.label == "base"])
+    evaluated = [e for e in evaluations() if e.label == "base"]
+    compared = compare(evaluated)
+    training = training_table([], model="m")
     report = replace(
         make_report(),
-        comparison=compared.comparison,
-        pairwise=compared.pairwise,
-        training=training_table([]),
-        data=data_table({}),
+        comparison=with_budgets(compared.comparison, training),
+        pairwise=with_marks(compared.pairwise, training),
+        seeds=compared.seeds,
+        pass_at_k=compared.pass_at_k,
+        profile=compared.profile,
+        training=training,
+        curves=curves_table([], model="m"),
+        data=data_table({}, model="m"),
+        samples=tuple(Samples(one) for one in evaluated),
+        summaries={},
         notes=compared.notes,
         failures={},
     )
@@ -287,7 +373,8 @@ def test_names_and_reasons_carry_no_commands(tmp_path, payload, harmless):
     for text in (
         source,
         printed(report),
-        *(_read(tmp_path / n) for n in FILES if n != "index.html"),
+        *(_read(tmp_path / name) for name in TABLES),
+        gzip.decompress((tmp_path / "samples.csv.gz").read_bytes()).decode(),
     ):
         assert not set(text) & set("\x1b\x9b\x00\x07\r\u202e\u2066")
     for name in ("comparison.csv", "pairwise.csv"):

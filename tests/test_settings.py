@@ -78,13 +78,40 @@ def test_what_is_written_out_reads_back_to_the_same_experiment(name, file, tmp_p
 
 
 def test_the_base_is_decoded_in_three_ways_by_default(file):
-    decodings = load_experiment(file).decodings()
+    decodings = load_experiment(file).evaluation.decoded("base", "math500")
     assert {label: s.temperature for label, s in decodings.items()} == {
         "base": 1.0,
         "base-t0.5": 0.5,
         "base-greedy": 0.0,
     }
     assert decodings["base-greedy"].samples == 1
+
+
+def test_a_decoding_of_all_policies_gives_each_a_label_of_its_own(file):
+    experiment = load_experiment(
+        file, ["evaluation.decodings={greedy: {temperature: 0, of: all}, hot: {temperature: 2}}"]
+    )
+    assert experiment.evaluation.labels("base") == ["base", "base-greedy", "base-hot"]
+    assert experiment.evaluation.labels("rft") == ["rft", "rft-greedy"]
+    with pytest.raises(SettingsError, match="the label 'rft-greedy' is taken"):
+        load_experiment(
+            file,
+            [
+                "methods.rft-greedy={kind: rft}",
+                "evaluation.decodings.greedy={temperature: 0, of: all}",
+            ],
+        )
+
+
+def test_a_benchmark_has_what_it_says_itself_and_the_rest_from_the_others(file):
+    mine = "{problems: a.jsonl, prompt: 'Q: {problem}', verifier: exact, sampling: {samples: 3}}"
+    experiment = load_experiment(file, [f"evaluation.benchmarks.mine={mine}"])
+    one = experiment.evaluation.benchmarks["mine"]
+    assert (one.source, one.prompt, one.verifier.kind) == ("a.jsonl", "Q: {problem}", "exact")
+    common = experiment.evaluation.sampling
+    assert one.sampling == common.model_copy(update={"samples": 3})
+    assert experiment.evaluation.decoded("base", "mine")["base-t0.5"].samples == 3
+    assert experiment.evaluation.decoded("base", "math500")["base"] == common
 
 
 @pytest.mark.parametrize(
@@ -102,8 +129,15 @@ def test_the_base_is_decoded_in_three_ways_by_default(file):
         ("methods.other.kind=ppo", "methods.other: there is no kind 'ppo'"),
         ("methods.base={kind: rft}", "methods.base: this label is taken"),
         ("methods={../up: {kind: rft}}", "methods.../up: '../up' is no label"),
+        (
+            "evaluation.decodings.cold={temperature: 0, samples: 2}",
+            "evaluation.decodings.cold: greedy",
+        ),
+        ("methods.base-greedy={kind: rft}", "methods.base-greedy: "),
+        ("evaluation.benchmarks.math500={verifier: no}", "evaluation.benchmarks.math500.verifier"),
+        ("evaluation.benchmarks.math500={prompt: x}", "evaluation.benchmarks.math500.prompt: "),
         ("evaluation.benchmarks={}", "evaluation.benchmarks: Dictionary should have at least 1"),
-        ("evaluation.benchmarks.macro={source: gsm8k}", "evaluation.benchmarks.macro: this name"),
+        ("evaluation.benchmarks.macro={source: gsm8k}", "evaluation.benchmarks: macro: this name"),
         ("name=a/b", "name: 'a/b' is no label"),
         ("prompt=hello", "prompt: prompt 'hello' is neither one of raw"),
         ("rollouts=some.jsonl", "give either problems to sample for, or rollouts"),

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 
 from data_gen.types import DataError
-from offline_rl.experiment import read_report, run
+from offline_rl.experiment import run
+from offline_rl.reports import load_run
 from offline_rl.methods import METHODS
 from offline_rl.settings import SettingsError, load_experiment
 from offline_rl.steps.sweep import best_trials, trial_notes
@@ -23,7 +24,7 @@ SMALL = [
     "seeds=[0]",
     "methods={rft: {}, dft: {}}",
     "evaluation.sampling.samples=2",
-    "evaluation.base_decodings={}",
+    "evaluation.decodings={}",
     "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 10}}",
     "sweep.problems={source: arithmetic, split: validation, limit: 20}",
 ]
@@ -78,7 +79,7 @@ def test_weights_of_trials_are_not_kept_and_nothing_is_done_twice(swept):
     after = {path: path.stat().st_mtime_ns for path in folder.glob("**/stage.json")}
     assert after == before
     pd.testing.assert_frame_equal(again.comparison, report.comparison)
-    pd.testing.assert_frame_equal(read_report(folder).training, report.training)
+    pd.testing.assert_frame_equal(load_run(folder).training, report.training)
 
 
 def test_unequal_trials_and_edges_are_noted(swept):

@@ -1,17 +1,23 @@
 """What a run found: CSV files, a page, a terminal table."""
 
 from offline_rl.report.columns import COLUMNS, meaning
-from offline_rl.report.contents import Report
-from offline_rl.report.tables import data_table, training_table
+from offline_rl.report.contents import Report, Samples
+from offline_rl.report.tables import curves_table, data_table, training_table
 from offline_rl.report.terminal import print_report
-from offline_rl.report.writing import write_report
+from offline_rl.report.verdict import verdict
+from offline_rl.report.writing import FORMATS, Format, write_report
 
 __all__ = [
     "COLUMNS",
+    "FORMATS",
+    "Format",
     "Report",
+    "Samples",
+    "curves_table",
     "data_table",
     "meaning",
     "print_report",
     "training_table",
+    "verdict",
     "write_report",
 ]

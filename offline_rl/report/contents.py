@@ -2,29 +2,70 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from eval.evaluation import Evaluation
+
 
 @dataclass(frozen=True)
+class Samples:
+    """One policy on one benchmark, and the folder with the texts of its samples where it is kept.
+
+    The folder holds rollouts as data_gen.storage writes them.
+    """
+
+    evaluation: Evaluation
+    folder: Path | None = None
+
+
+@dataclass(frozen=True, repr=False)
 class Report:
     """Everything the report's files and the terminal show.
 
-    `comparison` and `pairwise` are those of eval.compare, `training` and `data` of training_table
-    and data_table. `failures` maps what is missing ("dpo, seed 0") to the reason; `environment`
-    holds versions, engine and hardware; `settings` is the experiment as YAML text.
+    `comparison`, `pairwise`, `seeds`, `pass_at_k` and `profile` are those of eval.compare;
+    `training`, `curves` and `data` of training_table, curves_table and data_table. `samples` are
+    all that was evaluated. `summaries` maps a base model to what was counted in its data set.
+    `failures` maps what is missing ("dpo, seed 0") to the reason; `environment` holds versions,
+    engine and hardware; `settings` is the experiment as YAML text and `command` makes it again.
     """
 
     name: str
     comparison: pd.DataFrame
     pairwise: pd.DataFrame
+    seeds: pd.DataFrame
+    pass_at_k: pd.DataFrame
+    profile: pd.DataFrame
     training: pd.DataFrame
+    curves: pd.DataFrame
     data: pd.DataFrame
+    samples: tuple[Samples, ...]
+    summaries: Mapping[str, Mapping[str, Any]]
     notes: tuple[str, ...]
     failures: Mapping[str, str]
     environment: Mapping[str, Any]
     settings: str
+    command: str
+
+    def grid(self) -> pd.DataFrame:
+        """A row for every sample of every policy, with the columns of samples.csv.gz."""
+        tables = []
+        for one in self.samples:
+            about = one.evaluation
+            table = about.grid.copy()
+            table.insert(0, "benchmark", about.benchmark)
+            seeds = pd.Series([about.training_seed] * len(table), table.index, dtype="Int64")
+            table.insert(0, "training_seed", seeds)
+            table.insert(0, "label", about.label)
+            table.insert(0, "model", about.model)
+            tables.append(table)
+        return pd.concat(tables, ignore_index=True)
+
+    def __repr__(self) -> str:
+        policies = self.comparison[["model", "label"]].drop_duplicates()
+        return f"<Report {self.name!r}: {len(policies)} policies, {len(self.samples)} evaluations>"
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:

@@ -13,51 +13,58 @@ _REPEATED = ("examples", "steps", "epochs", "examples_seen", "trained_tokens_see
 
 
 def spent(training: pd.DataFrame) -> pd.DataFrame:
-    """By label, the means of `training`'s columns over the finished training seeds compared."""
+    """By model and label, means of `training` over the finished training seeds compared."""
     compared = training[(training["status"] == "finished") & (training["role"] == "compared")]
     columns = [*_REPEATED, "trials"]
-    means = compared[["label", *columns]].astype(dict.fromkeys(columns, float))
-    return means.groupby("label", sort=False).mean()
+    means = compared[["model", "label", *columns]].astype(dict.fromkeys(columns, float))
+    return means.groupby(["model", "label"], sort=False).mean()
 
 
 def with_budgets(comparison: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
-    """`comparison` with what each method took to be trained; empty for the untrained base."""
+    """`comparison` with what each method took to be trained; empty for what was not trained."""
     means = spent(training).rename(columns={"trained_tokens_seen": "tokens_seen"})
-    return comparison.join(means.add_prefix("training_"), on="label")
+    return comparison.join(means.add_prefix("training_"), on=["model", "label"])
 
 
 def with_marks(pairwise: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """`pairwise` with the budgets in which the two sides differ by more than 5%, as text."""
     means = spent(training)
+    sides = zip(pairwise["model"], pairwise["label"], pairwise["against"], strict=True)
     marks = [
         " ".join(
             name
             for name in (*BUDGETS, "trials")
-            if _differ([means[name].get(label), means[name].get(against)])
+            if _differ([means[name].get((model, label)), means[name].get((model, against))])
         )
         or None
-        for label, against in zip(pairwise["label"], pairwise["against"], strict=True)
+        for model, label, against in sides
     ]
     return pairwise.assign(budgets_that_differ=pd.Series(marks, pairwise.index, dtype="str"))
 
 
 def budget_flags(training: pd.DataFrame) -> dict[str, str]:
-    """Budget column -> a sentence, where finished methods differ by more than 5% in it.
+    """Budget column -> a sentence, where methods of one model differ by more than 5% in it.
 
-    Compared are the means over each method's training seeds.
+    Compared are the means over each method's finished training seeds. With several models the one
+    that differs most is told.
     """
-    means = spent(training)
-    flags: dict[str, str] = {}
-    for column, name in BUDGETS.items():
-        by_label = {str(label): float(mean) for label, mean in means[column].items()}
-        if not _differ(list(by_label.values())):
-            continue
-        low, high = min(by_label, key=by_label.__getitem__), max(by_label, key=by_label.__getitem__)
-        flags[column] = (
-            f"Budgets differ: {name} range from {by_label[low]:,.0f} ({low}) to"
-            f" {by_label[high]:,.0f} ({high})."
-        )
-    return flags
+    flags: dict[str, tuple[float, str]] = {}
+    for model, means in spent(training).groupby(level="model", sort=False):
+        for column, name in BUDGETS.items():
+            by_label = means[column].droplevel("model")
+            taken = {str(label): float(mean) for label, mean in by_label.items()}
+            if not _differ(list(taken.values())):
+                continue
+            low, high = min(taken, key=taken.__getitem__), max(taken, key=taken.__getitem__)
+            of = f" of {model}" if training["model"].nunique() > 1 else ""
+            sentence = (
+                f"Budgets{of} differ: {name} range from {taken[low]:,.0f} ({low}) to"
+                f" {taken[high]:,.0f} ({high})."
+            )
+            ratio = taken[high] / taken[low] if taken[low] else float("inf")
+            if column not in flags or ratio > flags[column][0]:
+                flags[column] = (ratio, sentence)
+    return {column: sentence for column, (_, sentence) in flags.items()}
 
 
 def _differ(values: list[float | None]) -> bool:

@@ -24,6 +24,14 @@ _FINAL = {
     "final_accepted_entropy_nats": "accepted_entropy",
     "final_gradient_norm": "grad_norm",
 }
+_LOGGED = {
+    "loss": "loss",
+    "accepted_nll_nats": "accepted_nll",
+    "accepted_mean_p": "accepted_mean_p",
+    "accepted_entropy_nats": "accepted_entropy",
+    "gradient_norm": "grad_norm",
+    "learning_rate": "learning_rate",
+}
 _WHOLE = (
     "training_seed trials steps examples_per_step max_tokens lora_rank examples"
     " rollouts_per_example examples_too_long examples_seen trained_tokens_seen"
@@ -31,7 +39,10 @@ _WHOLE = (
 
 
 def training_table(
-    records: Sequence[Mapping[str, Any]], trials: Sequence[Mapping[str, Any]] = ()
+    records: Sequence[Mapping[str, Any]],
+    trials: Sequence[Mapping[str, Any]] = (),
+    *,
+    model: str,
 ) -> pd.DataFrame:
     """A row per method and training seed, and one per trial of a sweep, in the order given.
 
@@ -51,14 +62,32 @@ def training_table(
         }
         for one in trials
     ]
+    rows = [{"model": model, **row} for row in rows]
     table = pd.DataFrame(rows, columns=list(COLUMNS["training.csv"]))
     return table.astype(dict.fromkeys(_WHOLE.split(), "Int64"))
 
 
-def data_table(summary: Mapping[str, Mapping[str, Any] | None]) -> pd.DataFrame:
+def curves_table(records: Sequence[Mapping[str, Any]], *, model: str) -> pd.DataFrame:
+    """A row for every logged step of the finished policies; NaN for what was not logged."""
+    rows = [
+        {
+            "model": model,
+            "label": record["label"],
+            "training_seed": record["training_seed"],
+            "step": entry["step"],
+            **{column: entry.get(name, math.nan) for column, name in _LOGGED.items()},
+        }
+        for record in records
+        for entry in record.get("report", {}).get("history", [])
+        if "loss" in entry
+    ]
+    return pd.DataFrame(rows, columns=list(COLUMNS["learning_curves.csv"]))
+
+
+def data_table(summary: Mapping[str, Mapping[str, Any] | None], *, model: str) -> pd.DataFrame:
     """Rows of stage, statistic and value, in the order given; lists become text."""
     rows = [
-        (stage, name, ", ".join(map(str, value)) if isinstance(value, list | tuple) else value)
+        (model, stage, name, _told(value))
         for stage, counts in summary.items()
         for name, value in _flat(counts or {})
     ]
@@ -71,6 +100,10 @@ def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value
+
+
+def _told(value: Any) -> Any:
+    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:

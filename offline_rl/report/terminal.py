@@ -11,24 +11,35 @@ from rich.text import Text
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.fairness import budget_flags
 from offline_rl.report.text import half_width, number, one_line, p_value, signed
+from offline_rl.report.verdict import verdict
 
 _BENCHMARKS_ABREAST = 5
 _LONGEST_NAME = 20
 
 
 def print_report(report: Report, console: Console) -> None:
-    """Accuracy by label and benchmark, the pairs, what failed, and notes; fits 80 columns."""
-    for block in _accuracy(report.comparison):
-        console.print(block)
-    if not report.pairwise.empty:
-        console.print(_pairs(report.pairwise))
+    """The verdict, accuracy by label and benchmark, the tested pairs, failures and notes.
+
+    Fits 80 columns. With several base models each has tables of its own.
+    """
+    for sentence in verdict(report):
+        console.print(Text(sentence))
+    models = list(report.comparison["model"].unique())
+    for model in models:
+        of = f" of {one_line(model, _LONGEST_NAME)}" if len(models) > 1 else ""
+        for block in _accuracy(report.comparison[report.comparison["model"] == model], of):
+            console.print(block)
+        pairs = report.pairwise[report.pairwise["model"] == model]
+        tested = pairs[pairs["family"] != "exploratory"]
+        if not tested.empty:
+            console.print(_pairs(tested, of))
     for name, reason in report.failures.items():
         console.print(Text(f"failed: {one_line(name)}: {one_line(reason)}", style="red"))
     for note in (*budget_flags(report.training).values(), *report.notes):
         console.print(Text(f"note: {one_line(note)}", style="yellow"))
 
 
-def _accuracy(comparison: pd.DataFrame) -> Iterator[Table]:
+def _accuracy(comparison: pd.DataFrame, of: str) -> Iterator[Table]:
     benchmarks = list(comparison["benchmark"].unique())
     cells = {
         (row.label, row.benchmark): f"{number(row.avg_at_k_percent)} ± {number(half_width(row))}"
@@ -36,7 +47,7 @@ def _accuracy(comparison: pd.DataFrame) -> Iterator[Table]:
     }
     for start in range(0, len(benchmarks), _BENCHMARKS_ABREAST):
         shown = benchmarks[start : start + _BENCHMARKS_ABREAST]
-        table = _table("avg@k in %, with the half-width of its 95% interval")
+        table = _table(f"avg@k in %{of}, with the half-width of its 95% interval")
         table.add_column("label", overflow="fold")
         for benchmark in shown:
             table.add_column(_name(benchmark), justify="right", overflow="fold")
@@ -45,8 +56,8 @@ def _accuracy(comparison: pd.DataFrame) -> Iterator[Table]:
         yield table
 
 
-def _pairs(pairwise: pd.DataFrame) -> Table:
-    table = _table("difference of avg@k in points, with its 95% interval")
+def _pairs(pairwise: pd.DataFrame, of: str) -> Table:
+    table = _table(f"difference of avg@k in points{of}, with its 95% interval")
     table.add_column("pair", overflow="fold")
     table.add_column("benchmark", overflow="fold")
     for heading in ("difference", "Holm p"):

@@ -1,47 +1,96 @@
 """The report's files."""
 
 import csv
+import gzip
 import io
 import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, Literal, get_args
 
 import pandas as pd
 
-from offline_rl.files import write_atomically
-from offline_rl.report.contents import Report
+from eval.evaluation import GRID_COLUMNS
+from offline_rl.files import write_atomically, writing_atomically
+from offline_rl.report.contents import Report, Samples
 from offline_rl.report.page import render
+from offline_rl.report.publication import latex, markdown
 from offline_rl.report.text import plain
+
+Format = Literal["csv", "html", "markdown", "latex"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+SAMPLES = "samples.csv.gz"
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_ABOUT_SAMPLES = ["model", "label", "training_seed", "benchmark"]
 
 
-def write_report(folder: Path, report: Report) -> None:
-    """Writes comparison.csv, pairwise.csv, training.csv, data.csv and index.html, each whole.
+def write_report(folder: Path, report: Report, formats: Iterable[Format] = ("csv", "html")) -> None:
+    """Writes the report's files, each whole. Equal contents give equal bytes. Makes the folder.
 
-    Equal contents give equal bytes. Makes the folder.
+    csv: the tables as `csv_tables` names them, and every sample in samples.csv.gz; html: the page
+    index.html; markdown and latex: tables.md and tables.tex, rounded as for a paper.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    tables = {
+    wanted = set(formats)
+    if "csv" in wanted:
+        for name, table in csv_tables(report).items():
+            write_atomically(folder / name, csv_text(table))
+        with writing_atomically(folder / SAMPLES) as file:
+            _write_samples(file, report.samples)
+    if "html" in wanted:
+        write_atomically(folder / "index.html", render(report))
+    if "markdown" in wanted:
+        write_atomically(folder / "tables.md", markdown(report))
+    if "latex" in wanted:
+        write_atomically(folder / "tables.tex", latex(report))
+
+
+def csv_tables(report: Report) -> Mapping[str, pd.DataFrame]:
+    """The tables by the names of their files."""
+    return {
         "comparison.csv": report.comparison,
         "pairwise.csv": report.pairwise,
+        "seeds.csv": report.seeds,
+        "pass_at_k.csv": report.pass_at_k,
+        "performance_profile.csv": report.profile,
         "training.csv": report.training,
+        "learning_curves.csv": report.curves,
         "data.csv": report.data,
     }
-    for name, table in tables.items():
-        write_atomically(folder / name, csv_text(table))
-    write_atomically(folder / "index.html", render(report))
 
 
 def csv_text(table: pd.DataFrame) -> str:
     """Header and rows; floats by their shortest exact form, missing values empty."""
     lines = io.StringIO()
+    _write_rows(lines, table)
+    return lines.getvalue()
+
+
+def _write_rows(lines: IO[str], table: pd.DataFrame, *, header: bool = True) -> None:
     writer = csv.writer(lines, lineterminator="\n")
-    writer.writerow(table.columns)
+    if header:
+        writer.writerow(table.columns)
     for row in table.itertuples(index=False, name=None):
         writer.writerow([_cell(value) for value in row])
-    return lines.getvalue()
+
+
+def _write_samples(file: IO[bytes], samples: Iterable[Samples]) -> None:
+    """One evaluation at a time, so that only that one's text is in memory."""
+    # Neither name nor time in the header: the same samples give the same bytes.
+    with (
+        gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
+        io.TextIOWrapper(packed, encoding="utf-8", newline="") as lines,
+    ):
+        csv.writer(lines, lineterminator="\n").writerow([*_ABOUT_SAMPLES, *GRID_COLUMNS])
+        for one in samples:
+            about = one.evaluation
+            fixed = (about.model, about.label, about.training_seed, about.benchmark)
+            table = about.grid[GRID_COLUMNS].copy()
+            for place, (name, value) in enumerate(zip(_ABOUT_SAMPLES, fixed, strict=True)):
+                table.insert(place, name, value)
+            _write_rows(lines, table, header=False)
 
 
 def _cell(value: Any) -> Any:

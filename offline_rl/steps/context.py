@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
-from offline_rl.data_settings import DataSettings
+from offline_rl.data_settings import ModelSettings
 from offline_rl.engines import Engines
 from offline_rl.files import write_atomically
 from offline_rl.progress import Progress
@@ -21,12 +21,12 @@ ABOUT = "about.json"
 SUMMARY = "summary.json"
 """What was counted in a stage."""
 
-Settings = TypeVar("Settings", bound=DataSettings, covariant=True)
+Settings = TypeVar("Settings", bound=ModelSettings, covariant=True)
 
 
 @dataclass(frozen=True)
 class Run(Generic[Settings]):
-    """An experiment, or a data set alone, at work in a folder."""
+    """An experiment, a data set alone, or an evaluation alone, at work in a folder."""
 
     settings: Settings
     folder: Path

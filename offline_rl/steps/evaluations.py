@@ -1,32 +1,57 @@
 """Every policy on every benchmark; the untrained base in several decodings."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-from data_gen.types import DataError, Problem, Rollout, Sampling
+from data_gen.samplers import SamplerSettings
+from data_gen.types import DataError, Problem, Rollout, Sampling, Verifier
+from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
 from eval.evaluation import evaluate
 from offline_rl.config import Experiment
+from offline_rl.data_settings import ModelSettings
 from offline_rl.environment import SAMPLING_PACKAGES, versions
+from offline_rl.evaluation_settings import BASE, Evaluation
 from offline_rl.stages import Stage, digest
 from offline_rl.steps.context import ABOUT, Run, sampled_with
 from offline_rl.steps.policies import Policy
 
 
 @dataclass(frozen=True)
+class Manner:
+    """How a policy is asked on a benchmark, and who judges it."""
+
+    prompt: str
+    sampling: Sampling
+    verifier: VerifierSettings
+    sampler: SamplerSettings
+
+    def settings(self) -> dict[str, Any]:
+        """What samples and verdicts depend on."""
+        return {
+            "prompt": self.prompt,
+            "sampling": self.sampling.model_dump(mode="json"),
+            "sampler": self.sampler.result_settings,
+            "verifier": self.verifier.description,
+        }
+
+
+@dataclass(frozen=True)
 class Job:
-    """One policy on one benchmark, on disk."""
+    """One policy on one benchmark, on disk. `doubt` speaks against its problems."""
 
     label: str
     training_seed: int | None
     model: str
     benchmark: str
     problems: tuple[Problem, ...]
-    sampling: Sampling
+    manner: Manner
     stage: Stage
+    doubt: str | None = None
 
 
 def evaluation_folder(folder: Path, label: str, training_seed: int | None, benchmark: str) -> Path:
@@ -35,79 +60,93 @@ def evaluation_folder(folder: Path, label: str, training_seed: int | None, bench
     return folder / "evaluations" / label / which / benchmark
 
 
-def evaluation_settings(experiment: Experiment, sampling: Sampling) -> dict[str, Any]:
-    """The settings that an evaluation depends on, its policy and problems aside."""
+class Evaluating(Protocol):
+    """Settings with an evaluation in them."""
+
+    @property
+    def prompt(self) -> str: ...
+    @property
+    def verifier(self) -> VerifierSettings: ...
+    @property
+    def sampler(self) -> SamplerSettings: ...
+    @property
+    def evaluation(self) -> Evaluation: ...
+
+
+def manners(settings: Evaluating, policy: str, benchmark: str) -> dict[str, Manner]:
+    """How a policy is asked on a benchmark, by label; a label for each of its decodings."""
+    own = settings.evaluation.benchmarks[benchmark]
     return {
-        "prompt": experiment.prompt,
-        "sampling": sampling.model_dump(mode="json"),
-        "sampler": experiment.evaluation_sampler.result_settings,
-        "verifier": experiment.verifier.description,
+        label: Manner(
+            prompt=own.prompt or settings.prompt,
+            sampling=sampling,
+            verifier=own.verifier or settings.verifier,
+            sampler=settings.evaluation.sampler or settings.sampler,
+        )
+        for label, sampling in settings.evaluation.decoded(policy, benchmark).items()
     }
 
 
 def base_jobs(run: Run[Experiment]) -> list[Job]:
     """The untrained base in each of its decodings on each benchmark."""
-    return [
-        _on_benchmark(run, label, None, run.settings.model_path, run.base, benchmark, sampling)
-        for label, sampling in run.settings.decodings().items()
-        for benchmark in run.settings.evaluation.benchmarks
-    ]
+    return _jobs(run, BASE, None, run.settings.model_path, run.base)
 
 
 def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     """A trained policy on each benchmark; none for one whose training failed."""
     if policy.failure is not None:
         return []
-    model, sampling = str(policy.stage.folder), run.settings.evaluation.sampling
-    read = {"policy": policy.stage.digest()}
-    return [
-        _on_benchmark(run, policy.label, policy.training_seed, model, read, benchmark, sampling)
-        for benchmark in run.settings.evaluation.benchmarks
-    ]
+    model, read = str(policy.stage.folder), {"policy": policy.stage.digest()}
+    return _jobs(run, policy.label, policy.training_seed, model, read)
 
 
-def _on_benchmark(
+def _jobs(
     run: Run[Experiment],
-    label: str,
+    policy: str,
     training_seed: int | None,
     model: str,
     model_read: dict[str, Any],
-    benchmark: str,
-    sampling: Sampling,
-) -> Job:
-    problems = run.problems(run.settings.evaluation.benchmarks[benchmark])
-    folder = evaluation_folder(run.folder, label, training_seed, benchmark)
-    inputs = evaluation_inputs(run, problems, sampling, model_read)
-    stage = Stage(folder, inputs)
-    return Job(label, training_seed, model, benchmark, problems, sampling, stage)
+) -> list[Job]:
+    jobs = []
+    for name, source in run.settings.evaluation.benchmarks.items():
+        problems = run.problems(source)
+        for label, manner in manners(run.settings, policy, name).items():
+            folder = evaluation_folder(run.folder, label, training_seed, name)
+            stage = Stage(folder, evaluation_inputs(problems, manner, model_read))
+            doubt = source.doubt(problems)
+            jobs.append(Job(label, training_seed, model, name, problems, manner, stage, doubt))
+    return jobs
 
 
 def evaluation_inputs(
-    run: Run[Experiment],
-    problems: Sequence[Problem],
-    sampling: Sampling,
-    model_read: dict[str, Any],
+    problems: Sequence[Problem], manner: Manner, model_read: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All that the samples of a policy on some problems depend on."""
     return {
-        "model": model_read,
+        "model": dict(model_read),
         "problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
-        **evaluation_settings(run.settings, sampling),
+        **manner.settings(),
         "versions": versions(SAMPLING_PACKAGES),
     }
 
 
-def evaluations_step(run: Run[Experiment], jobs: Sequence[Job]) -> None:
+def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
     """Does the jobs that are not finished."""
-    for job in jobs:
-        if run.is_needed(job.stage):
+    with ExitStack() as opened:
+        verifiers: dict[VerifierSettings, Verifier] = {run.settings.verifier: run.verify}
+        for job in jobs:
+            if not run.is_needed(job.stage):
+                continue
+            settings = job.manner.verifier
+            if settings not in verifiers:
+                verifiers[settings] = opened.enter_context(settings.open())
             with job.stage.work() as folder:
-                _evaluate(run, job, folder)
+                _evaluate(run, job, verifiers[settings], folder)
 
 
-def _evaluate(run: Run[Experiment], job: Job, folder: Path) -> None:
+def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path) -> None:
     revision = run.settings.revision if job.training_seed is None else None
-    sampler = run.engines.sampler(job.model, revision)
+    sampler = run.engines.sampler(job.model, revision, prompt=job.manner.prompt)
     fitting, too_long = sampler.fitting(job.problems)
     if not fitting:
         raise DataError(
@@ -125,10 +164,10 @@ def _evaluate(run: Run[Experiment], job: Job, folder: Path) -> None:
             nonlocal done, right
             done += len(rollouts)
             right += sum(rollout.verdict.label == "correct" for rollout in rollouts)
-            total = len(fitting) * job.sampling.samples
+            total = len(fitting) * job.manner.sampling.samples
             task.update(done, total, f"{right / done:.1%} correct")
 
-        benchmark = Benchmark(job.benchmark, tuple(fitting), run.verify, job.sampling)
+        benchmark = Benchmark(job.benchmark, tuple(fitting), verify, job.manner.sampling)
         evaluate(
             job.label,
             sampler,
@@ -139,7 +178,8 @@ def _evaluate(run: Run[Experiment], job: Job, folder: Path) -> None:
         )
     about = {
         "engine": run.engines.description,
-        "verifier": run.settings.verifier.description,
+        "verifier": job.manner.verifier.description,
         "left_out_too_long": [problem.id for problem in too_long],
+        "doubt": job.doubt,
     }
     (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ from offline_rl.files import write_atomically
 from offline_rl.methods import Method
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
-from offline_rl.steps.evaluations import Job, evaluation_inputs, evaluations_step
+from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
 from offline_rl.steps.policies import Policy, policy, read_record, train_policies
 from offline_rl.sweep import Sweep, variants
 
@@ -167,12 +167,16 @@ def _trained(trial: Trial) -> bool:
 
 def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:
     problems = run.problems(sweep.problems)
-    sampling = sweep.sampling or run.settings.evaluation.sampling
-    read = {"policy": trained.stage.digest()}
-    inputs = evaluation_inputs(run, problems, sampling, read)
+    manner = Manner(
+        prompt=run.settings.prompt,
+        sampling=sweep.sampling or run.settings.evaluation.sampling,
+        verifier=run.settings.verifier,
+        sampler=run.settings.evaluation_sampler,
+    )
+    inputs = evaluation_inputs(problems, manner, {"policy": trained.stage.digest()})
     folder = trained.stage.folder
     stage = Stage(folder.with_name(f"{folder.name}-{_VALIDATION}"), inputs)
-    return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, sampling, stage)
+    return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, manner, stage)
 
 
 def _score(job: Job) -> float:
@@ -181,7 +185,7 @@ def _score(job: Job) -> float:
         label=job.label,
         training_seed=job.training_seed,
         benchmark=job.benchmark,
-        temperature=job.sampling.temperature,
+        temperature=job.manner.sampling.temperature,
     )
     return avg_at_k(evaluation.grid["verdict"] == "correct")
 

@@ -1,0 +1,70 @@
+"""What was found in one run's folder or in several, before it is compared; and its report."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from eval.comparison import compare
+from offline_rl.report import Report, Samples
+from offline_rl.report.fairness import with_budgets, with_marks
+
+
+@dataclass(frozen=True)
+class Findings:
+    """The parts of a report that no comparison is needed for; Report says what they are.
+
+    `labels` and `benchmarks` give the order of rows. Policies are compared with `baseline` and
+    `reference`; `among_untrained` compares untrained ones with each other too. `bases` maps a base
+    model to the hash of its weights; `hashes` are of what all its policies had in common.
+    """
+
+    name: str
+    samples: tuple[Samples, ...]
+    labels: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    baseline: str
+    reference: str
+    training: pd.DataFrame
+    curves: pd.DataFrame
+    data: pd.DataFrame
+    summaries: Mapping[str, Mapping[str, Any]]
+    bases: Mapping[str, str]
+    hashes: Mapping[str, str | None]
+    notes: tuple[str, ...]
+    failures: Mapping[str, str]
+    environment: Mapping[str, Any]
+    settings: str
+    command: str
+    among_untrained: bool = False
+
+
+def report_on(findings: Findings) -> Report:
+    """Compares and puts together. Raises DataError for evaluations that do not match."""
+    compared = compare(
+        [one.evaluation for one in findings.samples],
+        baseline=findings.baseline,
+        reference=findings.reference,
+        labels=findings.labels,
+        benchmarks=findings.benchmarks,
+        among_untrained=findings.among_untrained,
+    )
+    return Report(
+        name=findings.name,
+        comparison=with_budgets(compared.comparison, findings.training),
+        pairwise=with_marks(compared.pairwise, findings.training),
+        seeds=compared.seeds,
+        pass_at_k=compared.pass_at_k,
+        profile=compared.profile,
+        training=findings.training,
+        curves=findings.curves,
+        data=findings.data,
+        samples=findings.samples,
+        summaries=findings.summaries,
+        notes=(*compared.notes, *findings.notes),
+        failures=findings.failures,
+        environment=findings.environment,
+        settings=findings.settings,
+        command=findings.command,
+    )

@@ -1,0 +1,154 @@
+"""What is finished in a run's folder; nothing is sampled or trained."""
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from data_gen.types import DataError
+from eval.evaluation import load_evaluation
+from offline_rl.config import Experiment
+from offline_rl.environment import public_name
+from offline_rl.evaluation_settings import BASE
+from offline_rl.findings import Findings
+from offline_rl.gathering_notes import data_notes
+from offline_rl.locating import SETTINGS
+from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.settings import dump_settings
+from offline_rl.stages import Stage, holds, read_manifest
+from offline_rl.steps.behaviour import gap_notes, read_gap
+from offline_rl.steps.budget import with_budget
+from offline_rl.steps.context import ABOUT, SUMMARY
+from offline_rl.steps.dataset import dataset_folder
+from offline_rl.steps.evaluations import evaluation_folder, manners
+from offline_rl.steps.policies import REPORT as POLICY_REPORT
+from offline_rl.steps.policies import policy_folder, policy_settings, read_failure, read_record
+from offline_rl.steps.sweep import read_trials, trial_notes, with_best
+
+ENVIRONMENT = "environment.json"
+
+
+@dataclass(frozen=True)
+class _Found:
+    """The finished things made with the settings at hand, and the names of others."""
+
+    trained: list[tuple[str, int]]
+    samples: list[Samples]
+    stale: list[str]
+
+
+def gather(experiment: Experiment, folder: Path) -> Findings:
+    """All that is finished in a run's folder.
+
+    What was made with other settings than the experiment's is left out, with a note. Raises
+    DataError where nothing can be compared yet.
+    """
+    if read_manifest(dataset_folder(folder)) is None:
+        raise DataError(f"{folder}: no finished data set yet, so there is nothing to report")
+    experiment = with_budget(experiment, folder)
+    trials = read_trials(experiment, folder)
+    experiment = with_best(experiment, folder)
+    found = _find(experiment, folder)
+    if not found.samples:
+        raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
+    gap = read_gap(folder)
+    summary = {**read_json(dataset_folder(folder) / SUMMARY), "behaviour": gap}
+    records = [read_record(policy_folder(folder, *at), *at) for at in found.trained]
+    model, evaluation = public_name(experiment.model), experiment.evaluation
+    hashes = _hashes(folder)
+    return Findings(
+        name=experiment.name,
+        samples=tuple(found.samples),
+        labels=tuple(one for p in (BASE, *experiment.methods) for one in evaluation.labels(p)),
+        benchmarks=tuple(evaluation.benchmarks),
+        baseline=BASE,
+        reference=experiment.reference,
+        training=training_table(records, trials, model=model),
+        curves=curves_table(records, model=model),
+        data=data_table(summary, model=model),
+        summaries={model: summary},
+        bases={model: hashes["model_sha256"]},
+        hashes=hashes,
+        notes=(
+            *_left_out(found.stale),
+            *data_notes(dataset_folder(folder), folder, evaluation.benchmarks),
+            *gap_notes(gap),
+            *trial_notes(experiment, trials),
+        ),
+        failures={
+            f"{one['label']}, seed {one['training_seed']}": one["failure"]
+            for one in records
+            if "failure" in one
+        },
+        environment=read_json(folder / ENVIRONMENT),
+        settings=dump_settings(experiment),
+        command=f"offline-rl run {shlex.quote(str(folder / SETTINGS))} --out NEW_FOLDER",
+    )
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """Of what all policies of a run had in common."""
+    about = read_json(dataset_folder(folder) / ABOUT)
+    about = about.get("tokenised_for", about)
+    names = ("model_sha256", "tokenizer_sha256", "prompt_sha256")
+    dataset = Stage(dataset_folder(folder), {}).digest()
+    return {"dataset_sha256": dataset, **{name: about[name] for name in names}}
+
+
+def _find(experiment: Experiment, folder: Path) -> _Found:
+    dataset = Stage(dataset_folder(folder), {}).digest()
+    found = _Found([], [], [])
+    _add_samples(found, experiment, folder, BASE, None)
+    for label, method in experiment.methods.items():
+        for seed in experiment.seeds:
+            at = policy_folder(folder, label, seed)
+            inputs = {**policy_settings(experiment, method), "seed": seed, "dataset": dataset}
+            if holds(at, inputs):
+                found.trained.append((label, seed))
+                if read_failure(at) is None:
+                    _add_samples(found, experiment, folder, label, seed)
+            elif read_manifest(at) is not None:
+                found.stale.append(str(at.relative_to(folder)))
+    return found
+
+
+def _add_samples(
+    found: _Found, experiment: Experiment, folder: Path, policy: str, seed: int | None
+) -> None:
+    """The evaluations of one policy in its decodings."""
+    read = {}
+    if seed is not None:
+        stage = Stage(policy_folder(folder, policy, seed), {}, (POLICY_REPORT,))
+        read = {"model": {"policy": stage.digest()}}
+    for benchmark in experiment.evaluation.benchmarks:
+        for label, manner in manners(experiment, policy, benchmark).items():
+            at = evaluation_folder(folder, label, seed, benchmark)
+            if holds(at, {**manner.settings(), **read}):
+                evaluation = load_evaluation(
+                    at,
+                    model=public_name(experiment.model),
+                    label=label,
+                    training_seed=seed,
+                    benchmark=benchmark,
+                    temperature=manner.sampling.temperature,
+                )
+                found.samples.append(Samples(evaluation, at))
+            elif read_manifest(at) is not None:
+                found.stale.append(str(at.relative_to(folder)))
+
+
+def _left_out(stale: list[str]) -> list[str]:
+    if not stale:
+        return []
+    more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
+    return [
+        f"Left out, since other settings made them: {', '.join(stale[:3])}{more}."
+        " Run the experiment to bring them up to date."
+    ]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """An object in a file of a finished stage."""
+    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -1,0 +1,52 @@
+"""What a reader must know of a run's problems: overlaps, omissions, doubts."""
+
+import json
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from offline_rl.evaluation_settings import BASE
+from offline_rl.steps.context import ABOUT
+from offline_rl.steps.evaluations import evaluation_folder
+
+
+def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) -> Iterator[str]:
+    """Sentences on each benchmark, as the base was asked it in a run's folder.
+
+    `dataset` is the folder that methods learn from, None where nothing was trained.
+    """
+    trained_on = set() if dataset is None else _prompts(dataset)
+    for benchmark in benchmarks:
+        asked_in = evaluation_folder(folder, BASE, None, benchmark)
+        yield from benchmark_notes(asked_in, benchmark)
+        asked = _prompts(asked_in)
+        shared = len(trained_on & asked)
+        if shared:
+            yield (
+                f"{shared} of {len(asked)} problems of benchmark {benchmark} are among the problems"
+                " of the data set: its figures tell of memory as well as of skill."
+            )
+
+
+def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
+    """Sentences on the problems of one finished evaluation, from what lies beside its samples."""
+    path = evaluation / ABOUT
+    if not path.is_file():
+        return
+    about = json.loads(path.read_text(encoding="utf-8"))
+    if about["left_out_too_long"]:
+        yield (
+            f"{len(about['left_out_too_long'])} problems of benchmark {benchmark} are longer than"
+            " the model's context and were left out for every policy."
+        )
+    if about["doubt"]:
+        yield f"Benchmark {benchmark} {about['doubt']}: do not set it beside published figures."
+
+
+def _prompts(folder: Path) -> set[str]:
+    found: set[str] = set()
+    for part in sorted(folder.glob("part-*.parquet")):
+        column = pq.read_table(part, columns=["problem"]).column("problem")
+        found.update(text.strip() for text in column.unique().to_pylist())
+    return found

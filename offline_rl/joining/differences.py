@@ -1,0 +1,56 @@
+"""In what several runs differ besides the policies that are compared."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import yaml
+
+from offline_rl.findings import Findings
+
+_MOST_TOLD = 12
+# Keys that say what was run, not how: they differ wherever two runs are set side by side.
+_OWN = ("name", "methods", "labels")
+
+
+def differences(parts: Mapping[str, Findings]) -> list[str]:
+    """Where the runs' settings and versions differ from the first one's, by dotted path."""
+    runs = list(parts)
+    told = []
+    first = _facts(parts[runs[0]])
+    for run in runs[1:]:
+        facts = _facts(parts[run])
+        found = [
+            f"{path} {_shown(first.get(path))} / {_shown(facts.get(path))}"
+            for path in dict.fromkeys([*first, *facts])
+            if first.get(path) != facts.get(path)
+        ]
+        if found:
+            more = len(found) - _MOST_TOLD
+            rest = f"; and {more} more" if more > 0 else ""
+            told.append(
+                f"{runs[0]} and {run} differ in: {'; '.join(found[:_MOST_TOLD])}{rest}."
+                " Differences between their policies come from these as well."
+            )
+    return told
+
+
+def _facts(part: Findings) -> dict[str, Any]:
+    settings = yaml.safe_load(part.settings)
+    facts = {k: v for k, v in _flat(settings).items() if k.split(".")[0] not in _OWN}
+    packages = part.environment.get("packages", {})
+    facts |= {f"version of {name}": version for name, version in packages.items()}
+    return facts | {f"hash of {what}": value for what, value in part.hashes.items()}
+
+
+def _flat(value: Any, path: str = "") -> dict[str, Any]:
+    if not isinstance(value, Mapping):
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, inner in value.items():
+        found |= _flat(inner, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def _shown(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."

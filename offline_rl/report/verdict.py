@@ -1,0 +1,166 @@
+"""What the comparison comes to, in sentences with their caveats."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pandas as pd
+
+from eval.panel import MACRO
+from offline_rl.report.contents import Report, rows_of
+from offline_rl.report.text import number, one_line, p_value, signed
+
+_SIGNIFICANT = 0.05
+_LONGEST = 40
+
+
+def verdict(report: Report) -> tuple[str, ...]:
+    """Sentences in the order of their weight: the best, what it beats, the reference, the base.
+
+    A difference is said to be one where its Holm-adjusted p-value is below 0.05. Names are inert
+    and short. With several base models each is told by itself.
+    """
+    sentences: list[str] = []
+    models = list(report.comparison["model"].unique())
+    for model in models:
+        about = f"{_name(model)}: " if len(models) > 1 else ""
+        told = _of_model(
+            report.comparison[report.comparison["model"] == model],
+            report.pairwise[report.pairwise["model"] == model],
+        )
+        sentences += [f"{about}{sentence}" for sentence in told]
+    return tuple(sentences)
+
+
+def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]:
+    whole = list(rows_of(comparison[comparison["benchmark"] == MACRO]))
+    trained = [row for row in whole if row.training_seeds]
+    candidates = trained or whole
+    if not candidates:
+        yield "No policy was evaluated on every benchmark, so there is no macro average to compare."
+        return
+    best = max(candidates, key=lambda row: row.avg_at_k_percent)
+    if len(candidates) > 1:
+        yield from _best(best, pairwise)
+    primary = pairwise[pairwise["family"] == "primary"]
+    against = list(primary["against"].unique())
+    baseline = whole[0].label
+    for name in against:
+        pairs = list(rows_of(primary[primary["against"] == name]))
+        if name == baseline:
+            yield _sides(pairs, name, _metric(best))
+        else:
+            yield from (_pair(row, pairwise, _metric(best)) for row in pairs)
+    yield from _sharpening(whole, baseline)
+
+
+def _best(best: Any, pairwise: pd.DataFrame) -> Iterator[str]:
+    span = f"[{number(best.avg_at_k_low_percent)}, {number(best.avg_at_k_high_percent)}]"
+    yield (
+        f"{_name(best.label)} has the highest {_metric(best)}: {number(best.avg_at_k_percent)}%"
+        f" {span}{_seeds(best.training_seeds)}."
+    )
+    macro = pairwise[pairwise["benchmark"] == MACRO]
+    rivals = [
+        (row.against if row.label == best.label else row.label, row.holm_p_value)
+        for row in rows_of(macro)
+        if best.label in (row.label, row.against)
+        and (row.training_seeds_label > 0) == (row.training_seeds_against > 0)
+    ]
+    level = [_name(name) for name, p in rivals if not p < _SIGNIFICANT]
+    if level:
+        yield f"It cannot be told apart from {_listed(level)} there."
+    elif rivals:
+        yield "It is distinguishable from every other there."
+
+
+def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
+    """A method against the reference, on the average and where it holds."""
+    single = pairwise[
+        (pairwise["label"] == row.label)
+        & (pairwise["against"] == row.against)
+        & (pairwise["benchmark"] != MACRO)
+    ]
+    parts: dict[str, list[str]] = {"above": [], "below": [], "": []}
+    for one in rows_of(single):
+        parts[_side(one)].append(_name(one.benchmark))
+    where = [f"{side} on {_listed(names)}" for side, names in parts.items() if names and side]
+    if parts[""]:
+        where.append(f"not distinguishable on {_listed(parts[''])}")
+    found = f"; {'; '.join(where)}" if len(single) > 1 else ""
+    span = f"{signed(row.difference_points)} [{signed(row.low_points)}, {signed(row.high_points)}]"
+    seeds = _seeds(row.training_seeds_label, ", ")
+    tested = f"Holm p {p_value(row.holm_p_value)}{seeds}"
+    label, against = _name(row.label), _name(row.against)
+    side = _side(row)
+    if side:
+        verb = "beats" if side == "above" else "loses to"
+        return f"{label} {verb} {against}: {span} points on {metric} ({tested}{found})."
+    smallest = number(row.minimum_detectable_points)
+    return (
+        f"{label} cannot be told apart from {against}: {span} points on {metric} ({tested}{found})."
+        f" A true difference below {smallest} may well go unseen."
+    )
+
+
+def _sides(pairs: Sequence[Any], baseline: str, metric: str) -> str:
+    """All labels against the baseline in one sentence."""
+    names: dict[str, list[str]] = {"above": [], "below": [], "": []}
+    for row in pairs:
+        names[_side(row)].append(f"{_name(row.label)} ({signed(row.difference_points)})")
+    said = [f"{_listed(found)} {side} it" for side, found in names.items() if found and side]
+    if names[""]:
+        said.append(f"no difference shown for {_listed(names[''])}")
+    return f"Against {_name(baseline)} on {metric}, in points: {'; '.join(said)}."
+
+
+def _sharpening(whole: Sequence[Any], baseline: str) -> Iterator[str]:
+    """What decoding alone gives, and who pays for avg@k with pass@k."""
+    base = next(row for row in whole if row.label == baseline)
+    decoded = [row for row in whole if not row.training_seeds and row.label != baseline]
+    trained = [row for row in whole if row.training_seeds]
+    if trained and decoded:
+        sharpest = max(decoded, key=lambda row: row.avg_at_k_percent)
+        gain = sharpest.avg_at_k_percent - base.avg_at_k_percent
+        if gain > 0:
+            yield (
+                f"Sharper decoding alone gives {_name(baseline)} {signed(gain)} points"
+                f" ({_name(sharpest.label)})."
+            )
+    poorer = [
+        f"{_name(row.label)} ({number(row.pass_at_k_percent)}%)"
+        for row in trained
+        if row.avg_at_k_percent > base.avg_at_k_percent
+        and row.samples_per_problem == base.samples_per_problem
+        and row.pass_at_k_percent < base.pass_at_k_percent
+    ]
+    if poorer:
+        k = base.samples_per_problem
+        yield (
+            f"More often right but with fewer problems solved in {k} samples than"
+            f" {_name(baseline)} (pass@{k} {number(base.pass_at_k_percent)}%): {_listed(poorer)}."
+        )
+
+
+def _side(row: Any) -> str:
+    """Where the difference is shown to lie; "" where it is not."""
+    if not row.holm_p_value < _SIGNIFICANT:
+        return ""
+    return "above" if row.difference_points > 0 else "below"
+
+
+def _metric(row: Any) -> str:
+    return f"macro avg@{row.samples_per_problem}"
+
+
+def _seeds(count: int, before: str = " over ") -> str:
+    if count == 0:
+        return ""
+    return f"{before}{count} training seed{'' if count == 1 else 's'}"
+
+
+def _listed(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
+
+
+def _name(text: str) -> str:
+    return one_line(text, _LONGEST)

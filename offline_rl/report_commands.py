@@ -1,0 +1,131 @@
+"""The commands about evaluations and reports: evaluate, report, compare."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from offline_rl.data_commands import Out, quiet_libraries
+from offline_rl.running import conclude, console, run_experiment
+
+if TYPE_CHECKING:
+    from offline_rl.report import Format
+    from offline_rl.standalone import EvaluationSettings
+
+_EVALUATIONS = Path("runs/evaluations")
+
+RunFolder = Annotated[Path, typer.Argument(help="the folder of a run, or of evaluations")]
+Formats = Annotated[
+    str, typer.Option("--format", help="csv, html, markdown, latex; several with commas between")
+]
+
+
+def evaluate(
+    settings: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[EXPERIMENT] [KEY=VALUE]...",
+            help="a settings file, or the name of a shipped experiment; settings: dotted.key=value",
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", help="evaluate this one alone: tiny, a folder, or a hub name"),
+    ] = None,
+    benchmarks: Annotated[
+        str | None,
+        typer.Option(
+            "--benchmarks",
+            help="presets (offline-rl list benchmarks) or files, with commas between",
+        ),
+    ] = None,
+    k: Annotated[int, typer.Option("--k", min=1, help="samples of each problem")] = 16,
+    label: Annotated[
+        str | None, typer.Option("--label", help="of the model in the tables; its name if left out")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """Evaluates the base and every policy of an experiment, or with --model any model alone.
+
+    Models that are evaluated into one folder stand side by side in its report.
+    """
+    from offline_rl.settings import SettingsError
+
+    words = settings or []
+    if model is None:
+        if benchmarks is not None or label is not None or not words:
+            raise SettingsError("name an experiment, or give --model and --benchmarks")
+        run_experiment(words[0], words[1:], out, "evaluate", retry_failed=False)
+        return
+    if benchmarks is None:
+        raise SettingsError("give --benchmarks: presets or files, with commas between")
+    loaded = _alone(model, benchmarks, k, label, words)
+    quiet_libraries()
+    from offline_rl.progress import Terminal
+    from offline_rl.standalone import evaluate_alone
+
+    folder = out or _EVALUATIONS
+    conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder)
+
+
+def report(run_folder: RunFolder, formats: Formats = "csv,html") -> None:
+    """Writes the tables and the page again from what a run's folder holds."""
+    from offline_rl.reports import report_again
+
+    chosen = _formats(formats)
+    conclude(report_again(run_folder, chosen), run_folder, chosen)
+
+
+def compare(
+    run_folders: Annotated[
+        list[Path], typer.Argument(help="folders of runs that share benchmarks", metavar="RUN...")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="folder of the report; runs/A+B if left out")
+    ] = None,
+    reference: Annotated[
+        str | None,
+        typer.Option("--reference", help="the label that the others are compared with"),
+    ] = None,
+    formats: Formats = "csv,html",
+) -> None:
+    """Joins several runs in one report, and says in what else they differ."""
+    from offline_rl.reports import compare_runs
+
+    chosen = _formats(formats)
+    folder = out or Path("runs") / "+".join(path.resolve().name for path in run_folders)
+    joined = compare_runs(run_folders, folder, reference=reference, formats=chosen)
+    conclude(joined, folder, chosen, inside="")
+
+
+def _formats(text: str) -> "tuple[Format, ...]":
+    from data_gen.types import DataError
+    from offline_rl.report import FORMATS
+
+    wanted = [one.strip() for one in text.split(",")]
+    unknown = [one for one in wanted if one not in FORMATS]
+    if unknown:
+        raise DataError(f"--format {unknown[0]!r}: choose among {', '.join(FORMATS)}")
+    return tuple(one for one in FORMATS if one in wanted)
+
+
+def _alone(
+    model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
+) -> "EvaluationSettings":
+    from offline_rl.settings import checked, label_of
+    from offline_rl.standalone import EvaluationSettings
+
+    sources: dict[str, Any] = {}
+    for one in benchmarks.split(","):
+        is_file = one.endswith((".jsonl", ".parquet"))
+        sources[label_of(Path(one).stem) if is_file else one.strip()] = {"source": one.strip()}
+    raw = {
+        "name": label or label_of(Path(model).name),
+        "model": model,
+        "evaluation": {
+            "benchmarks": sources,
+            "sampling": {"samples": k, "max_tokens": 4096},
+            "decodings": {},
+        },
+    }
+    return checked(EvaluationSettings, raw, overrides, "")

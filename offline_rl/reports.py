@@ -1,0 +1,134 @@
+"""Reports on folders: of a run, of a series of runs, of evaluations alone, of several together."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from data_gen.types import DataError
+from offline_rl.config import Experiment
+from offline_rl.experiment import Step, run
+from offline_rl.files import write_atomically
+from offline_rl.findings import Findings, report_on
+from offline_rl.gathering import gather
+from offline_rl.joining import join_models, join_runs
+from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
+from offline_rl.lock import locked
+from offline_rl.progress import Progress, Silent
+from offline_rl.report import Format, Report, write_report
+from offline_rl.series import Series, dump_series, load_settings
+from offline_rl.standalone import gather_alone
+from offline_rl.steps.results import results_step
+
+CSV_AND_PAGE: tuple[Format, ...] = ("csv", "html")
+
+
+def load_run(folder: str | Path) -> Report:
+    """What the folder of a run holds, as pandas frames: comparison, pairwise, seeds, ...
+
+    The folder may also be of a series of runs, or of evaluations alone. `Report.grid()` has a row
+    for every sample. Raises DataError where nothing is finished.
+    """
+    return report_on(find(Path(folder)))
+
+
+def find(folder: Path) -> Findings:
+    """All that is finished in the folder of a run, a series, or evaluations alone."""
+    if is_evaluation_alone(folder):
+        return gather_alone(folder)
+    settings = _settings(folder)
+    if isinstance(settings, Experiment):
+        return gather(settings, folder)
+    return _gather_series(settings, folder)
+
+
+def report_again(folder: str | Path, formats: Sequence[Format] = CSV_AND_PAGE) -> Report:
+    """As `load_run`, and writes the report's files anew."""
+    folder = Path(folder)
+    with locked(folder):
+        if not is_evaluation_alone(folder):
+            settings = _settings(folder)
+            if isinstance(settings, Experiment):
+                return results_step(settings, folder, tuple(formats))
+        report = report_on(find(folder))
+        write_report(folder / REPORT, report, formats)
+        return report
+
+
+def run_series(
+    series: Series,
+    folder: str | Path,
+    *,
+    until: Step = "report",
+    progress: Progress | None = None,
+    retry_failed: bool = False,
+) -> Report | None:
+    """Runs the experiment on each base model, in a folder of its name, and reports on all.
+
+    Resumes and raises as `run` does; a finished model is not touched again.
+    """
+    folder, progress = Path(folder), progress or Silent()
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        write_atomically(folder / SETTINGS, dump_series(series))
+        for label, experiment in series.experiments.items():
+            progress.say(f"base model {label}")
+            run(
+                experiment,
+                folder / label,
+                until=until,
+                progress=progress,
+                retry_failed=retry_failed,
+            )
+        if until != "report":
+            return None
+        report = report_on(_gather_series(series, folder))
+        write_report(folder / REPORT, report)
+        return report
+
+
+def compare_runs(
+    folders: Sequence[str | Path],
+    out: str | Path,
+    *,
+    reference: str | None = None,
+    formats: Sequence[Format] = CSV_AND_PAGE,
+) -> Report:
+    """One report on several runs that share benchmarks, written into `out`.
+
+    Where the runs differ otherwise, the report says so. Raises DataError where they share none, or
+    where the label `reference` is in none of them.
+    """
+    parts = {name: find(Path(folder)) for name, folder in _names(folders).items()}
+    joined = join_runs(parts, name=" and ".join(parts))
+    if reference is not None:
+        labels = dict.fromkeys(one.evaluation.label for one in joined.samples)
+        if reference not in labels:
+            raise DataError(f"there is no label {reference!r} among {', '.join(labels)}")
+        joined = replace(joined, reference=reference)
+    report = report_on(joined)
+    write_report(Path(out), report, formats)
+    return report
+
+
+def _gather_series(series: Series, folder: Path) -> Findings:
+    parts = {label: gather(one, folder / label) for label, one in series.experiments.items()}
+    joined = join_models(parts, name=series.name, settings=dump_series(series))
+    return replace(joined, command=f"offline-rl run {folder / SETTINGS} --out NEW_FOLDER")
+
+
+def _settings(folder: Path) -> Experiment | Series:
+    if not (folder / SETTINGS).is_file():
+        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder")
+    return load_settings(folder / SETTINGS, [])
+
+
+def _names(folders: Sequence[str | Path]) -> dict[str, Path]:
+    """A short name for each folder: its last part, or its whole path where that is not enough."""
+    paths = [Path(folder) for folder in folders]
+    if len({path.resolve() for path in paths}) < len(paths):
+        raise DataError("a run is given twice")
+    if len(paths) < 2:
+        raise DataError("give two runs or more")
+    last = [path.resolve().name for path in paths]
+    names = last if len(set(last)) == len(last) else [str(path) for path in paths]
+    return dict(zip(names, paths, strict=True))

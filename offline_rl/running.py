@@ -1,0 +1,77 @@
+"""What the commands share that run an experiment or end in a report."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+from rich.console import Console
+
+from offline_rl.data_commands import quiet_libraries
+from offline_rl.locating import REPORT
+
+if TYPE_CHECKING:
+    from offline_rl.experiment import Step
+    from offline_rl.report import Format, Report
+
+SOME_FAILED = 3
+"""Exit code where a method has failed and the others have finished."""
+
+
+def run_experiment(
+    experiment: str,
+    overrides: list[str] | None,
+    out: Path | None,
+    until: "Step",
+    *,
+    retry_failed: bool,
+) -> None:
+    """Runs the steps up to `until` of an experiment, on one base model or several."""
+    from offline_rl.series import Series, load_settings
+
+    loaded = load_settings(experiment, overrides or [])
+    folder = out or Path("runs") / loaded.name
+    quiet_libraries()
+    from offline_rl.experiment import run as run_one
+    from offline_rl.progress import Terminal
+    from offline_rl.reports import run_series
+
+    progress = Terminal(console())
+    if isinstance(loaded, Series):
+        finished = run_series(
+            loaded, folder, until=until, progress=progress, retry_failed=retry_failed
+        )
+    else:
+        finished = run_one(
+            loaded, folder, until=until, progress=progress, retry_failed=retry_failed
+        )
+    conclude(finished, folder)
+
+
+def conclude(
+    finished: "Report | None",
+    folder: Path,
+    formats: "tuple[Format, ...]" = ("csv", "html"),
+    inside: str = REPORT,
+) -> None:
+    """Prints the report and where its files are; exit code 3 if a method has failed."""
+    from offline_rl.report import print_report
+
+    if finished is None:
+        typer.echo(f"done: {folder}")
+        return
+    print_report(finished, console())
+    names = {
+        "csv": "comparison.csv",
+        "html": "index.html",
+        "markdown": "tables.md",
+        "latex": "tables.tex",
+    }
+    for one in formats:
+        typer.echo(folder / inside / names[one])
+    if finished.failures:
+        raise typer.Exit(SOME_FAILED)
+
+
+def console() -> Console:
+    """What the commands print on."""
+    return Console(soft_wrap=False, highlight=False)

@@ -1,0 +1,101 @@
+"""One experiment on several base models: a run for each, and one report on all."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from offline_rl.config import Experiment
+from offline_rl.data_settings import Frozen, Label
+from offline_rl.settings import (
+    SettingsError,
+    apply,
+    explain,
+    label_of,
+    read_settings,
+    settings_mapping,
+)
+
+
+class Series(Frozen):
+    """Experiments by the names of their base models, in the order of the tables."""
+
+    name: Label
+    experiments: dict[Label, Experiment]
+
+
+def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series:
+    """A settings file with `model:` or with `models:`, and `key=value` settings applied.
+
+    `models` is a list of names or folders, or a mapping from labels of one's own to a name, or to
+    settings of that model (`model`, and any other that differs from the rest of the file). Raises
+    SettingsError.
+    """
+    raw, source = read_settings(path)
+    apply(raw, overrides)
+    if "models" not in raw:
+        return _experiment(raw, source)
+    if "model" in raw:
+        raise SettingsError(f"{source}models: give either model or models")
+    models = _by_label(raw["models"], source)
+    common = {key: value for key, value in raw.items() if key not in ("models", "name")}
+    experiments = {
+        label: _experiment(_merged(common, {**own, "name": label}), f"{source}models.{label}: ")
+        for label, own in models.items()
+    }
+    try:
+        return Series(name=raw.get("name"), experiments=experiments)
+    except ValidationError as error:
+        raise SettingsError(source + explain(error, raw)) from error
+
+
+def dump_series(series: Series) -> str:
+    """As YAML that `load_settings` reads back to the same."""
+    models = {label: settings_mapping(one) for label, one in series.experiments.items()}
+    told = {"name": series.name, "models": models}
+    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+
+
+def _experiment(raw: Mapping[str, Any], source: str) -> Experiment:
+    try:
+        return Experiment.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(source + explain(error, raw)) from error
+
+
+def _by_label(models: Any, source: str) -> dict[str, dict[str, Any]]:
+    if isinstance(models, list) and models and all(isinstance(one, str) for one in models):
+        labels = [label_of(Path(one).name) for one in models]
+        doubled = sorted({label for label in labels if labels.count(label) > 1})
+        if doubled:
+            raise SettingsError(
+                f"{source}models: several are called {doubled[0]}: write a mapping from labels of"
+                " your own to models"
+            )
+        return {label: {"model": one} for label, one in zip(labels, models, strict=True)}
+    if isinstance(models, dict) and models:
+        return {
+            label: {"model": one} if isinstance(one, str) else _own(one, label, source)
+            for label, one in models.items()
+        }
+    raise SettingsError(
+        f"{source}models: neither a list of models nor a mapping from labels to models"
+    )
+
+
+def _own(settings: Any, label: str, source: str) -> dict[str, Any]:
+    if not isinstance(settings, dict):
+        raise SettingsError(f"{source}models.{label}: neither a model nor settings of one")
+    return settings
+
+
+def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings with a model's own over them; mappings are merged, anything else is replaced."""
+    merged = dict(common)
+    for key, value in own.items():
+        below = merged.get(key)
+        both = isinstance(value, Mapping) and isinstance(below, Mapping)
+        merged[key] = _merged(below, value) if both else value  # type: ignore[arg-type] # checked
+    return merged

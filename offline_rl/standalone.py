@@ -1,0 +1,229 @@
+"""Evaluates given models, without an experiment: each under a label, several beside each other."""
+
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+
+from data_gen.types import DataError
+from eval.evaluation import load_evaluation
+from offline_rl.data_settings import ModelSettings
+from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
+from offline_rl.evaluation_settings import Evaluation
+from offline_rl.files import write_atomically
+from offline_rl.findings import Findings, report_on
+from offline_rl.gathering_notes import benchmark_notes
+from offline_rl.locating import EVALUATION, REPORT
+from offline_rl.progress import Progress, Silent
+from offline_rl.report import (
+    Report,
+    Samples,
+    curves_table,
+    data_table,
+    training_table,
+    write_report,
+)
+from offline_rl.settings import explain
+from offline_rl.stages import Stage, digest, holds
+from offline_rl.steps.context import Run
+from offline_rl.steps.evaluations import (
+    Job,
+    evaluation_folder,
+    evaluation_inputs,
+    evaluations_step,
+    manners,
+)
+from offline_rl.work import at_work
+
+_SEVERAL = "several"
+
+
+class EvaluationSettings(ModelSettings):
+    """One model on some benchmarks; `name` is its label in the tables."""
+
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _one_sampler(self) -> "EvaluationSettings":
+        if self.evaluation.sampler is not None:
+            raise ValueError("evaluation.sampler: only one model is sampled here: set sampler")
+        return self
+
+
+def evaluate_alone(
+    settings: EvaluationSettings, folder: Path, *, progress: Progress | None = None
+) -> Report:
+    """Evaluates the model on each benchmark, beside what the folder holds, and writes the report.
+
+    What is finished is skipped, and a killed evaluation goes on where it was. Raises DataError
+    where the label stands for other settings already: results of another model, prompt, sampling,
+    verifier or version are not mixed under one label.
+    """
+    with at_work(settings, folder, progress or Silent()) as run:
+        _evaluate(run)
+        report = report_on(gather_alone(folder))
+        write_report(folder / REPORT, report)
+        return report
+
+
+def _evaluate(run: Run[EvaluationSettings]) -> None:
+    known = _read(run.folder)
+    label = run.settings.name
+    common = _common(run)
+    if label in known:
+        for name, value in common.items():
+            before = known[label]["common"][name]
+            if before != value:
+                raise DataError(
+                    f"{run.folder}: {label} was evaluated with another {name} ({_short(before)}"
+                    f" then, {_short(value)} now): give this one a --label or an --out of its own"
+                )
+    jobs = _jobs(run)
+    for job in jobs:
+        conflict = job.stage.conflict()
+        if conflict is not None:
+            raise DataError(
+                f"{job.stage.folder}: evaluated otherwise before ({conflict}): give this one a"
+                " --label or an --out of its own"
+            )
+    _remember(run, known, common)
+    evaluations_step(run, jobs)
+
+
+def gather_alone(folder: Path) -> Findings:
+    """All that is finished in a folder of `evaluate_alone`. Raises DataError where nothing is."""
+    known = _read(folder)
+    samples: list[Samples] = []
+    notes: dict[str, None] = {}
+    settings = {label: _settings(one["settings"]) for label, one in known.items()}
+    models = {public_name(one.model) for one in settings.values()}
+    model = models.pop() if len(models) == 1 else _SEVERAL
+    for one in settings.values():
+        for benchmark in one.evaluation.benchmarks:
+            for label, manner in manners(one, one.name, benchmark).items():
+                at = evaluation_folder(folder, label, None, benchmark)
+                if not holds(at, manner.settings()):
+                    continue
+                evaluation = load_evaluation(
+                    at,
+                    model=model,
+                    label=label,
+                    training_seed=None,
+                    benchmark=benchmark,
+                    temperature=manner.sampling.temperature,
+                )
+                samples.append(Samples(evaluation, at))
+                notes |= dict.fromkeys(benchmark_notes(at, benchmark))
+    if not samples:
+        raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
+    first = next(iter(known))
+    benchmarks = dict.fromkeys(b for one in settings.values() for b in one.evaluation.benchmarks)
+    return Findings(
+        name=folder.resolve().name,
+        samples=tuple(samples),
+        labels=tuple(label for n, one in settings.items() for label in one.evaluation.labels(n)),
+        benchmarks=tuple(benchmarks),
+        baseline=first,
+        reference=first,
+        training=training_table([], model=model),
+        curves=curves_table([], model=model),
+        data=data_table({}, model=model),
+        summaries={},
+        bases={model: _hash_of_weights(known)},
+        hashes={},
+        notes=tuple(notes),
+        failures={},
+        environment={label: one["common"]["versions"] for label, one in known.items()},
+        settings=yaml.safe_dump(known, sort_keys=False, allow_unicode=True),
+        command="\n".join(_command(one) for one in settings.values()),
+        among_untrained=True,
+    )
+
+
+def _hash_of_weights(known: Mapping[str, Any]) -> str:
+    distinct = {digest(one["common"]["model"]) for one in known.values()}
+    return distinct.pop() if len(distinct) == 1 else digest(sorted(distinct))
+
+
+def _jobs(run: Run[EvaluationSettings]) -> list[Job]:
+    settings = run.settings
+    jobs = []
+    for name, source in settings.evaluation.benchmarks.items():
+        problems = run.problems(source)
+        for label, manner in manners(settings, settings.name, name).items():
+            folder = evaluation_folder(run.folder, label, None, name)
+            stage = Stage(folder, evaluation_inputs(problems, manner, run.base))
+            doubt = source.doubt(problems)
+            jobs.append(Job(label, None, settings.model_path, name, problems, manner, stage, doubt))
+    return jobs
+
+
+def _common(run: Run[EvaluationSettings]) -> dict[str, Any]:
+    """What every benchmark's samples under a label depend on."""
+    settings = run.settings
+    return {
+        "model": run.base,
+        "prompt": settings.prompt,
+        "sampling": settings.evaluation.sampling.model_dump(mode="json"),
+        "sampler": settings.sampler.result_settings,
+        "verifier": settings.verifier.description,
+        "versions": versions(SAMPLING_PACKAGES),
+    }
+
+
+def _remember(
+    run: Run[EvaluationSettings], known: dict[str, Any], common: Mapping[str, Any]
+) -> None:
+    """Adds the label, or the benchmarks that are new under it, to the folder's settings."""
+    settings = run.settings.model_dump(mode="json")
+    benchmarks = {
+        name: source.model_dump(mode="json", exclude_unset=True)
+        for name, source in run.settings.evaluation.benchmarks.items()
+    }
+    if run.settings.name in known:
+        before = known[run.settings.name]["settings"]["evaluation"]["benchmarks"]
+        benchmarks = {**before, **benchmarks}
+    settings["evaluation"]["benchmarks"] = benchmarks
+    known[run.settings.name] = {"common": json.loads(json.dumps(common)), "settings": settings}
+    text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+    write_atomically(run.folder / EVALUATION, text)
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """The labels of a folder with their settings, in the order they came; empty for a new one."""
+    path = folder / EVALUATION
+    if not path.is_file():
+        return {}
+    try:
+        known = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError) as error:
+        raise DataError(f"{path}: not readable ({' '.join(str(error).split())})") from error
+    whole = isinstance(known, dict) and all(
+        isinstance(one, dict) and {"common", "settings"} <= one.keys() for one in known.values()
+    )
+    if not whole:
+        raise DataError(f"{path}: not the settings of evaluations")
+    return dict(known)
+
+
+def _settings(raw: Any) -> EvaluationSettings:
+    try:
+        return EvaluationSettings.model_validate(raw)
+    except ValidationError as error:
+        raise DataError(f"{EVALUATION}: {explain(error, raw)}") from error
+
+
+def _command(settings: EvaluationSettings) -> str:
+    words = ["offline-rl", "evaluate", "--model", settings.model, "--label", settings.name]
+    words += ["--benchmarks", ",".join(settings.evaluation.benchmarks)]
+    words += ["--k", str(settings.evaluation.sampling.samples), f"prompt={settings.prompt}"]
+    return shlex.join(words)
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:50]}... {digest(value)[:8]}"

@@ -1,0 +1,35 @@
+"""A locked run folder with what its steps need: verifier, engines, the base's fingerprint."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from data_gen.samplers import SamplerSettings
+from offline_rl.data_settings import ModelSettings
+from offline_rl.engines import Engines
+from offline_rl.environment import model_fingerprint
+from offline_rl.lock import locked
+from offline_rl.progress import Progress
+from offline_rl.steps.context import Run
+
+S = TypeVar("S", bound=ModelSettings)
+
+
+@contextmanager
+def at_work(settings: S, folder: Path, progress: Progress) -> Iterator[Run[S]]:
+    """Verifier and engines end with the block. Raises DataError while another process works there,
+    and for a model that is not there."""
+    with (
+        locked(folder),
+        settings.verifier.open() as verify,
+        engines_of(settings, settings.sampler, progress) as engines,
+    ):
+        base = model_fingerprint(settings.model_path, settings.revision)
+        yield Run(settings, folder, progress, engines, verify, base)
+
+
+def engines_of(settings: ModelSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
+    """Engines of the kind that `sampler` names, for the settings' model and prompt."""
+    base, revision = settings.model_path, settings.revision
+    return Engines(sampler, settings.prompt, progress, base=base, base_revision=revision)
