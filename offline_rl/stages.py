@@ -41,7 +41,7 @@ class Stage:
         manifest = read_manifest(self.folder)
         if manifest is None:
             return "not done yet"
-        change = _change(manifest["inputs"], _plain(self.inputs))
+        change = first_change(manifest["inputs"], _plain(self.inputs))
         if change is not None:
             return change
         for name, file in manifest["files"].items():
@@ -59,11 +59,11 @@ class Stage:
         """
         manifest = read_manifest(self.folder)
         if manifest is not None:
-            return _change(manifest["inputs"], _plain(self.inputs))
+            return first_change(manifest["inputs"], _plain(self.inputs))
         begun = self.partial / INPUTS
         if not begun.is_file():
             return None
-        return _change(json.loads(begun.read_text(encoding="utf-8")), _plain(self.inputs))
+        return first_change(json.loads(begun.read_text(encoding="utf-8")), _plain(self.inputs))
 
     @contextmanager
     def work(self) -> Iterator[Path]:
@@ -155,9 +155,10 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
 def holds(folder: Path, inputs: Mapping[str, Any]) -> bool:
     """Whether a whole stage stands in `folder` that was made with these inputs, others aside."""
     manifest = read_manifest(folder)
-    return manifest is not None and all(
-        manifest["inputs"].get(name) == value for name, value in _plain(inputs).items()
-    )
+    if manifest is None:
+        return False
+    made_with = {name: manifest["inputs"].get(name) for name in inputs}
+    return first_change(made_with, _plain(inputs)) is None
 
 
 def digest(value: Any) -> str:
@@ -180,11 +181,11 @@ def _plain(value: Any) -> Any:
     return json.loads(json.dumps(value, allow_nan=False))
 
 
-def _change(old: Any, new: Any, path: str = "") -> str | None:
+def first_change(old: Any, new: Any, path: str = "") -> str | None:
     """The first difference in words, by dotted path; None for equal values."""
     if isinstance(old, dict) and isinstance(new, dict):
         for key in [*new, *(key for key in old if key not in new)]:
-            found = _change(old.get(key), new.get(key), f"{path}.{key}" if path else key)
+            found = first_change(old.get(key), new.get(key), f"{path}.{key}" if path else key)
             if found is not None:
                 return found
         return None

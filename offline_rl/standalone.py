@@ -28,7 +28,7 @@ from offline_rl.report import (
     write_report,
 )
 from offline_rl.settings import explain
-from offline_rl.stages import Stage, digest, holds
+from offline_rl.stages import Stage, digest, first_change, holds
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import (
     Job,
@@ -75,13 +75,12 @@ def _evaluate(run: Run[EvaluationSettings]) -> None:
     label = run.settings.name
     common = _common(run)
     if label in known:
-        for name, value in common.items():
-            before = known[label]["common"][name]
-            if before != value:
-                raise DataError(
-                    f"{run.folder}: {label} was evaluated with another {name} ({_short(before)}"
-                    f" then, {_short(value)} now): give this one a --label or an --out of its own"
-                )
+        difference = first_change(known[label]["common"], json.loads(json.dumps(common)))
+        if difference is not None:
+            raise DataError(
+                f"{run.folder}: {label} was evaluated otherwise before ({difference}): give this"
+                " one a --label or an --out of its own"
+            )
     jobs = _jobs(run)
     for job in jobs:
         conflict = job.stage.conflict()
@@ -222,8 +221,3 @@ def _command(settings: EvaluationSettings) -> str:
     words += ["--benchmarks", ",".join(settings.evaluation.benchmarks)]
     words += ["--k", str(settings.evaluation.sampling.samples), f"prompt={settings.prompt}"]
     return shlex.join(words)
-
-
-def _short(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:50]}... {digest(value)[:8]}"

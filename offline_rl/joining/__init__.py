@@ -9,7 +9,7 @@ from data_gen.types import DataError
 from eval.evaluation import Evaluation
 from offline_rl.findings import Findings
 from offline_rl.joining.differences import differences
-from offline_rl.joining.renaming import models_of, with_labels, with_models, with_stages
+from offline_rl.joining.renaming import models_of, with_labels, with_models, with_stages, without
 
 
 def join_models(parts: Mapping[str, Findings], *, name: str, settings: str) -> Findings:
@@ -155,29 +155,22 @@ def _labels_apart(parts: Mapping[str, Findings]) -> dict[str, Findings]:
                 doubled |= {at} if run != runs[0] else set()
             else:
                 names[at] = f"{at[1]}@{run}"
-        samples = [
-            s for s in part.samples if (s.evaluation.model, s.evaluation.label) not in doubled
-        ]
-        apart[run] = with_labels(replace(part, samples=tuple(samples)), names)
+        apart[run] = with_labels(without(part, doubled), names)
     return apart
 
 
 def _same(part: Findings, other: Findings, at: tuple[str, str]) -> bool:
-    """Whether both hold the very same samples of an untrained label."""
+    """Whether both hold the very same samples of a label, with every training seed."""
 
-    def of(one: Findings) -> dict[str, Evaluation]:
+    def of(one: Findings) -> dict[tuple[str, int | None], Evaluation]:
         return {
-            s.evaluation.benchmark: s.evaluation
+            (s.evaluation.benchmark, s.evaluation.training_seed): s.evaluation
             for s in one.samples
-            if (s.evaluation.model, s.evaluation.label) == at and s.evaluation.training_seed is None
+            if (s.evaluation.model, s.evaluation.label) == at
         }
 
     first, second = of(part), of(other)
-    return (
-        bool(first)
-        and first.keys() == second.keys()
-        and all(_equal(first[b], second[b]) for b in first)
-    )
+    return first.keys() == second.keys() and all(_equal(first[one], second[one]) for one in first)
 
 
 def _equal(one: Evaluation, other: Evaluation) -> bool:

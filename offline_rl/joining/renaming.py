@@ -1,6 +1,6 @@
 """Findings under other names of models, labels and stages."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 
 import pandas as pd
@@ -58,6 +58,26 @@ def with_labels(part: Findings, names: Mapping[tuple[str, str], str]) -> Finding
         reference=plain.get(part.reference, part.reference),
         training=renamed(part.training),
         curves=renamed(part.curves),
+    )
+
+
+def without(part: Findings, labels: Collection[tuple[str, str]]) -> Findings:
+    """Without the samples and trainings of some labels; `labels` holds (model, label)."""
+
+    def kept(table: pd.DataFrame) -> pd.DataFrame:
+        at = zip(table["model"], table["label"], strict=True)
+        mask = pd.Series([one not in labels for one in at], table.index, dtype=bool)
+        return table[mask].reset_index(drop=True)
+
+    return replace(
+        part,
+        samples=tuple(
+            one
+            for one in part.samples
+            if (one.evaluation.model, one.evaluation.label) not in labels
+        ),
+        training=kept(part.training) if labels else part.training,
+        curves=kept(part.curves) if labels else part.curves,
     )
 
 

@@ -1,0 +1,183 @@
+"""Models alone, several base models, several runs: each comes to one report on what is on disk."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from data_gen.types import DataError
+from offline_rl import load_run
+from offline_rl.reports import compare_runs, find, report_again, run_series
+from offline_rl.series import Series, dump_series, load_settings
+from offline_rl.settings import SettingsError, checked
+from offline_rl.standalone import EvaluationSettings, evaluate_alone
+from offline_rl.tiny_base import TINY_BASE
+
+COMMAND = [str(Path(sys.executable).with_name("offline-rl"))]
+FEW = {"source": "arithmetic", "split": "test", "limit": 6}
+
+
+def alone(label, *overrides):
+    raw = {
+        "name": label,
+        "model": "tiny",
+        "sampler": "transformers",
+        "evaluation": {
+            "benchmarks": {"near": dict(FEW), "far": {**FEW, "split": "big"}},
+            "sampling": {"samples": 2, "max_tokens": 48},
+            "decodings": {},
+        },
+    }
+    return checked(EvaluationSettings, raw, overrides, "")
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("evaluations")
+    evaluate_alone(alone("warm"), folder)
+    evaluate_alone(alone("cool", "evaluation.sampling.temperature=0.5"), folder)
+    return folder
+
+
+def test_models_evaluated_into_one_folder_stand_beside_each_other(evaluated):
+    report = load_run(evaluated)
+    assert list(report.comparison["label"].unique()) == ["warm", "cool"]
+    assert set(report.comparison["benchmark"]) == {"near", "far", "macro"}
+    pairs = report.pairwise.query("benchmark == 'macro'")
+    assert list(zip(pairs["label"], pairs["against"], strict=True)) == [("cool", "warm")]
+    assert len(report.grid()) == 2 * 2 * 6 * 2
+    written = pd.read_csv(evaluated / "report" / "comparison.csv")
+    assert list(written["avg_at_k_percent"]) == list(report.comparison["avg_at_k_percent"])
+    assert "--label warm" in report.command
+
+
+def test_a_label_stands_for_one_way_of_evaluating(evaluated):
+    for override, said in (
+        ("evaluation.sampling.temperature=0.7", r"sampling\.temperature has changed from 1\.0"),
+        ("prompt='Solve {problem}'", "prompt has changed from raw to Solve"),
+        ("verifier=exact", "verifier"),
+        ("evaluation.benchmarks.near.limit=7", "problems has changed"),
+        ("evaluation.benchmarks.near.sampling={samples: 3}", r"sampling\.samples has changed"),
+    ):
+        with pytest.raises(DataError, match=said):
+            evaluate_alone(alone("warm", override), evaluated)
+    assert len(load_run(evaluated).samples) == 4
+
+
+def test_a_finished_benchmark_is_not_asked_again_and_a_new_one_is_added(evaluated):
+    part = next(evaluated.glob("evaluations/warm/untrained/near/part-*.parquet"))
+    before = part.stat()
+    more = alone(
+        "warm", "evaluation.benchmarks={long: {source: arithmetic, split: long, limit: 3}}"
+    )
+    report = evaluate_alone(more, evaluated)
+    assert part.stat() == before
+    assert set(report.comparison.query("label == 'warm'")["benchmark"]) == {
+        *("near", "far", "long", "macro")
+    }
+    assert any("cool was not evaluated on long" in note for note in report.notes)
+
+
+def test_a_folder_without_anything_finished_is_told(tmp_path):
+    with pytest.raises(DataError, match=r"no experiment\.yaml"):
+        load_run(tmp_path)
+    (tmp_path / "evaluation.yaml").write_text("{}")
+    with pytest.raises(DataError, match="no finished evaluation"):
+        load_run(tmp_path)
+    (tmp_path / "evaluation.yaml").write_text("[1]")
+    with pytest.raises(DataError, match="not the settings of evaluations"):
+        load_run(tmp_path)
+
+
+SERIES = f"""
+name: both
+models:
+  one: tiny
+  two: {{model: {TINY_BASE}, sampling: {{temperature: 0.8}}}}
+sampler: transformers
+problems: {{source: arithmetic, split: train, limit: 12}}
+sampling: {{samples: 4, max_tokens: 48}}
+training: {{steps: 2, examples_per_step: 8}}
+methods: {{rft: {{}}}}
+behaviour_check: 0
+evaluation:
+  sampling: {{samples: 2, max_tokens: 48}}
+  benchmarks: {{near: {{source: arithmetic, split: test, limit: 6}}}}
+  decodings: {{}}
+"""
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("series")
+    (folder / "both.yaml").write_text(SERIES)
+    loaded = load_settings(folder / "both.yaml", [])
+    report = run_series(loaded, folder / "run")
+    return folder / "run", report
+
+
+def test_one_experiment_runs_on_several_base_models_and_reports_on_all(series):
+    folder, report = series
+    assert list(report.comparison["model"].unique()) == ["one", "two"]
+    assert set(report.pairwise["model"]) == {"one", "two"}
+    assert set(report.training["model"]) == set(report.data["model"]) == {"one", "two"}
+    for model in ("one", "two"):
+        alone = load_run(folder / model).comparison.drop(columns="model")
+        rows = report.comparison.query("model == @model").drop(columns="model")
+        pd.testing.assert_frame_equal(rows.reset_index(drop=True), alone)
+    before = (folder / "report" / "comparison.csv").read_bytes()
+    report_again(folder)
+    assert (folder / "report" / "comparison.csv").read_bytes() == before
+    assert find(folder).name == "both"
+
+
+def test_a_model_of_a_series_has_its_own_settings_over_the_common_ones(tmp_path):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    loaded = load_settings(tmp_path / "both.yaml", ["seeds=[3]"])
+    assert isinstance(loaded, Series)
+    one, two = loaded.experiments.values()
+    assert (one.sampling.temperature, two.sampling.temperature) == (1.0, 0.8)
+    assert one.sampling.samples == two.sampling.samples == 4
+    assert one.seeds == two.seeds == (3,)
+    (tmp_path / "again.yaml").write_text(dump_series(loaded))
+    assert load_settings(tmp_path / "again.yaml", []) == loaded
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("[a/x, b/x]", "models: several are called x"),
+        ("[]", "models: neither a list"),
+        ("3", "models: neither a list"),
+        ("{a: 3}", r"models\.a: neither a model"),
+        ("{a/b: tiny}", r"models\.a/b: name: 'a/b' is no label"),
+        ("{a: {model: tiny, sedes: [1]}}", r"models\.a: sedes: unknown key \(did you mean seeds"),
+    ],
+)
+def test_a_fault_in_models_is_told_with_its_place(tmp_path, models, said):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(tmp_path / "both.yaml", [f"models={models}"])
+
+
+def test_runs_are_compared_by_the_command_too(series, tmp_path):
+    folder, _ = series
+    words = [*COMMAND, "compare", folder / "one", folder / "two", "--out", tmp_path / "joined"]
+    done = subprocess.run(
+        [*map(str, words), "--format", "csv,latex", "--reference", "rft@two"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    table = pd.read_csv(tmp_path / "joined" / "comparison.csv")
+    assert {"rft@one", "rft@two"} <= set(table["label"])
+    assert set(table["model"]) == {"tiny"}
+    assert "sampling.temperature 1.0 / 0.8" in " ".join(done.stdout.split())
+    assert not (tmp_path / "joined" / "index.html").exists()
+    with pytest.raises(DataError, match="there is no label 'x'"):
+        compare_runs([folder / "one", folder / "two"], tmp_path, reference="x")
+    with pytest.raises(DataError, match="given twice"):
+        compare_runs([folder / "one", folder / "one"], tmp_path)
