@@ -13,7 +13,7 @@ from offline_rl.data_settings import DataSettings
 from offline_rl.environment import describe_environment
 from offline_rl.files import write_atomically
 from offline_rl.gathering import ENVIRONMENT
-from offline_rl.locating import SETTINGS
+from offline_rl.locating import REPORT, SETTINGS
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.settings import dump_settings
@@ -27,6 +27,7 @@ from offline_rl.steps.policies import Policy, policies_step
 from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
 from offline_rl.steps.sweep import check_sweep, sweep_step
+from offline_rl.trackers import log_comparison
 from offline_rl.work import at_work, engines_of
 
 Step = Literal["train", "evaluate", "report"]
@@ -88,7 +89,11 @@ def run(
         _drop_weights(experiment, policies)
         if until == "evaluate":
             return None
-        return results_step(experiment, folder)
+        report = results_step(experiment, folder)
+        if experiment.training.report_to:
+            tracked = folder / REPORT / "trackers"
+            log_comparison(report, experiment.training.report_to, tracked, work.progress)
+        return report
 
 
 @contextmanager
