@@ -6,67 +6,98 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from offline_rl.report.columns import meaning
-from offline_rl.report.contents import Report, rows_of
-from offline_rl.report.fairness import BUDGETS, budget_flags
-from offline_rl.report.plot import panels
-from offline_rl.report.text import (
-    exact,
-    half_width,
-    in_words,
-    number,
-    one_line,
-    p_value,
-    plain,
-    signed,
-)
+from eval.panel import MACRO
+from offline_rl.report.browser import browse
+from offline_rl.report.columns import COLUMNS
+from offline_rl.report.contents import Report
+from offline_rl.report.fairness import budget_flags
+from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
+from offline_rl.report.verdict import verdict
 
 _HERE = Path(__file__).parent
-_BUDGET_COLUMNS = (
-    *BUDGETS,
-    "lr",
-    "examples_per_step",
-    "seconds",
-    "peak_memory_gib",
-    "final_accepted_nll_nats",
-    "final_accepted_mean_p",
-    "final_accepted_entropy_nats",
-)
+_SCRIPTS = ("page_elements.js", "page_rollouts.js", "page_problem.js", "page.js")
+_SECTIONS = {
+    "accuracy": "Accuracy",
+    "differences": "Differences",
+    "sampling": "pass@k",
+    "sharpening": "Sharpening",
+    "profile": "Profile",
+    "lengths": "Lengths",
+    "rollouts": "Rollouts",
+    "training": "Training",
+    "data": "Data",
+    "settings": "Settings",
+}
+_BUDGET_TITLES = {
+    "steps": "steps",
+    "examples_seen": "examples seen",
+    "trained_tokens_seen": "trained tokens",
+}
+# Bytes: of the whole page, and at most of the browser's samples.
+_PAGE = 19_000_000
+_SAMPLES = 12_000_000
 
 
 def render(report: Report) -> str:
-    """HTML with styles and pictures inside, no scripts; every value is escaped and made inert."""
-    style = (_HERE / "page.css").read_text(encoding="utf-8")
-    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    tables = {
-        "comparison.csv": report.comparison,
-        "pairwise.csv": report.pairwise,
-        "training.csv": report.training,
-        "data.csv": report.data,
-    }
+    """HTML with styles, scripts, figures and samples inside, less than 20 MB of it.
+
+    It needs nothing from elsewhere and its policy allows nothing else. Every value is escaped and
+    made inert; samples stand in a block of data that the script shows as text.
+    """
+    # Draws with matplotlib, which takes a while to load: for those who want a page.
+    from offline_rl.report.figures.palette import looks
+    from offline_rl.report.model_view import model_view
+
+    look = looks(report.comparison, report.curves["label"].unique())
+    models = [model_view(report, name, look) for name in report.comparison["model"].unique()]
+    drawn = sum(len(p.svg) for m in models for found in m.pictures.values() for p in found)
+    samples = browse(report, max(0, min(_SAMPLES, _PAGE - 2 * drawn)))
+    style, script, flags = _text("page.css"), _script(), budget_flags(report.training)
+    benchmarks = [name for name in report.comparison["benchmark"].unique() if name != MACRO]
     return (
         _templates()
         .get_template("page.html.jinja")
         .render(
             report=report,
-            style=Markup(style),
-            style_digest=digest,
-            panels=panels(report.comparison),
-            cells={(row.label, row.benchmark): row for row in rows_of(report.comparison)},
-            passes=[name for name in report.comparison.columns if name.startswith("pass_at_")],
-            flags=budget_flags(report.training),
-            budgets=_budgets(report.training),
+            verdict=verdict(report),
+            models=models,
+            benchmarks=benchmarks,
+            policies=_counted(len(look), "policy", "policies"),
+            sections=list(_SECTIONS.items()),
+            samples=samples,
+            flags=flags,
+            notes=[*flags.values(), *report.notes],
+            budget_titles=_BUDGET_TITLES,
             environment=list(_flat(report.environment)),
-            columns={
-                name: [(column, meaning(name, column)) for column in table.columns]
-                for name, table in tables.items()
-            },
+            settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
+            columns=COLUMNS,
+            style=Markup(style),
+            style_digest=_digest(style),
+            script=Markup(script),
+            script_digest=_digest(script),
+            data=Markup(samples.json),
         )
     )
+
+
+def _text(name: str) -> str:
+    return (_HERE / name).read_text(encoding="utf-8")
+
+
+def _script() -> str:
+    """The scripts as one, which leaves no names behind."""
+    return "(() => {\n" + "\n".join(map(_text, _SCRIPTS)) + "})();\n"
+
+
+def _digest(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
 
 
 def _templates() -> Environment:
@@ -83,7 +114,6 @@ def _templates() -> Environment:
         "signed": signed,
         "p_value": p_value,
         "half_width": half_width,
-        "in_words": in_words,
         "one_line": one_line,
         "exact": exact,
     }
@@ -94,21 +124,16 @@ def _inert(value: Any) -> Any:
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _budgets(training: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row per method: what it was given and took, averaged over finished training seeds."""
-    rows = []
-    compared = training[training["role"] == "compared"]
-    for label, group in compared.groupby("label", sort=False):
-        finished = group[group["status"] == "finished"]
-        means = {name: finished[name].astype(float).mean() for name in _BUDGET_COLUMNS}
-        rows.append({"label": label, "finished": len(finished), "seeds": len(group), **means})
-    return rows
-
-
 def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Names joined with dots; a list of groups is numbered."""
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif isinstance(value, list | tuple):
+            groups = {str(n): one for n, one in enumerate(value, 1) if isinstance(one, Mapping)}
+            others = [str(one) for one in value if not isinstance(one, Mapping)]
+            yield from _flat(groups, f"{prefix}{name}.")
+            if others or not groups:
+                yield f"{prefix}{name}", ", ".join(others)
         else:
-            listed = isinstance(value, list | tuple)
-            yield f"{prefix}{name}", ", ".join(map(str, value)) if listed else str(value)
+            yield f"{prefix}{name}", str(value)

@@ -1,0 +1,124 @@
+"""What the page shows of one base model: its rows, figures and what its methods were given."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from eval.panel import MACRO
+from offline_rl.report.contents import Report, rows_of
+from offline_rl.report.fairness import BUDGETS
+from offline_rl.report.figures import lines, rows, sharpening
+from offline_rl.report.figures.data import funnel, pass_rates
+from offline_rl.report.figures.drawing import Picture
+from offline_rl.report.figures.palette import Look
+
+MOST_PAIRS = 300
+"""Rows of a table of pairs in the page."""
+_BUDGET_COLUMNS = (
+    *BUDGETS,
+    "lr",
+    "examples_per_step",
+    "seconds",
+    "peak_memory_gib",
+    "final_accepted_nll_nats",
+    "final_accepted_mean_p",
+    "final_accepted_entropy_nats",
+)
+
+
+@dataclass(frozen=True)
+class Family:
+    """Pairs that are tested together: those shown, how many there are, and their figures."""
+
+    name: str
+    rows: list[Any]
+    count: int
+    pictures: list[Picture]
+
+
+@dataclass(frozen=True)
+class ModelView:
+    """`cells` maps (label, benchmark) to a row of the comparison; `pictures` a question to some."""
+
+    name: str
+    labels: list[str]
+    benchmarks: list[str]
+    cells: Mapping[tuple[str, str], Any]
+    families: list[Family]
+    budgets: list[dict[str, Any]]
+    data: list[Any]
+    pictures: Mapping[str, list[Picture]]
+
+
+def model_view(report: Report, model: str, looks: Mapping[str, Look]) -> ModelView:
+    """Everything of the report that is about this model."""
+    comparison = _of(report.comparison, model)
+    return ModelView(
+        name=model,
+        labels=list(comparison["label"].unique()),
+        benchmarks=list(comparison["benchmark"].unique()),
+        cells={(row.label, row.benchmark): row for row in rows_of(comparison)},
+        families=list(_families(_of(report.pairwise, model), looks)),
+        budgets=_budgets(_of(report.training, model)),
+        data=list(rows_of(_of(report.data, model))),
+        pictures=_pictures(report, model, looks),
+    )
+
+
+def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:
+    """The model's rows, for figures with those of the macro average first."""
+    return table[table["model"] == model]
+
+
+def _pictures(report: Report, model: str, looks: Mapping[str, Look]) -> dict[str, list[Picture]]:
+    comparison = _macro_first(_of(report.comparison, model))
+    summary = report.summaries.get(model, {})
+    return {
+        "accuracy": rows.accuracy(comparison, _of(report.seeds, model), looks),
+        "pass_at_k": lines.pass_at_k(_macro_first(_of(report.pass_at_k, model)), looks),
+        "entropy": sharpening.entropy_and_accuracy(comparison, looks),
+        "coverage": sharpening.accuracy_and_pass_at_k(comparison, looks),
+        "profile": lines.profiles(_macro_first(_of(report.profile, model)), looks),
+        "learning": lines.learning(_of(report.curves, model), looks),
+        "lengths": rows.lengths(comparison, looks),
+        "data": [*pass_rates(summary), *funnel(summary)],
+    }
+
+
+def _families(pairs: pd.DataFrame, looks: Mapping[str, Look]) -> Iterator[Family]:
+    """The primary first. Of the exploratory only the macro average is drawn."""
+    for name in ("primary", "secondary", "exploratory"):
+        found = pairs[pairs["family"] == name]
+        if found.empty:
+            continue
+        drawn = found if name == "secondary" else found[found["benchmark"] == MACRO]
+        pictures = [
+            rows.forest(group, looks, title=_benchmark_title(str(benchmark)))
+            for benchmark, group in drawn.groupby("benchmark", sort=False)
+        ]
+        yield Family(name, list(rows_of(found.head(MOST_PAIRS))), len(found), pictures)
+
+
+def _benchmark_title(benchmark: str) -> str:
+    return "macro average" if benchmark == MACRO else benchmark
+
+
+def _macro_first(table: pd.DataFrame) -> pd.DataFrame:
+    return table.sort_values(
+        "benchmark", key=lambda names: (names != MACRO).astype(int), kind="stable"
+    )
+
+
+def _budgets(training: pd.DataFrame) -> list[dict[str, Any]]:
+    """A row per method: what it was given and took, averaged over finished training seeds."""
+    found = []
+    compared = training[training["role"] == "compared"]
+    for label, group in compared.groupby("label", sort=False):
+        finished = group[group["status"] == "finished"]
+        means = {name: finished[name].astype(float).mean() for name in _BUDGET_COLUMNS}
+        trials = group["trials"].max()
+        about = {"label": label, "finished": len(finished), "seeds": len(group), "trials": trials}
+        found.append({**about, **means})
+    return found
