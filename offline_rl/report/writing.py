@@ -21,7 +21,8 @@ Format = Literal["csv", "html", "markdown", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 SAMPLES = "samples.csv.gz"
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+# The full-width signs begin a formula where an East Asian language is set.
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ABOUT_SAMPLES = ["model", "label", "training_seed", "benchmark"]
 
@@ -98,6 +99,7 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, str):
         return None if pd.isna(value) else value
     text = plain(value)
-    if (value.startswith(_FORMULA) or text.startswith(_FORMULA)) and not _NUMBER.fullmatch(text):
+    # Spreadsheets differ in what white space they skip before a formula.
+    if text.lstrip().startswith(_FORMULA) and not _NUMBER.fullmatch(text):
         return f"'{text}"
     return text
