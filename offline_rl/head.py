@@ -49,8 +49,9 @@ class LossHead:
 
     def __init__(self, model: Any, kind: HeadKind, accelerator: Any) -> None:
         """TRL's head is on the model already; the model is not yet wrapped for training."""
-        causal = _causal(model)
-        reason = _not_plain(causal)
+        causal = causal_of(model)
+        with accelerator.autocast():
+            reason = _not_plain(causal)
         if kind == "chunked" and reason:
             raise ValueError(f"training.head: chunked needs a plain head, and {reason}: take plain")
         self.kind = kind
@@ -93,7 +94,8 @@ class _Task:
     entropy: bool
 
 
-def _causal(model: Any) -> Any:
+def causal_of(model: Any) -> Any:
+    """The model without the wrapper of its adapters."""
     return model.get_base_model() if isinstance(model, PeftModel) else model
 
 

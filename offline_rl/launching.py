@@ -19,6 +19,7 @@ from data_gen.storage import save_rollouts
 from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
 from offline_rl.training_settings import Launch, TrainingSettings
+from offline_rl.validation_settings import Exam
 
 CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
 _LOG_TAIL_BYTES = 4000
@@ -40,6 +41,7 @@ def launch_training(
     training: TrainingSettings,
     selection: Selection,
     seed: int,
+    exam: Exam | None = None,
     on_log: OnLog | None = None,
 ) -> None:
     """As offline_rl.training.train, in `launch.processes` processes of this machine.
@@ -58,6 +60,7 @@ def launch_training(
             "training": training.model_copy(update={"launch": None}).model_dump(mode="json"),
             "selection": selection.model_dump(mode="json"),
             "seed": seed,
+            "exam": None if exam is None else exam.model_dump(mode="json"),
         }
         job.write_text(json.dumps(told), encoding="utf-8")
         command = [*_starter(launch), "-m", "offline_rl.training_worker", str(job)]

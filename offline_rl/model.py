@@ -25,8 +25,9 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
             dtype=torch.float32,
             use_safetensors=True,
             trust_remote_code=False,
+            attn_implementation=training.attention,
         )
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError) as error:
         first = str(error).strip().splitlines()[0]
         raise DataError(f"model {model!r} cannot be loaded: {first}") from error
     disable_dropout_in_model(policy)

@@ -24,9 +24,10 @@ from offline_rl.batches import (
     microbatches,
     with_reference,
 )
-from offline_rl.head import HeadKind, LossHead, Scored
+from offline_rl.head import HeadKind, LossHead, Scored, causal_of
 from offline_rl.methods.base import Method
 from offline_rl.needs import Needs
+from offline_rl.packing import Packed, Packing
 from offline_rl.tallies import Tallies
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         examples: Sequence[TokenizedExample],
         tokens_per_microbatch: int,
         head: HeadKind = "auto",
+        packing: Packed = "auto",
         **kwargs: Any,
     ) -> None:
         # TRL takes a `datasets` table only; examples stay here and the table numbers them.
@@ -65,6 +67,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._examples = list(examples)
         self._companions = method.companions(self._examples)
         self._tokens_per_microbatch = tokens_per_microbatch
+        self.packing = Packing(causal_of(self.model), packing, self.accelerator)
         self._head = LossHead(self.model, head, self.accelerator)
         self._needs = Needs(method, self.model, self._forward, self.accelerator)
         self._start_tolerance = _FLOAT32_ROUNDING
@@ -204,6 +207,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         processes: int = self.accelerator.num_processes
         return (6 + 2 * self._needs.passes) * tokens * parameters // processes
 
+    def note(self, name: str, value: float) -> None:
+        """Puts a figure into the next log line."""
+        self._metrics["train"][name].append(value)
+
     def save_beside(self, checkpoint: Path) -> None:
         """Adds to a checkpoint what the library's trainer does not know of."""
         seen = {"examples": self.examples_seen, "tokens": self.tokens_seen}
@@ -243,7 +250,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         if step == 1:
             self._check_start(measures)
         for name, value in {**means, **self._method.summarise(measures)}.items():
-            self._metrics["train"][name].append(value)
+            self.note(name, value)
 
     def _gathered_measures(self) -> dict[str, Tensor]:
         """Those of all processes, joined; a process without a micro-batch has none."""

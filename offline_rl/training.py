@@ -1,16 +1,14 @@
 """Trains one method with one seed on given rollouts and leaves the policy in a folder."""
 
 import json
-import shutil
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
-from transformers import AutoTokenizer, PrinterCallback, TrainerCallback, set_seed
+from transformers import AutoTokenizer, PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
@@ -18,19 +16,17 @@ from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
 from offline_rl.batches import TokenizedExample, labelled, longest, tokenize
-from offline_rl.files import write_atomically
 from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
 from offline_rl.threads import settled
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
+from offline_rl.validation import EarlyStop
+from offline_rl.validation_settings import Exam, Validation
+from offline_rl.watching import OnLog, Watch, clear, last_checkpoint
 
-OnLog = Callable[[int, int, dict[str, float]], None]
 REPORT = "training.json"
-_COMPLETE = "complete"
-# Where transformers puts TensorBoard's files, inside of the output folder.
-_TRACKER_LOGS = "runs"
 
 
 class NothingToLearn(DataError):
@@ -47,12 +43,14 @@ def train(
     selection: Selection,
     seed: int,
     revision: str | None = None,
+    exam: Exam | None = None,
     on_log: OnLog | None = None,
 ) -> dict[str, Any]:
     """Trains, and saves weights, tokenizer and training.json in `folder`; returns training.json.
 
     With `checkpoint_every`, an interrupted call with the same arguments goes on at the last whole
-    checkpoint. `on_log(step, steps, values)` is called as training goes.
+    checkpoint. `on_log(step, steps, values)` is called as training goes. `exam` says how the
+    problems of `training.validation` are asked.
     Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence.
     """
     checkpoints = folder / CHECKPOINTS
@@ -67,27 +65,26 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     tokens_per_epoch = sum(row.trained_tokens for example in examples for row in example)
     steps = training.total_steps(len(examples), tokens_per_epoch)
-    watch = _Watch(steps, on_log)
     with memory_told(training):
         trainer = OfflineTrainer(
             method=method,
             examples=examples,
             tokens_per_microbatch=training.tokens_per_microbatch,
             head=training.head,
+            packing=training.packing,
             model=policy,
             args=trainer_arguments(training, steps, seed, checkpoints),
             processing_class=tokenizer,
-            callbacks=[watch],
         )
-        watch.trainer = trainer
         trainer.remove_callback(PrinterCallback)
+        early_stop = _early_stop(training.validation, exam, trainer, tokenizer, checkpoints)
+        watch = Watch(trainer, early_stop, steps, on_log)
+        for callback in (early_stop, watch):
+            if callback is not None:
+                trainer.add_callback(callback)
         if method.needs_reference:
             trainer.add_reference()
-        with trainer.accelerator.main_process_first():
-            checkpoint = _last_checkpoint(checkpoints)
-        if checkpoint is not None:
-            trainer.restore(checkpoint)
-        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+        _run(trainer, early_stop, checkpoints)
     report = {
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
@@ -96,10 +93,12 @@ def train(
         "examples": len(examples),
         "examples_too_long": too_long,
         "rollouts_per_example": len(examples[0]),
+        "packed": not trainer.packing.reason,
         "trained_tokens_per_epoch": tokens_per_epoch,
         **_outcome(trainer),
         "seconds": time.monotonic() - started,
         "peak_memory_gib": watch.peak_memory_gib,
+        "validation": None if early_stop is None else early_stop.report(),
         "history": [_history_entry(entry) for entry in trainer.state.log_history],
     }
     policy = _whole(trainer, partial(load_policy, model, revision, training))
@@ -107,6 +106,33 @@ def train(
         _leave(policy, tokenizer, folder, training, report)
     trainer.accelerator.wait_for_everyone()
     return report
+
+
+def _early_stop(
+    settings: Validation | None,
+    exam: Exam | None,
+    trainer: OfflineTrainer,
+    tokenizer: Any,
+    checkpoints: Path,
+) -> EarlyStop | None:
+    if settings is None:
+        return None
+    if exam is None:
+        raise DataError("training.validation: nothing says how its problems are asked and judged")
+    return EarlyStop(settings, exam, trainer, tokenizer, checkpoints)
+
+
+def _run(trainer: OfflineTrainer, early_stop: EarlyStop | None, checkpoints: Path) -> None:
+    """Trains from the last whole checkpoint, if there is one, to the end."""
+    with trainer.accelerator.main_process_first():
+        checkpoint = last_checkpoint(checkpoints)
+    if checkpoint is not None:
+        trainer.restore(checkpoint)
+        if early_stop is not None:
+            early_stop.restore(checkpoint)
+    trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    if early_stop is not None:
+        early_stop.take_best()
 
 
 def _outcome(trainer: OfflineTrainer) -> dict[str, Any]:
@@ -137,7 +163,7 @@ def _leave(
     keep_adapter = training.lora is not None and training.lora.keep_adapter
     save_policy(policy, str(folder), keep_adapter=keep_adapter)
     tokenizer.save_pretrained(str(folder))
-    _clear(folder / CHECKPOINTS)
+    clear(folder / CHECKPOINTS)
     text = json.dumps(report, indent=1, allow_nan=False) + "\n"
     (folder / REPORT).write_text(text, encoding="utf-8")
 
@@ -214,55 +240,3 @@ def _history_entry(entry: dict[str, Any]) -> dict[str, float]:
     """One log line without clock readings and the trainer's own token count."""
     clock = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     return {name: value for name, value in entry.items() if name not in (*clock, "num_tokens")}
-
-
-def _last_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest whole checkpoint; torn ones, left by a killed process, are removed."""
-    whole = []
-    for folder in checkpoints.glob("checkpoint-*"):
-        if (folder / _COMPLETE).exists():
-            whole.append(folder)
-        else:
-            shutil.rmtree(folder)
-    return max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]), default=None)
-
-
-def _clear(checkpoints: Path) -> None:
-    """Removes what only a resumed training would read; the logs of a tracker stay."""
-    if (checkpoints / _TRACKER_LOGS).exists():
-        for inner in checkpoints.glob("checkpoint-*"):
-            shutil.rmtree(inner)
-    else:
-        shutil.rmtree(checkpoints, ignore_errors=True)
-
-
-class _Watch(TrainerCallback):  # type: ignore[misc] # the library is taken as Any
-    """Passes log lines on, marks whole checkpoints, keeps the peak of the memory held."""
-
-    def __init__(self, steps: int, on_log: OnLog | None) -> None:
-        self._steps = steps
-        self._on_log = on_log
-        self._process = psutil.Process()
-        self.peak_memory_gib = 0.0
-        self.trainer: OfflineTrainer | None = None
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if torch.cuda.is_available():
-            held = torch.cuda.max_memory_allocated()
-        else:
-            held = self._process.memory_info().rss
-        self.peak_memory_gib = max(self.peak_memory_gib, held / 2**30)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any, **kwargs: Any) -> None:
-        if self._on_log is not None:
-            self._on_log(state.global_step, self._steps, logs)
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if self.trainer is None:
-            return
-        # Every process has its own state of chance in there.
-        self.trainer.accelerator.wait_for_everyone()
-        if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            self.trainer.save_beside(folder)
-            write_atomically(folder / _COMPLETE, "")

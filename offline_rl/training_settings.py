@@ -14,6 +14,8 @@ from pydantic import (
     model_validator,
 )
 
+from offline_rl.validation_settings import Validation
+
 CHECKPOINTS = "checkpoints"
 NO_MATTER_TO_WEIGHTS = ("checkpoint_every", "log_every", "report_to")
 
@@ -101,6 +103,19 @@ class TrainingSettings(BaseModel):
         default="auto",
         description="what makes log-probabilities of states; auto: chunked on a CPU, else trl",
     )
+    packing: bool | Literal["auto"] = Field(
+        default="auto",
+        description="rows of a batch end to end, without padding; auto: unless a trial with the"
+        " model shows that they leak into each other; true refuses such a model",
+    )
+    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3"] | None = Field(
+        default=None,
+        description="None: as transformers chooses; flash_attention: on a GPU, in bfloat16, with"
+        " its package installed",
+    )
+    validation: Validation | None = Field(
+        default=None, description="on these problems the best weights are chosen; None: the last"
+    )
     checkpoint_every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: none")
     log_every: int = Field(default=1, ge=1, description="steps between log lines")
     report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
@@ -109,6 +124,12 @@ class TrainingSettings(BaseModel):
     def _betas_in_range(self) -> "TrainingSettings":
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"betas must lie in [0, 1), not {self.betas}")
+        return self
+
+    @model_validator(mode="after")
+    def _flash_attention_is_of_low_precision(self) -> "TrainingSettings":
+        if (self.attention or "").startswith("flash") and self.precision != "bfloat16":
+            raise ValueError(f"attention: {self.attention} needs precision: bfloat16")
         return self
 
     @field_validator("optimizer", "scheduler")

@@ -14,6 +14,7 @@ from data_gen.selection import Selection
 from data_gen.storage import load_rollouts
 from offline_rl.methods import AnyMethod, Method
 from offline_rl.training_settings import TrainingSettings
+from offline_rl.validation_settings import Exam
 
 FAILED = 1
 
@@ -42,6 +43,7 @@ def main(path: Path) -> int:
             training=TrainingSettings.model_validate(job["training"]),
             selection=Selection.model_validate(job["selection"]),
             seed=job["seed"],
+            exam=None if job["exam"] is None else Exam.model_validate(job["exam"]),
             on_log=_tell if first else None,
         )
     # What `train` is expected to raise; the parent tells it as the method's own failure.

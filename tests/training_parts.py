@@ -69,11 +69,12 @@ def make_trainer(
     *,
     budget: int = 10**6,
     lora: Lora | None = None,
+    how: dict[str, Any] | None = None,
     **settings: Any,
 ) -> OfflineTrainer:
     """A trainer whose policy has moved a little away from the reference, so that ratios differ.
 
-    They move such that kto's divergence is more than 0.
+    They move such that kto's divergence is more than 0. `how` goes to the trainer itself.
     """
     method = METHODS[kind](**settings)
     examples, _ = prepare(method, rollouts, SELECTION, 0, 10**6)
@@ -81,6 +82,7 @@ def make_trainer(
         method=method,
         examples=examples[:LAST],
         tokens_per_microbatch=budget,
+        **(how or {}),
         model=load_policy(model, None, TrainingSettings(lora=lora)),
         args=SFTConfig(
             output_dir=str(folder),

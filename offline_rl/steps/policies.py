@@ -17,7 +17,7 @@ from data_gen.views import accepted
 from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.methods import Method
-from offline_rl.stages import Stage
+from offline_rl.stages import Stage, digest
 from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
     CHECKPOINTS,
@@ -25,6 +25,7 @@ from offline_rl.training_settings import (
     TrainingSettings,
     resolve_training,
 )
+from offline_rl.validation_settings import Exam, Validation
 
 REPORT = "training.json"
 FAILURE = "failure.json"
@@ -88,6 +89,7 @@ def policy(
     """A method trained with a seed on a data set, whether it is done yet or not."""
     inputs = {
         **policy_settings(run.settings, method),
+        **_validated(run, method),
         "seed": seed,
         "dataset": dataset.digest(),
         "base": run.base,
@@ -164,6 +166,32 @@ def _training(experiment: Experiment, method: Method) -> TrainingSettings:
     return resolve_training(method.training_defaults, experiment.training, method.training)
 
 
+def validation_of(experiment: Experiment, method: Method) -> Validation | None:
+    """The validation problems that a method's training is to be stopped by."""
+    return _training(experiment, method).validation
+
+
+def _exam(experiment: Experiment, validation: Validation) -> Exam:
+    return Exam(
+        prompt=experiment.prompt,
+        sampling=validation.sampling or experiment.evaluation.sampling,
+        verifier=experiment.verifier,
+    )
+
+
+def _validated(run: Run[Experiment], method: Method) -> dict[str, Any]:
+    """What the weights depend on where they are chosen on validation problems."""
+    validation = validation_of(run.settings, method)
+    if validation is None:
+        return {}
+    problems = run.problems(validation.problems)
+    exam = _exam(run.settings, validation)
+    return {
+        "validation_problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
+        "exam": {**exam.model_dump(mode="json"), "verifier": exam.verifier.description},
+    }
+
+
 def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
     import torch
 
@@ -185,6 +213,9 @@ def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder
                 training=training,
                 selection=experiment.selection,
                 seed=policy.training_seed,
+                exam=None
+                if training.validation is None
+                else _exam(experiment, training.validation),
                 on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
             )
     # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError; an

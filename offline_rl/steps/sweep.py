@@ -2,11 +2,12 @@
 
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.problems import ProblemSource
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
 from eval.metrics import avg_at_k
@@ -16,7 +17,7 @@ from offline_rl.methods import Method
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
-from offline_rl.steps.policies import Policy, policy, read_record, train_policies
+from offline_rl.steps.policies import Policy, policy, read_record, train_policies, validation_of
 from offline_rl.sweep import Sweep, variants
 
 TRIALS = "trials.json"
@@ -64,17 +65,29 @@ def sweep_step(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> E
 
 
 def check_sweep(run: Run[Experiment]) -> None:
-    """Raises DataError where problems that settings are chosen on are also a benchmark's."""
-    if run.settings.sweep is None:
-        return
-    asked = {problem.prompt.strip() for problem in run.problems(run.settings.sweep.problems)}
-    for name, source in run.settings.evaluation.benchmarks.items():
-        both = sum(problem.prompt.strip() in asked for problem in run.problems(source))
-        if both:
-            raise DataError(
-                f"sweep.problems: {both} of them are problems of benchmark {name}: settings must"
-                " be chosen on others"
-            )
+    """Raises DataError where problems that anything is chosen on are also a benchmark's.
+
+    Settings are chosen on those of the sweep, weights on those of a training's validation.
+    """
+    for setting, what, source in _choosing(run.settings):
+        asked = {problem.prompt.strip() for problem in run.problems(source)}
+        for name, benchmark in run.settings.evaluation.benchmarks.items():
+            both = sum(problem.prompt.strip() in asked for problem in run.problems(benchmark))
+            if both:
+                raise DataError(
+                    f"{setting}: {both} of them are problems of benchmark {name}: {what} must be"
+                    " chosen on others"
+                )
+
+
+def _choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]:
+    if experiment.sweep is not None:
+        yield "sweep.problems", "settings", experiment.sweep.problems
+    for label, method in experiment.methods.items():
+        validation = validation_of(experiment, method)
+        if validation is not None:
+            setting = f"training.validation.problems (of {label})"
+            yield setting, "weights", validation.problems
 
 
 def trial_folder(folder: Path, label: str, number: int) -> Path:

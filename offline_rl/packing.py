@@ -1,0 +1,193 @@
+"""Rows of a padded batch put end to end for the model's layers, with positions that start again."""
+
+import functools
+import logging
+import types
+from bisect import bisect_left, insort
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from transformers.modeling_outputs import BaseModelOutputWithPast
+
+from data_gen.types import DataError
+
+logger = logging.getLogger(__name__)
+
+Packed = bool | Literal["auto"]
+# Two texts of different lengths, and how far rounding to 8 bits may move what a layer gives.
+_FIRST, _SECOND = 7, 5
+_ROUNDED = 0.05
+
+
+class Packing:
+    """Lets the inner layers of a causal model see no padding, wherever it is called without cache.
+
+    Calls and answers stay padded batches, so nothing around the layers knows of it. A kernel of
+    flash attention is given all rows as one sequence; others, which make a mask of the positions,
+    are given rows no wider than the batch, so that they never do more than with padding.
+    transformers makes that mask only where it gets positions, no attention mask and no cache, and
+    ignores positions in silence in layers of other kinds: so it is tried out, on the model itself.
+
+    `auto` packs unless texts were seen to leak into each other; `reason` then says so. True raises
+    DataError instead.
+    """
+
+    def __init__(self, causal: Any, packed: Packed, accelerator: Any) -> None:
+        """To be made before the model is wrapped for training."""
+        self.passes = 0
+        """Forward passes that were given less than their padded batch."""
+        self.reason = "" if packed else "training.packing is false"
+        if packed:
+            with accelerator.autocast():
+                self.reason = leak(causal)
+        if packed is True and self.reason:
+            raise DataError(f"training.packing: {self.reason}: set it to auto or false")
+        if not self.reason:
+            self._attach(causal.base_model, one_row=_one_row(causal))
+        elif packed:
+            logger.warning("rows are padded and not packed, since %s", self.reason)
+
+    def _attach(self, layers: Any, *, one_row: bool) -> None:
+        unchanged, counted = layers.forward, self
+
+        # The library reads the parameters that a model takes off this signature.
+        @functools.wraps(type(layers).forward)
+        def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+            padded = None if args else _padded(kwargs)
+            layout = None if padded is None else lay(padded[1], one_row=one_row)
+            if padded is None or layout is None:
+                return unchanged(*args, **kwargs)
+            counted.passes += 1
+            tokens, attention = padded
+            output = unchanged(**_inputs(tokens, attention, layout))
+            kept, states = attention.flatten().nonzero().squeeze(-1), output.last_hidden_state
+            every = states.flatten(0, 1).index_select(0, layout.places)
+            grid = every.new_zeros(tokens.numel(), every.shape[-1]).index_copy(0, kept, every)
+            return BaseModelOutputWithPast(last_hidden_state=grid.unflatten(0, tokens.shape))
+
+        layers.forward = types.MethodType(forward, layers)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Where the real tokens of a batch, row by row, lie in a batch of `rows` x `width`."""
+
+    places: Int[Tensor, " tokens"]
+    positions: Int[Tensor, " tokens"]
+    rows: int
+    width: int
+
+
+def lay(attention: Tensor, *, one_row: bool) -> Layout | None:
+    """How to lay the rows of a batch end to end; None where that saves nothing.
+
+    `attention` is 1 at real tokens, which come first in every row.
+    """
+    lengths = attention.sum(1).tolist()
+    width = sum(lengths) if one_row else attention.shape[1]
+    bins, starts = _filled(lengths, width)
+    if bins * width >= attention.numel():
+        return None
+    counts = torch.tensor(lengths)
+    first = torch.repeat_interleave(counts.cumsum(0) - counts, counts)
+    positions = torch.arange(sum(lengths)) - first
+    places = torch.repeat_interleave(torch.tensor(starts), counts) + positions
+    device = attention.device
+    return Layout(places.to(device), positions.to(device), bins, width)
+
+
+def _filled(lengths: Sequence[int], width: int) -> tuple[int, list[int]]:
+    """How many rows of a width it takes, and where each text starts: the longest go first.
+
+    Each goes where the least room is left over.
+    """
+    starts, bins = [0] * len(lengths), 0
+    free: list[tuple[int, int]] = []
+    for text in sorted(range(len(lengths)), key=lambda i: -lengths[i]):
+        found = bisect_left(free, (lengths[text], 0))
+        if found == len(free):
+            free.append((width, bins))
+            bins += 1
+        room, row = free.pop(found)
+        starts[text] = row * width + width - room
+        insort(free, (room - lengths[text], row))
+    return bins, starts
+
+
+def _inputs(tokens: Tensor, attention: Tensor, layout: Layout) -> dict[str, Any]:
+    """What is left free is padding whose position is 0: every one of them a text of its own."""
+    packed, positions = (tokens.new_zeros(layout.rows * layout.width) for _ in range(2))
+    packed[layout.places] = tokens[attention > 0]
+    positions[layout.places] = layout.positions
+    shape = (layout.rows, layout.width)
+    return {
+        "input_ids": packed.view(shape),
+        "position_ids": positions.view(shape),
+        "attention_mask": None,
+        "use_cache": False,
+    }
+
+
+def _padded(kwargs: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
+    """Tokens and attention mask of a plain call without cache whose padding is on the right."""
+    given = {name for name, value in kwargs.items() if value is not None}
+    if given != {"input_ids", "attention_mask", "use_cache"} or kwargs["use_cache"]:
+        return None
+    tokens, attention = kwargs["input_ids"], kwargs["attention_mask"]
+    if attention.shape != tokens.shape or bool((attention[:, 1:] > attention[:, :-1]).any()):
+        return None
+    return tokens, attention
+
+
+def leak(causal: Any) -> str:
+    """Why texts laid end to end would not be read as each by itself; empty if they are.
+
+    Tried on the second of two texts: whatever the first one is, not a bit of its states may
+    change, and they are those that it has alone.
+    """
+    generator = torch.Generator().manual_seed(0)
+    size = causal.config.get_text_config().vocab_size
+    one, other, text = (
+        torch.randint(size, (length,), generator=generator) for length in (_FIRST, _FIRST, _SECOND)
+    )
+    training = causal.training
+    causal.eval()
+    try:
+        with torch.no_grad():
+            behind, also = (_states(causal, torch.cat([first, text])) for first in (one, other))
+            alone = _states(causal, text)
+    except (TypeError, ValueError, RuntimeError) as error:
+        return f"the model takes no positions ({' '.join(str(error).split())})"
+    finally:
+        causal.train(training)
+    kind = causal.config._attn_implementation
+    if not torch.equal(behind, also):
+        return f"texts in one row leak into each other with this model and {kind} attention"
+    if not (behind - alone).abs().max() <= _ROUNDED * alone.abs().max():
+        return f"positions do not start again with this model and {kind} attention"
+    return ""
+
+
+def _states(causal: Any, tokens: Tensor) -> Tensor:
+    """Of the text at the end of the row."""
+    positions = torch.arange(len(tokens))
+    if len(tokens) > _SECOND:
+        positions[-_SECOND:] = torch.arange(_SECOND)
+    device = causal.get_output_embeddings().weight.device
+    states: Tensor = causal.base_model(
+        input_ids=tokens[None].to(device),
+        position_ids=positions[None].to(device),
+        attention_mask=None,
+        use_cache=False,
+    ).last_hidden_state
+    return states[0, -_SECOND:].float()
+
+
+def _one_row(causal: Any) -> bool:
+    """Whether attention needs no mask: flash attention finds the texts where positions restart,
+    and only in a batch of one row."""
+    return str(causal.config._attn_implementation).startswith("flash_attention")

@@ -1,0 +1,183 @@
+"""Rows end to end are read as each by itself, and a leak between them is seen."""
+
+import random
+
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import BloomConfig, BloomForCausalLM
+
+from data_gen.types import DataError
+from offline_rl.batches import collate
+from offline_rl.model import load_policy
+from offline_rl.packing import Packing, lay, leak
+from offline_rl.training_settings import Lora, TrainingSettings
+from tests.training_parts import (
+    assert_equal_gradients,
+    gradients_of_step,
+    make_trainer,
+    twelve_problems,
+)
+
+PACKED, PADDED = ({"packing": packed} for packed in (True, False))
+
+
+@pytest.fixture(scope="module")
+def rollouts(random_model):
+    return twelve_problems(random_model)
+
+
+@pytest.fixture
+def policy(random_model):
+    return load_policy(random_model, None, TrainingSettings()).eval()
+
+
+def padded(lengths, seed=0):
+    """Random tokens, and an attention mask that is 1 at the first ones of every row."""
+    generator = torch.Generator().manual_seed(seed)
+    tokens = torch.randint(1, 200, (len(lengths), max(lengths)), generator=generator)
+    attention = (torch.arange(max(lengths)) < torch.tensor(lengths)[:, None]).long()
+    return tokens * attention, attention
+
+
+LENGTHS = [(12, 3, 5, 1, 1, 9, 2), (30, 7, 7, 7, 8), (2, 1, 1)]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS, ids=str)
+@pytest.mark.parametrize("one_row", [False, True])
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_hidden_states_are_those_of_every_row_by_itself(
+    lengths, one_row, attention, random_model, monkeypatch
+):
+    policy = load_policy(random_model, None, TrainingSettings(attention=attention)).eval()
+    monkeypatch.setattr("offline_rl.packing._one_row", lambda _: one_row)
+    tokens, mask = padded(lengths)
+    with torch.no_grad():
+        alone = [
+            policy.base_model(input_ids=row[None, :length], use_cache=False).last_hidden_state[0]
+            for row, length in zip(tokens, lengths, strict=True)
+        ]
+        packing = Packing(policy, True, Accelerator(cpu=True))
+        together = policy.base_model(
+            input_ids=tokens, attention_mask=mask, use_cache=False
+        ).last_hidden_state
+    assert packing.passes == 1
+    assert together.shape[:2] == tokens.shape
+    for row, states in zip(together, alone, strict=True):
+        torch.testing.assert_close(row[: len(states)], states, atol=1e-5, rtol=1e-5)
+        assert not row[len(states) :].any()
+
+
+# Averaged over tokens, and over pairs; with a lagging policy, the base's divergence, companions.
+@pytest.mark.parametrize("kind", ["rft", "dft", "iw_sft", "psft", "asft", "dpo", "simpo", "kto"])
+def test_packed_gradients_are_those_of_padded_rows(kind, random_model, rollouts, tmp_path):
+    padded, packed = (
+        make_trainer(kind, random_model, rollouts, tmp_path / name, how=how)
+        for name, how in (("padded", PADDED), ("packed", PACKED))
+    )
+    assert_equal_gradients(gradients_of_step(packed), gradients_of_step(padded))
+    assert packed.packing.passes > 0
+    assert padded.packing.passes == 0
+
+
+@pytest.mark.parametrize("head", ["chunked", "trl", "plain"])
+@pytest.mark.parametrize("lora", [None, Lora(rank=2)], ids=["whole", "adapters"])
+@pytest.mark.parametrize("kind", ["rft", "dpo"])
+def test_every_head_scores_packed_rows_as_padded_ones(
+    head, lora, kind, random_model, rollouts, tmp_path
+):
+    scores, gradients = [], []
+    for how in (PACKED, PADDED):
+        torch.manual_seed(0)
+        trainer = make_trainer(
+            kind, random_model, rollouts, tmp_path, lora=lora, how={**how, "head": head}
+        )
+        batch = collate(trainer._examples, trainer.args.device)
+        with torch.no_grad():
+            scores.append(trainer._head(trainer.model.eval(), batch).log_probs)
+        assert (trainer.packing.passes > 0) == how["packing"]
+        gradients.append(gradients_of_step(trainer))
+    torch.testing.assert_close(*scores, atol=1e-5, rtol=1e-5)
+    assert_equal_gradients(*gradients)
+
+
+def ignoring_positions():
+    """A real model whose layers have attention by distance, and no sight of positions given."""
+    torch.manual_seed(0)
+    config = BloomConfig(vocab_size=200, hidden_size=16, n_layer=1, n_head=2, bos_token_id=None)
+    return BloomForCausalLM(config)
+
+
+def test_a_model_that_lets_packed_rows_leak_is_padded_or_refused(caplog):
+    model, accelerator = ignoring_positions(), Accelerator(cpu=True)
+    before = model.base_model.forward
+    packing = Packing(model, "auto", accelerator)
+    assert packing.reason.startswith("texts in one row leak into each other")
+    assert "rows are padded and not packed, since texts in one row leak" in caplog.text
+    assert model.base_model.forward == before
+    with pytest.raises(DataError, match=r"training\.packing: texts in one row leak .* auto or fal"):
+        Packing(model, True, accelerator)
+
+
+def with_mask_of_ones(inputs):
+    return {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
+
+
+def with_cache(inputs):
+    return {**inputs, "use_cache": True}
+
+
+def without_positions(inputs):
+    return {name: value for name, value in inputs.items() if name != "position_ids"}
+
+
+@pytest.mark.parametrize("change", [with_mask_of_ones, with_cache, without_positions])
+def test_what_makes_packed_rows_leak_in_silence_is_seen(change, policy):
+    assert leak(policy) == ""
+    unchanged = policy.base_model.forward
+    policy.base_model.forward = lambda **inputs: unchanged(**change(inputs))
+    assert leak(policy).startswith("texts in one row leak into each other")
+
+
+def test_positions_that_run_on_are_seen(policy):
+    unchanged = policy.base_model.embed_tokens.forward
+
+    def places_seen(tokens):
+        here = torch.arange(tokens.shape[1])[None, :, None]
+        return unchanged(tokens) + here
+
+    policy.base_model.embed_tokens.forward = places_seen
+    assert leak(policy).startswith("positions do not start again")
+
+
+def test_sampling_goes_past_packing(policy):
+    packing = Packing(policy, True, Accelerator(cpu=True))
+    tokens, mask = padded([9, 4, 3])
+    told = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
+    policy.generate(input_ids=tokens.flip(1), attention_mask=mask.flip(1), **told)
+    policy.base_model(input_ids=tokens.flip(1), attention_mask=mask.flip(1), use_cache=False)
+    assert packing.passes == 0
+
+
+@pytest.mark.parametrize("one_row", [False, True])
+def test_rows_are_laid_whole_and_apart_in_no_more_room_than_padding_takes(one_row):
+    chance = random.Random(0)
+    for _ in range(200):
+        lengths = [chance.randint(1, 20) for _ in range(chance.randint(1, 9))]
+        _, attention = padded(lengths)
+        layout = lay(attention, one_row=one_row)
+        if layout is None:
+            assert one_row is False or len(set(lengths)) == 1
+            continue
+        size = layout.rows * layout.width
+        assert size < attention.numel()
+        assert not one_row or (layout.rows, layout.width) == (1, sum(lengths))
+        assert layout.places.unique().numel() == sum(lengths)
+        assert layout.places.min() >= 0
+        assert layout.places.max() < size
+        for places, positions in zip(
+            layout.places.split(lengths), layout.positions.split(lengths), strict=True
+        ):
+            assert positions.tolist() == list(range(len(places)))
+            assert (places - positions).unique().numel() == 1
+            assert (places // layout.width).unique().numel() == 1
