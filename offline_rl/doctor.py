@@ -123,6 +123,7 @@ def _checks(experiment: Experiment) -> list[tuple[str, Check]]:
     return [
         *each,
         ("padded = one by one", arithmetic.padding),
+        ("padded = bucketed = packed", arithmetic.layouts),
         ("DFT's gradient = that of -p", arithmetic.dft_raises_p),
         ("first step", processes.first_step),
         ("trainer = sampler, tokens' log p", sampling.log_probabilities),

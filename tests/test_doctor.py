@@ -9,6 +9,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from data_gen.types import DataError
+from offline_rl import packing
 from offline_rl.batches import collate
 from offline_rl.checks import arithmetic, processes, sampling
 from offline_rl.checks.patient import Finding
@@ -83,6 +84,34 @@ def test_padding_is_checked(patient, monkeypatch):
     assert arithmetic.padding(patient).result == "pass"
     monkeypatch.setattr(arithmetic, "collate", leaking)
     assert arithmetic.padding(patient).result == "fail"
+
+
+def test_layouts_of_batches_are_checked(patient, monkeypatch):
+    found = arithmetic.layouts(patient)
+    assert [(one.check, one.result) for one in found] == [
+        ("padded = bucketed = packed, rft", "pass"),
+        ("padded = bucketed = packed, dpo", "pass"),
+    ]
+    broken = arithmetic.layouts(replace(patient, trainer=EarlyMean))
+    assert [one.result for one in broken] == ["fail", "fail"]
+    monkeypatch.setattr(packing, "leak", lambda _: "")
+    apart = packing._inputs
+
+    def as_one_text(tokens, attention, layout):
+        inputs = apart(tokens, attention, layout)
+        return {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
+
+    monkeypatch.setattr(packing, "_inputs", as_one_text)
+    assert [one.result for one in arithmetic.layouts(patient)] == ["fail", "fail"]
+
+
+def test_a_model_that_cannot_be_packed_skips_that_check(patient, monkeypatch):
+    monkeypatch.setattr(packing, "leak", lambda _: "texts leak")
+    [found] = run_check("layouts", arithmetic.layouts, patient)
+    assert (found.result, found.figure) == (
+        "skipped",
+        "training.packing: texts leak: set it to auto or false",
+    )
 
 
 def test_the_first_step_is_checked_in_one_and_two_processes(patient):

@@ -4,12 +4,14 @@ import torch
 from torch import Tensor
 
 from losses import token_logps
-from offline_rl.batches import Batch, TokenizedExample, collate
+from offline_rl.batches import Batch, TokenizedExample, collate, longest
 from offline_rl.checks.patient import Finding, Patient, difference, judged, kind_of
 from offline_rl.methods import Method
 from offline_rl.methods.dft import Dft
+from offline_rl.methods.dpo import Dpo
 from offline_rl.methods.rft import Rft
 from offline_rl.model import load_policy
+from offline_rl.packing import lay
 
 # Sums of float32 numbers in another order differ by some 1e-6; a mean taken too early by 1e-2.
 _SAME = 1e-3
@@ -24,6 +26,28 @@ def accumulation(patient: Patient, method: Method) -> Finding:
     whole = patient.gradient(method, tokens_per_microbatch=_WHOLE)
     parts = patient.gradient(method, tokens_per_microbatch=_ALONE)
     return _same(f"1 x 8 = 8 x 1, {kind_of(method)}", parts, whole, _SAME)
+
+
+def layouts(patient: Patient) -> list[Finding]:
+    """One padded batch, batches by length, and rows end to end give the same gradient.
+
+    Of a token- and of a pair-averaged method. Raises DataError for a model that lets such rows leak
+    into each other: it trains padded.
+    """
+    found = []
+    for method in (Rft(), Dpo()):
+        check = f"padded = bucketed = packed, {kind_of(method)}"
+        examples = patient.examples(method)
+        if lay(collate(examples, torch.device("cpu")).attention_mask, one_row=False) is None:
+            found.append(Finding(check, "skipped", "no two rollouts are as short as the longest"))
+            continue
+        few = 3 * max(len(example) * longest(example) for example in examples)
+        padded = patient.gradient(method, tokens_per_microbatch=_WHOLE, packing=False)
+        bucketed = patient.gradient(method, tokens_per_microbatch=few, packing=False)
+        packed = patient.gradient(method, tokens_per_microbatch=_WHOLE, packing=True)
+        apart = max(difference(other, padded) for other in (bucketed, packed))
+        found.append(judged(check, apart <= _SAME, f"off by {apart:.1e}", f"{_SAME:g}"))
+    return found
 
 
 def precision(patient: Patient, method: Method) -> Finding:

@@ -23,6 +23,8 @@ from offline_rl.training_settings import TrainingSettings, resolve_training
 EXAMPLES = 8
 # Completions are cut to lengths that differ, so that a mean taken too early shows.
 _SHORTEST, _LONGER, _LENGTHS = 8, 7, 8
+# One of the lengths is so many times as long, which leaves room for two others in a row like it.
+_LONG, _TIMES = 6, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +72,7 @@ class Patient:
         return [
             Rollout(
                 problems[completion.problem_id],
-                _cut(completion, _SHORTEST + _LONGER * (number % _LENGTHS)),
+                _cut(completion, number % _LENGTHS),
                 Verdict.wrong("by turns") if completion.sample % 2 else Verdict.correct(""),
             )
             for number, completion in enumerate(self.completions)
@@ -82,8 +84,10 @@ class Patient:
         own = resolve_training(
             method.training_defaults, self.experiment.training, method.training
         ).model_copy(update={"total_tokens": None, "total_examples": None, "warmup": 0.0})
-        plain = {"launch": None, "report_to": (), "checkpoint_every": 0, "max_tokens": 2**20}
-        one = {"steps": 1, "precision": "float32", "examples_per_step": EXAMPLES}
+        plain = {"launch": None, "report_to": (), "checkpoint_every": 0, "validation": None}
+        # Kernels of flash attention know no float32.
+        exact = {"precision": "float32", "attention": None}
+        one = {"steps": 1, "examples_per_step": EXAMPLES, "max_tokens": 2**20, **exact}
         return own.model_copy(update={**plain, **one, **changes})
 
     def examples(self, method: Method) -> list[TokenizedExample]:
@@ -100,6 +104,7 @@ class Patient:
             method=method,
             examples=examples,
             tokens_per_microbatch=training.tokens_per_microbatch,
+            packing=training.packing,
             model=load_policy(self.model, self.revision, training),
             args=trainer_arguments(training, 1, 0, self.folder / "trainer"),
             processing_class=self.tokenizer,
@@ -126,10 +131,13 @@ def kind_of(method: Method) -> str:
     return str(method.model_dump()["kind"])
 
 
-def _cut(completion: Completion, tokens: int) -> Completion:
+def _cut(completion: Completion, length: int) -> Completion:
+    """Of one of `_LENGTHS` lengths."""
+    tokens = _SHORTEST + _LONGER * length
+    times = _TIMES if length == _LONG else 1
     return replace(
         completion,
-        tokens=completion.tokens[:tokens],
-        logps=completion.logps[:tokens],
+        tokens=[*completion.tokens[:tokens]] * times,
+        logps=[*completion.logps[:tokens]] * times,
         finish_reason="stop",
     )
