@@ -62,10 +62,16 @@ def shipped_experiments() -> dict[str, Path]:
 def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experiment:
     """Reads a settings file, or a shipped experiment by its name, and applies `key=value` ones.
 
-    A value is read as YAML; a dotted key reaches inside. Raises SettingsError.
+    A value is read as YAML; a dotted key reaches inside. Of a file with several base models one is
+    named by an override. Raises SettingsError.
     """
     raw, source = read_settings(path)
-    return checked(Experiment, raw, overrides, source)
+    apply(raw, overrides)
+    if "models" in raw:
+        if "model" not in raw:
+            raise SettingsError(f"{source}models: several base models: name one with model=NAME")
+        del raw["models"]
+    return checked(Experiment, raw, (), source)
 
 
 def data_settings_of(

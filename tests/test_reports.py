@@ -11,7 +11,7 @@ from data_gen.types import DataError
 from offline_rl import load_run
 from offline_rl.reports import compare_runs, find, report_again, run_series
 from offline_rl.series import Series, dump_series, load_settings
-from offline_rl.settings import SettingsError, checked
+from offline_rl.settings import SettingsError, checked, load_experiment
 from offline_rl.standalone import EvaluationSettings, evaluate_alone
 from offline_rl.tiny_base import TINY_BASE
 
@@ -143,6 +143,13 @@ def test_a_model_of_a_series_has_its_own_settings_over_the_common_ones(tmp_path)
     assert one.seeds == two.seeds == (3,)
     (tmp_path / "again.yaml").write_text(dump_series(loaded))
     assert load_settings(tmp_path / "again.yaml", []) == loaded
+
+
+def test_what_takes_one_model_asks_for_one_of_several(tmp_path):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    with pytest.raises(SettingsError, match="several base models: name one"):
+        load_experiment(tmp_path / "both.yaml")
+    assert load_experiment(tmp_path / "both.yaml", ["model=tiny"]).model == "tiny"
 
 
 @pytest.mark.parametrize(
