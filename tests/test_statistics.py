@@ -1,5 +1,7 @@
 """Intervals and tests agree with scipy and statsmodels, and cover as often as they say."""
 
+import gc
+import itertools
 import math
 from dataclasses import astuple
 
@@ -11,6 +13,7 @@ from statsmodels.stats.multitest import multipletests
 
 from data_gen.types import DataError
 from eval import paired_bootstrap
+from eval.bootstrap import resample
 from eval.statistics import (
     clustered_mean,
     headline_difference,
@@ -19,6 +22,15 @@ from eval.statistics import (
     paired_difference,
     seed_standard_deviation,
 )
+from tests.benchmarks.coverage import Setting, seen, simulated
+
+
+@pytest.fixture
+def frozen_garbage():
+    """statsmodels collects garbage at every adjustment, which passes over all that is loaded."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def test_the_clustered_error_is_that_of_a_regression_with_clusters():
@@ -121,33 +133,60 @@ def test_one_problem_leaves_the_error_unknown_and_equal_tables_differ_by_nothing
     assert (same.value, same.low, same.high, same.p_value) == (0, 0, 0, 1)
 
 
-def _simulated(generator, seed_points, problems=150, seeds=3, k=16):
-    """Tables of two methods without a true difference, on the same problems."""
-    easy = 0.1 + 0.8 * generator.beta(0.8, 1.0, problems)
+def test_margins_over_problems_and_seeds_add_in_quadrature():
+    generator = np.random.default_rng(11)
+    a = generator.random((3, 25)) + np.array([[0.0], [0.2], [0.5]])
+    b = generator.random((1, 25))
+    d = a.mean(axis=0) - b[0]
+    residual = a - a.mean(axis=0) - a.mean(axis=1, keepdims=True) + a.mean()
+    noise = (residual**2).sum() / (2 * 24) / 25
+    seeds = (a.mean(axis=1).var(ddof=1) - noise) / 3
+    assert seeds > 0
 
-    def method():
-        chance = easy + generator.normal(0, 0.05, problems)
-        chance = chance + generator.normal(0, 0.03, (seeds, problems))
-        chance = chance + generator.normal(0, seed_points / 100, (seeds, 1))
-        return generator.binomial(k, chance.clip(0, 1)) / k
+    def reach(level):
+        over_problems = stats.t.isf(level / 2, 24) * math.sqrt(d.var(ddof=1) / 25)
+        return math.hypot(over_problems, stats.t.isf(level / 2, 2) * math.sqrt(seeds))
 
-    return method(), method()
+    found = headline_difference([a], [b])
+    assert found.high - found.value == pytest.approx(reach(0.05))
+    assert reach(found.p_value) == pytest.approx(abs(found.value))
 
 
-@pytest.mark.parametrize("seed_points", [0, 4])
-def test_the_headline_interval_covers_and_one_over_problems_alone_does_not(seed_points):
+@pytest.mark.parametrize("gain", [0.0, 1e-9, 0.1, 10.0, 1e6])
+def test_the_p_value_is_below_5_percent_exactly_where_the_interval_leaves_out_zero(gain):
+    generator = np.random.default_rng(12)
+    for _ in range(50):
+        a = generator.random((3, 20)) + generator.normal(0, 0.1, (3, 1)) + gain
+        found = headline_difference([a], [generator.random((2, 20))])
+        assert (found.p_value < 0.05) == (not found.low <= 0 <= found.high)
+        assert 0 <= found.p_value <= 1
+
+
+# Settings of all kinds; tests/benchmarks/coverage.py has the whole table.
+@pytest.mark.parametrize(
+    "setting", [Setting(0, 3, 30), Setting(1, 5, 150), Setting(4, 3, 150)], ids=str
+)
+def test_the_headline_covers_and_its_family_errs_as_seldom_as_it_should(setting, frozen_garbage):
+    count = 1000
+    shown = seen(setting, count, np.random.default_rng(6))
+
+    def at_most(chance):
+        """More than this has a chance of one in 10,000 if it happens with `chance`."""
+        return stats.binom.isf(1e-4, count, chance) / count
+
+    for covered in (shown.between_methods, shown.against_base):
+        assert 1 - at_most(1 - 0.93) <= covered <= at_most(0.975)
+    assert shown.any_rejected <= at_most(0.06)
+
+
+def test_an_interval_over_problems_alone_does_not_cover_where_seeds_vary():
     generator = np.random.default_rng(6)
-    simulations = 1500
-    covered = covered_by_problems = 0
-    for _ in range(simulations):
-        a, b = _simulated(generator, seed_points)
-        headline = headline_difference([a], [b])
-        covered += headline.low <= 0 <= headline.high
-        naive = paired_difference(a.mean(axis=0), b.mean(axis=0))
-        covered_by_problems += naive.low <= 0 <= naive.high
-    assert 0.93 <= covered / simulations <= 0.975
-    if seed_points:
-        assert covered_by_problems / simulations < 0.6
+    covered = 0
+    for _ in range(300):
+        tables = simulated(Setting(4, 3, 150), generator)
+        naive = paired_difference(tables["dft"].mean(axis=0), tables["rft"].mean(axis=0))
+        covered += naive.low <= 0 <= naive.high
+    assert covered / 300 < 0.7
 
 
 def test_the_bootstrap_agrees_with_the_headline_where_it_should():
@@ -185,6 +224,41 @@ def test_the_bootstrap_is_reproducible_and_bounded_in_memory(monkeypatch):
     monkeypatch.setattr("eval.bootstrap._CELLS_AT_ONCE", 100)
     piecewise = paired_bootstrap(*tables, replicates=500)
     assert astuple(piecewise) == pytest.approx(astuple(first))
+
+
+def test_interquartile_means_are_trimmed_as_scipy_does_it():
+    generator = np.random.default_rng(13)
+    single = generator.integers(0, 5, (1, 41)) / 4
+    drawn = resample({"a": {"x": single}}, replicates=300)
+    assert drawn.interquartile_means["a", "x"].std() > 0
+    assert drawn.interquartile_means["a", "x"].mean() == pytest.approx(
+        stats.trim_mean(single, 0.25, axis=None), abs=0.05
+    )
+    # The same problem in every place: whatever is drawn, one table of equal columns per seed.
+    columns = np.repeat([[0.0], [0.25], [1.0]], 9, axis=1)
+    drawn = resample({"a": {"x": columns}}, replicates=300)
+    seen_means = {round(float(m), 9) for m in drawn.means["a", "x"]}
+    expected = {
+        round(float(np.mean(values)), 9): float(stats.trim_mean(np.repeat(values, 9), 0.25))
+        for values in itertools.product([0.0, 0.25, 1.0], repeat=3)
+    }
+    assert seen_means <= expected.keys()
+    by_mean = dict(zip(drawn.means["a", "x"], drawn.interquartile_means["a", "x"], strict=True))
+    assert {round(float(m), 9): float(i) for m, i in by_mean.items()} == pytest.approx(
+        {mean: expected[mean] for mean in seen_means}
+    )
+
+
+def test_what_is_drawn_for_a_method_does_not_depend_on_the_others():
+    generator = np.random.default_rng(14)
+    tables = {name: {"x": generator.integers(0, 17, (3, 50)) / 16} for name in ("a", "b", "c")}
+    whole = resample(tables, replicates=200)
+    turned = resample({name: tables[name] for name in ("c", "a")}, replicates=200)
+    for name in ("a", "c"):
+        np.testing.assert_array_equal(whole.means[name, "x"], turned.means[name, "x"])
+        np.testing.assert_array_equal(
+            whole.interquartile_means[name, "x"], turned.interquartile_means[name, "x"]
+        )
 
 
 @pytest.mark.parametrize(

@@ -46,8 +46,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "low_points": "lower end of its 95% interval over problems and training seeds",
         "high_points": "upper end of that interval",
         "standard_error_points": "of the difference: paired over problems, plus training seeds",
-        "degrees_of_freedom": "Satterthwaite's, of the interval's Student t",
-        "p_value": "two-sided, of that t",
+        "degrees_of_freedom": "Satterthwaite's, of the standard error",
+        "p_value": "two-sided: 1 less the level at which the interval ends at zero",
         "holm_p_value": "p_value adjusted for all rows of the family, over all models",
         "family": "rows tested together: primary (declared pairs on macro), secondary (the same on"
         " single benchmarks) or exploratory (all other pairs)",
