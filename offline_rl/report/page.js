@@ -11,24 +11,29 @@ function drawControls() {
   const labels = labelsShown().map((n) => [String(n), data.labels[n]]);
   const conditions = Object.entries(CONDITIONS).map(([key, [text]]) => [key, text]);
   const named = (names) => names.map((name, n) => [String(n), name]);
-  const search = make("input", { type: "search", value: state.q, maxLength: 200 });
+  const search = make("input", { type: "search", value: state.q, maxLength: 200, "aria-label": "Search" });
   let waiting = 0;
   search.oninput = () => {
     clearTimeout(waiting);
     waiting = setTimeout(() => change({ q: search.value }, false), 150);
   };
-  const which = (label, condition, text) =>
+  const which = (text, number, label, condition) =>
     labelled(text, make("span", { className: "joined" },
-      choice(anyOr(labels), state[label], (value) => change({ [label]: value })),
-      choice(conditions, state[condition], (value) => change({ [condition]: value })),
+      choice(`${number} policy`, anyOr(labels), state[label], (value) => change({ [label]: value })),
+      choice(`${number} condition`, conditions, state[condition], (value) => change({ [condition]: value })),
     ));
-  const seeds = make("input", { type: "checkbox", checked: state.seeds !== "", onchange: () => change({ seeds: seeds.checked ? "1" : "" }) });
+  const field = (name, options, value, key) =>
+    labelled(name, choice(name, options, value, (chosen) => change(key(chosen))));
+  const seeds = make("input", { type: "checkbox", checked: state.seeds !== "" });
+  seeds.onchange = () => change({ seeds: seeds.checked ? "1" : "" });
+  const models = named(data.models);
+  const benchmarks = named(data.benchmarks.map((one) => one.name));
   controls.replaceChildren(
-    ...(data.models.length > 1 ? [labelled("Base model", choice(named(data.models), String(state.m), (value) => change({ m: Number(value), x: "", y: "" })))] : []),
-    labelled("Benchmark", choice(named(data.benchmarks.map((one) => one.name)), String(state.b), (value) => change({ b: Number(value), p: "" }))),
-    which("x", "xis", "Problems that"),
-    which("y", "yis", "and that"),
-    labelled("Order", choice(Object.entries(ORDERS), state.o, (value) => change({ o: value }))),
+    ...(models.length > 1 ? [field("Base model", models, String(state.m), (m) => ({ m: Number(m), x: "", y: "" }))] : []),
+    field("Benchmark", benchmarks, String(state.b), (b) => ({ b: Number(b), p: "" })),
+    which("Problems that", "first", "x", "xis"),
+    which("and that", "second", "y", "yis"),
+    field("Order", Object.entries(ORDERS), state.o, (o) => ({ o })),
     labelled("Search in problems, answers and samples", search),
     make("label", { className: "check" }, seeds, "a card for every seed"),
   );

@@ -16,9 +16,9 @@ function button(text, title, onclick, className = "plain") {
   return make("button", { type: "button", textContent: text, title, onclick, className });
 }
 
-/** A select of [value, text] choices. */
-function choice(options, value, onchange) {
-  const select = make("select", {}, ...options.map(([v, text]) => make("option", { value: v, textContent: text })));
+/** A select of [value, text] choices; `name` is what readers of screens are told. */
+function choice(name, options, value, onchange) {
+  const select = make("select", { "aria-label": name }, ...options.map(([v, text]) => make("option", { value: v, textContent: text })));
   select.value = value;
   select.onchange = () => onchange(select.value);
   return select;

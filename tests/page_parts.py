@@ -1,0 +1,186 @@
+"""Small and large reports with texts, for the tests of the page."""
+
+import random
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from data_gen.storage import save_rollouts
+from data_gen.types import Completion, Problem, Rollout, Verdict
+from eval import Evaluation, compare
+from eval.evaluation import grid
+from offline_rl.report import Report, Samples, curves_table, data_table, training_table
+from offline_rl.report.fairness import with_budgets, with_marks
+from offline_rl.report.page import render
+
+PROBLEMS, SAMPLES = 6, 4
+SUMMARY = {
+    "sampled": {"problems_by_pass_rate": {"0": 3, "(0, 0.5]": 5, "1": 1}},
+    "filters": {
+        "sampled": {"problems": 9, "rollouts": 72, "accepted": 20},
+        "pass_rate": {"problems": 5, "rollouts": 40, "accepted": 18},
+    },
+    "dataset": {"problems_by_pass_rate": {"(0, 0.5]": 5}, "accepted_distinct": 12},
+    "pairs": {"pairs": 7},
+}
+
+
+def rollout(problem, sample, right, text):
+    answer = problem.answer if right else "<nothing>"
+    words = Verdict.correct(answer) if right else Verdict.wrong("different", answer)
+    if not right and sample == 3:
+        words = Verdict.unverifiable("unparsable answer")
+    tokens = list(range(len(text.split()) + 1))
+    finish = "stop" if sample else "length"
+    logps = [-0.5] * len(tokens)
+    completion = Completion(
+        problem.id, sample, sample, problem.prompt, [1], text, tokens, logps, finish
+    )
+    return Rollout(problem, completion, words)
+
+
+def evaluated(folder, label, seed, benchmark, rights, *, model="m", text=None, problems=None):
+    """Samples of which the first `rights[i]` of problem i are right, kept in a folder."""
+    problems = problems or [
+        Problem(f"{benchmark}/{i}", f"What is {i} of {benchmark}?", str(i))
+        for i in range(len(rights))
+    ]
+    text = text or (
+        lambda p, j: f"{label} {seed} thinks of {p.id}, take {j}. \\boxed{{{p.answer}}}"
+    )
+    rollouts = [
+        rollout(problem, j, j < right, text(problem, j))
+        for problem, right in zip(problems, rights, strict=True)
+        for j in range(SAMPLES)
+    ]
+    folder.mkdir(parents=True)
+    save_rollouts(rollouts, folder / "part-00000.parquet")
+    found = Evaluation(label, seed, benchmark, 1.0, grid(rollouts), model)
+    return Samples(found, folder)
+
+
+def trained(label, seed):
+    settings = [
+        "scheduler",
+        "warmup",
+        "weight_decay",
+        "max_grad_norm",
+        "optimizer",
+        "max_tokens",
+        "precision",
+    ]
+    counts = ["epochs", "examples", "rollouts_per_example", "examples_too_long", "flops", "seconds"]
+    history = [
+        {
+            "step": step,
+            "loss": 1 / step,
+            "accepted_nll": 1 / step + seed / 10,
+            "accepted_mean_p": 1 - 1 / step,
+            "accepted_entropy": 0.5 / step,
+        }
+        for step in range(1, 400)
+    ]
+    training = dict.fromkeys(settings, 1) | {"betas": [0.9], "lora": None}
+    report = {
+        "method": {"kind": label, "training": {}},
+        "training": training | {"lr": 1e-4, "examples_per_step": 16},
+        "history": history,
+        "steps": 399,
+        "examples_seen": 100 if label == "rft" else 200,
+        "trained_tokens_seen": 1000,
+        "peak_memory_gib": 1.0,
+    }
+    report |= dict.fromkeys(counts, 1)
+    return {"label": label, "training_seed": seed, "report": report}
+
+
+def report_of(samples, *, records=(), models=("m",), name="demo", **others):
+    compared = compare([one.evaluation for one in samples])
+    training = pd.concat([training_table(records, model=model) for model in models])
+    curves = pd.concat([curves_table(records, model=model) for model in models])
+    parts = {
+        "summaries": dict.fromkeys(models, SUMMARY),
+        "notes": compared.notes,
+        "failures": {},
+        "environment": {"python": "3.11", "packages": {"torch": "2"}, "engines": [{"dtype": "f"}]},
+        "settings": "name: demo\n",
+        "command": "offline-rl run demo.yaml",
+    }
+    return Report(
+        name=name,
+        comparison=with_budgets(compared.comparison, training),
+        pairwise=with_marks(compared.pairwise, training),
+        seeds=compared.seeds,
+        pass_at_k=compared.pass_at_k,
+        profile=compared.profile,
+        training=training,
+        curves=curves,
+        data=data_table(SUMMARY, model=models[0]),
+        samples=tuple(samples),
+        **(parts | others),
+    )
+
+
+# Right of four samples, by problem: dft is right and rft wrong in most on problems 1 and 4 of easy.
+RIGHTS = {
+    ("base", None): (0, 1, 2, 3, 1, 0),
+    ("rft", 0): (4, 1, 2, 3, 0, 0),
+    ("rft", 1): (4, 1, 3, 3, 1, 0),
+    ("dft", 0): (4, 3, 2, 4, 4, 1),
+    ("dft", 1): (4, 4, 2, 4, 3, 0),
+}
+
+
+def small_report(folder, models=("m",)):
+    samples = [
+        evaluated(
+            folder / model / label / str(seed) / benchmark, label, seed, benchmark,
+            rights if benchmark == "easy" else rights[::-1], model=model,
+        )
+        for model in models
+        for (label, seed), rights in RIGHTS.items()
+        for benchmark in ("easy", "hard")
+    ]  # fmt: skip
+    records = [trained(label, seed) for label, seed in RIGHTS if seed is not None]
+    return report_of(samples, records=records, models=models)
+
+
+def written(report, folder):
+    path = folder / "index.html"
+    path.write_text(render(report), encoding="utf-8")
+    return path
+
+
+def long_samples(folder, label, seed, problems, samples, characters):
+    """An evaluation with long texts, none like another, written as columns."""
+    chance = random.Random(f"{label} {seed}")
+    alphabet = "".join(chance.choices("abcdefghij klmnop\n{}\\<>", k=100_000))
+    ids = [f"p{n}" for n in range(problems) for _ in range(samples)]
+    numbers = [j for _ in range(problems) for j in range(samples)]
+    starts = [chance.randrange(len(alphabet) - characters) for _ in ids]
+    rights = [chance.random() < 0.4 for _ in ids]
+    table = pd.DataFrame(
+        {
+            "problem_id": ids,
+            "sample": numbers,
+            "seed": numbers,
+            "verdict": ["correct" if right else "wrong" for right in rights],
+            "reason": ["" if right else "different" for right in rights],
+            "answer": [str(start % 100) for start in starts],
+            "reward": [float(right) for right in rights],
+            "tokens": [characters // 4] * len(ids),
+            "truncated": [False] * len(ids),
+            "nll": [chance.random() for _ in ids],
+        }
+    )
+    folder.mkdir(parents=True)
+    columns = {
+        "problem_id": pa.array(ids),
+        "sample": pa.array(numbers, pa.int32()),
+        "problem": pa.array([f"Problem {one}" for one in ids]),
+        "gold": pa.array(["1"] * len(ids)),
+        "completion": pa.array([alphabet[start : start + characters] for start in starts]),
+    }
+    pq.write_table(pa.table(columns), folder / "part-00000.parquet", row_group_size=4096)
+    return Samples(Evaluation(label, seed, "long", 1.0, table, "m"), folder)
