@@ -12,12 +12,17 @@ import torch
 from accelerate.utils import DistributedType
 from safetensors.torch import load_file
 
-from data_gen.types import DataError
+from data_gen.demonstrations import demonstrations
+from data_gen.problems import load_problems
+from data_gen.samplers.tokenizer import load_tokenizer
+from data_gen.types import DataError, Sampling
 from offline_rl.launching import LaunchError, launch_training
 from offline_rl.methods import METHODS
 from offline_rl.needs import Needs
+from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train
 from offline_rl.training_settings import Launch, TrainingSettings
+from offline_rl.validation_settings import Exam, Validation
 from tests.training_parts import SELECTION, twelve_problems
 
 TWO = Launch(processes=2)
@@ -71,6 +76,24 @@ CASES = [
 ]
 
 
+# The tiny base has some answers right, other than the untrained model of the other cases.
+EXAM = Exam(prompt="raw", sampling=Sampling(samples=1, max_tokens=64), verifier="exact")
+HELD_OUT = {"source": "arithmetic", "split": "validation", "limit": 15}
+VALIDATED = QUICK.model_copy(
+    update={"validation": Validation(problems=HELD_OUT, every=1, patience=2), "max_tokens": 256}
+)
+
+
+def solutions():
+    problems = load_problems("arithmetic", "train", limit=14)
+    return list(demonstrations(problems, tokenizer=load_tokenizer(str(TINY_BASE)), style="raw"))
+
+
+def validated(folder):
+    told_all = {**told(str(TINY_BASE), VALIDATED), "exam": EXAM}
+    return train(METHODS["rft"](), solutions(), folder, **told_all)
+
+
 SHARDED = [("rft", MANY, 3), ("dpo", MANY, 3), ("kto", MANY, 3)]
 
 
@@ -104,6 +127,15 @@ def test_two_processes_train_what_one_trains(
     kind, budget, steps, random_model, rollouts, trained_by_two, tmp_path
 ):
     assert_as_one(kind, budget, steps, random_model, rollouts, trained_by_two, tmp_path)
+
+
+def test_two_processes_share_a_validation_and_come_to_its_score(trained_by_two, tmp_path):
+    report = validated(tmp_path)
+    theirs = trained_by_two / "validated"
+    assert json.loads((theirs / "training.json").read_text())["validation"] == report["validation"]
+    assert 0 < report["validation"]["best_avg_at_k"] < 1
+    base = load_file(f"{TINY_BASE}/model.safetensors")
+    assert_close(weights(theirs), weights(tmp_path), base)
 
 
 @pytest.mark.parametrize(("kind", "budget", "steps"), SHARDED)

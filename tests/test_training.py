@@ -111,6 +111,29 @@ def test_training_resumes_to_the_same_weights(kind, random_model, rollouts, tmp_
     assert not (tmp_path / "cut" / "checkpoints").exists()
 
 
+def test_training_killed_after_its_last_step_takes_none_more(
+    random_model, rollouts, tmp_path, quick
+):
+    class Stop(Exception):
+        pass
+
+    def interrupt(step, steps, values):
+        if "train_loss" in values:
+            raise Stop
+
+    # Amid an epoch, where more batches would follow.
+    told = {"model": str(random_model), "selection": SELECTION, "seed": 0}
+    told["training"] = quick.model_copy(update={"steps": 5, "checkpoint_every": 1})
+    rft = METHODS["rft"]()
+    train(rft, rollouts, tmp_path / "whole", **told)
+    with pytest.raises(Stop):
+        train(rft, rollouts, tmp_path / "cut", on_log=interrupt, **told)
+    report = train(rft, rollouts, tmp_path / "cut", **told)
+    assert report["steps"] == 5
+    files = [tmp_path / name / "model.safetensors" for name in ("whole", "cut")]
+    assert files[0].read_bytes() == files[1].read_bytes()
+
+
 def test_a_policy_that_is_not_its_reference_stops_at_the_first_step(
     random_model, rollouts, tmp_path
 ):

@@ -5,14 +5,16 @@ import sys
 from pathlib import Path
 
 from offline_rl.training import train
-from tests.test_launching import CASES, SHARDED, case, told
+from tests.test_launching import CASES, SHARDED, case, told, validated
 from tests.training_parts import twelve_problems
 
 
 def main(model: str, folder: str, how: str) -> None:
+    rollouts = twelve_problems(model)
     if how == "fsdp":
         shard_on_a_cpu()
-    rollouts = twelve_problems(model)
+    else:
+        validated(Path(folder) / "validated")
     for kind, budget, steps in SHARDED if how == "fsdp" else CASES:
         method, training = case(kind, budget, steps)
         train(method, rollouts, Path(folder) / f"{kind}-{budget}", **told(model, training))
