@@ -117,12 +117,13 @@ def parts() -> dict[str, Any]:
     return {"model": random_model(), "processing_class": AutoTokenizer.from_pretrained(TINY_BASE)}
 
 
-def ours(kind: str, examples: list[Any], size: Size) -> Run:
+def ours(kind: str, examples: list[Any], size: Size, *, packing: bool = True) -> Run:
     with tempfile.TemporaryDirectory() as folder:
         trainer = OfflineTrainer(
             method=METHODS[kind](),
             examples=examples,
             tokens_per_microbatch=size.micro * len(examples[0]) * LONGEST,
+            packing=packing,
             args=SFTConfig(
                 output_dir=folder,
                 per_device_train_batch_size=size.step,
@@ -213,6 +214,7 @@ def main() -> None:
         sft,
         {
             "ours": lambda rows, size: ours("rft", rows, size),
+            "ours, padded": lambda rows, size: ours("rft", rows, size, packing=False),
             "TRL, equal settings": lambda rows, size: trl_sft(rows, size, **EQUAL),
             "TRL, its own defaults": trl_sft,
         },
@@ -224,6 +226,7 @@ def main() -> None:
         dpo,
         {
             "ours": lambda rows, size: ours("dpo", rows, size),
+            "ours, padded": lambda rows, size: ours("dpo", rows, size, packing=False),
             "TRL, equal settings": lambda rows, size: trl_dpo(rows, size, **EQUAL),
             "TRL, its own defaults": trl_dpo,
         },
