@@ -61,18 +61,19 @@ SEEDS = [
 class Accuracy:
     """The rows of one label, its figures worked out once for both tables."""
 
-    def __init__(self, panel: Panel, label: str) -> None:
+    def __init__(self, panel: Panel, label: str, resampled: Resampled) -> None:
+        self._resampled = resampled
         self._entries = panel.of(label)
         self._is_whole = panel.is_whole(label)
 
-    def rows(self, resampled: Resampled) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[dict[str, Any]]:
         """A row for every benchmark, and for the mean over them if the label has them all."""
         for entry, figures in zip(self._entries, self._figures, strict=True):
-            means = {name: float(np.mean([one[name] for one in figures])) for name in figures[0]}
-            yield {**_over_seeds([entry], resampled), **means, "benchmark": entry.benchmark}
+            means = _means(figures)
+            yield {**_over_seeds([entry], self._resampled), **means, "benchmark": entry.benchmark}
         if self._is_whole:
             yield {
-                **_over_seeds(self._entries, resampled),
+                **_over_seeds(self._entries, self._resampled),
                 **_means([one for figures in self._figures for one in figures]),
                 "benchmark": MACRO,
             }

@@ -56,30 +56,20 @@ def compare(
     panels = arrange(
         evaluations, baseline=baseline, models=models, labels=labels, benchmarks=benchmarks
     )
-    drawn = [_resampled(panel) for panel in panels]
-    labelled = [(panel, label) for panel in panels for label in panel.labels]
-    accuracies = [
-        (Accuracy(panel, label), resampled)
-        for panel, resampled in zip(panels, drawn, strict=True)
-        for label in panel.labels
-    ]
-    pairs = [
-        row
-        for panel, resampled in zip(panels, drawn, strict=True)
-        for row in pair_rows(
-            panel, pairs_of(panel, baseline, reference, among_untrained), resampled
-        )
-    ]
-    seeds = _frame((row for accuracy, _ in accuracies for row in accuracy.seed_rows()), SEEDS)
+    drawn = [(panel, _resampled(panel)) for panel in panels]
+    accuracies = [Accuracy(panel, label, draws) for panel, draws in drawn for label in panel.labels]
+    pairs = {p.model: pairs_of(p, baseline, reference, among_untrained) for p in panels}
+    pairwise = with_holm(_frame(PAIRWISE, (pair_rows(p, pairs[p.model], d) for p, d in drawn)))
+    curves = [(panel, label) for panel in panels for label in panel.labels]
     return Comparison(
-        comparison=_frame(
-            (row for a, resampled in accuracies for row in a.rows(resampled)), COMPARISON
+        comparison=_frame(COMPARISON, (accuracy.rows() for accuracy in accuracies)),
+        pairwise=pairwise,
+        seeds=_frame(SEEDS, (accuracy.seed_rows() for accuracy in accuracies)).astype(
+            {"training_seed": "Int64"}
         ),
-        pairwise=with_holm(_frame(pairs, PAIRWISE)),
-        seeds=seeds.astype({"training_seed": "Int64"}),
-        pass_at_k=_frame((row for at in labelled for row in pass_at_k_rows(*at)), PASS_AT_K),
-        profile=_frame((row for at in labelled for row in profile_rows(*at)), PROFILE),
-        notes=tuple(notes_on(panels, baseline, reference)),
+        pass_at_k=_frame(PASS_AT_K, (pass_at_k_rows(*of) for of in curves)),
+        profile=_frame(PROFILE, (profile_rows(*of) for of in curves)),
+        notes=tuple(notes_on(panels, pairwise, baseline, reference)),
     )
 
 
@@ -89,5 +79,5 @@ def _resampled(panel: Panel) -> Resampled:
     )
 
 
-def _frame(rows: Iterable[dict[str, Any]], columns: list[str]) -> pd.DataFrame:
-    return pd.DataFrame(list(rows), columns=columns)
+def _frame(columns: list[str], pieces: Iterable[Iterable[dict[str, Any]]]) -> pd.DataFrame:
+    return pd.DataFrame([row for piece in pieces for row in piece], columns=columns)

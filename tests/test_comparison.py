@@ -1,17 +1,31 @@
 """Comparisons are paired on problems, ordered by names alone, and refuse what does not match."""
 
 import math
+from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 
 from data_gen.collection import collect
 from data_gen.types import Completion, DataError, Problem, Sampling
 from data_gen.verifiers.exact import ExactSettings
-from eval import Benchmark, Evaluation, compare, evaluate, load_evaluation
+from eval import (
+    Benchmark,
+    Evaluation,
+    compare,
+    evaluate,
+    load_evaluation,
+    paired_bootstrap,
+)
 from eval.evaluation import GRID_COLUMNS, grid
+from eval.permutation import permutation_p_value, sign_flipped_means
 from eval.statistics import clustered_mean, headline_difference, headline_mean
+
+TABLES = ("comparison", "pairwise", "seeds", "pass_at_k", "profile")
+KEYS = ["model", "label", "against", "training_seed", "benchmark", "k", "threshold_percent"]
 
 
 def evaluation(
@@ -44,6 +58,11 @@ def evaluations(model="", labels=(("rft", 0.5), ("dft", 0.7))):
     return found
 
 
+@cache
+def standard():
+    return compare(evaluations())
+
+
 def row(table, **where):
     found = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     assert len(found) == 1
@@ -57,7 +76,7 @@ def table_of(found, label, benchmark):
 
 
 def test_rows_are_ordered_baseline_untrained_trained_and_macro_last():
-    compared = compare(evaluations())
+    compared = standard()
     assert list(compared.comparison["label"].unique()) == ["base", "base greedy", "dft", "rft"]
     assert list(compared.comparison["benchmark"].unique()) == ["easy", "hard", "macro"]
     pairs = compared.pairwise[["label", "against"]].drop_duplicates().to_numpy().tolist()
@@ -66,7 +85,6 @@ def test_rows_are_ordered_baseline_untrained_trained_and_macro_last():
     ordered = compare(evaluations(), labels=["rft", "dft"], benchmarks=["hard"])
     assert list(ordered.comparison["label"].unique()) == ["base", "base greedy", "rft", "dft"]
     assert list(ordered.comparison["benchmark"].unique()) == ["hard", "easy", "macro"]
-    assert compared.notes == ()
 
 
 def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
@@ -99,7 +117,7 @@ def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
 
 
 def test_points_of_pass_at_k_are_powers_of_two_and_the_samples_that_were_drawn():
-    compared = compare(evaluations())
+    compared = standard()
     for label, points in (("base greedy", [1]), ("dft", [1, 2, 4])):
         for benchmark in ("easy", "macro"):
             drawn = compared.pass_at_k.query("label == @label and benchmark == @benchmark")
@@ -114,14 +132,15 @@ def test_points_of_pass_at_k_are_powers_of_two_and_the_samples_that_were_drawn()
 
 
 def test_entropy_is_empty_where_not_sampled_at_temperature_one():
-    table = compare(evaluations()).comparison
+    table = standard().comparison
     assert math.isnan(row(table, label="base greedy", benchmark="easy").token_entropy_nats)
     assert row(table, label="dft", benchmark="easy").token_entropy_nats > 0
 
 
-def test_holm_is_adjusted_over_macro_pairs_and_over_the_others():
-    pairwise = compare(evaluations()).pairwise
-    for family, benchmarks, size in (("primary", {"macro"}, 3), ("secondary", {"easy", "hard"}, 6)):
+def test_holm_is_adjusted_within_each_family_alone():
+    pairwise = standard().pairwise
+    families = [("primary", {"macro"}, 3), ("secondary", {"easy", "hard"}, 6)]
+    for family, benchmarks, size in [*families, ("exploratory", {"easy", "hard", "macro"}, 6)]:
         members = pairwise[pairwise["family"] == family]
         assert set(members["benchmark"]) == benchmarks
         smallest = members["p_value"].idxmin()
@@ -134,18 +153,213 @@ def test_neither_the_order_of_evaluations_nor_of_rows_changes_a_bit():
     expected = compare(found)
     generator = np.random.default_rng(0)
     shuffled = [
-        Evaluation(
-            e.label,
-            e.training_seed,
-            e.benchmark,
-            e.temperature,
-            e.grid.iloc[generator.permutation(len(e.grid))],
-        )
+        replace(e, grid=e.grid.iloc[generator.permutation(len(e.grid))])
         for e in (found[i] for i in generator.permutation(len(found)))
     ]
     again = compare(shuffled)
-    pd.testing.assert_frame_equal(again.comparison, expected.comparison, check_exact=True)
-    pd.testing.assert_frame_equal(again.pairwise, expected.pairwise, check_exact=True)
+    for table in TABLES:
+        found, shown = getattr(again, table), getattr(expected, table)
+        pd.testing.assert_frame_equal(found, shown, check_exact=True)
+    assert again.notes == expected.notes
+
+
+def test_the_order_of_labels_benchmarks_and_models_moves_rows_and_changes_none():
+    found = [*evaluations("m1"), *evaluations("m2")]
+    expected = compare(found)
+    turned = compare(
+        found[::-1], models=["m2"], labels=["rft", "base greedy"], benchmarks=["hard", "easy"]
+    )
+    for table in TABLES:
+        before, after = getattr(expected, table), getattr(turned, table)
+        keys = [name for name in KEYS if name in before]
+        assert list(after["model"].unique()) == ["m2", "m1"]
+        pd.testing.assert_frame_equal(*(t.set_index(keys).sort_index() for t in (before, after)))
+
+
+def test_models_have_the_rows_that_they_have_alone_but_for_one_family_of_all():
+    alone = {name: compare(evaluations(name)) for name in ("m1", "m2")}
+    together = compare([*evaluations("m1"), *evaluations("m2")], models=["m2", "m1"])
+    for table in TABLES:
+        whole = getattr(together, table)
+        parts = [getattr(alone[name], table) for name in ("m2", "m1")]
+        if table == "pairwise":
+            primary = whole.query("family == 'primary'")
+            smallest = primary.loc[primary["p_value"].idxmin()]
+            assert smallest.holm_p_value == pytest.approx(min(1, 6 * smallest.p_value))
+            whole, *parts = (one.drop(columns="holm_p_value") for one in (whole, *parts))
+        pd.testing.assert_frame_equal(whole, pd.concat(parts, ignore_index=True), check_exact=True)
+
+
+def test_a_model_that_lacks_a_benchmark_of_another_has_no_macro_row():
+    second = [e for e in evaluations("m2") if e.benchmark == "easy"]
+    compared = compare([*evaluations("m1"), *second])
+    macro = compared.comparison.query("benchmark == 'macro'")
+    assert set(macro["model"]) == {"m1"}
+    assert any(note.startswith("m2: dft was not evaluated on hard") for note in compared.notes)
+
+
+def test_models_that_were_asked_different_problems_are_said_not_to_compare():
+    other = [
+        replace(e, grid=e.grid[e.grid["problem_id"] != "p3"]) if e.benchmark == "hard" else e
+        for e in evaluations("m2")
+    ]
+    compared = compare([*evaluations("m1"), *other])
+    assert any("same problems of hard (m1: 12, m2: 11)" in note for note in compared.notes)
+    assert not any("same problems of easy" in note for note in compared.notes)
+
+
+def test_untrained_labels_are_paired_when_that_is_asked_for():
+    found = [
+        evaluation(label, None, benchmark, chance)
+        for benchmark in ("easy", "hard")
+        for label, chance in (("one", 0.3), ("two", 0.5), ("three", 0.7))
+    ]
+    assert compare(found, baseline="one").pairwise.empty
+    pairwise = compare(found, baseline="one", among_untrained=True).pairwise
+    families = pairwise.query("benchmark == 'macro'").set_index(["label", "against"])["family"]
+    assert families.to_dict() == {
+        ("three", "one"): "primary",
+        ("two", "one"): "primary",
+        ("three", "two"): "exploratory",
+    }
+    assert set(pairwise.query("benchmark == 'easy'")["family"]) == {"secondary", "exploratory"}
+
+
+def test_every_pair_of_labels_is_there_once():
+    compared = compare(
+        evaluations(labels=(("rft", 0.5), ("dft", 0.7), ("dpo", 0.4))), baseline="dft"
+    )
+    pairs = compared.pairwise.query("benchmark == 'macro'")[["label", "against"]]
+    assert not pairs.apply(frozenset, axis=1).duplicated().any()
+    assert len(pairs) == 3 + 3 * 2
+
+
+def test_seeds_have_rows_of_their_own_whose_mean_is_that_of_the_label():
+    found = evaluations()
+    compared = compare(found)
+    assert str(compared.seeds["training_seed"].dtype) == "Int64"
+    assert compared.seeds.query("label == 'base'")["training_seed"].isna().all()
+    for benchmark in ("hard", "macro"):
+        seeds = compared.seeds.query("label == 'dft' and benchmark == @benchmark")
+        assert list(seeds["training_seed"]) == [0, 1, 2]
+        shown = row(compared.comparison, label="dft", benchmark=benchmark)
+        for name in set(seeds.columns) & set(compared.comparison.columns) - set(KEYS):
+            if name != "standard_error_points":
+                assert seeds[name].mean() == pytest.approx(shown[name]), name
+        assert seeds["avg_at_k_percent"].std() == pytest.approx(shown.training_seed_sd_points)
+    [single] = table_of(found, "dft", "hard")[1:2]
+    error = compared.seeds.query("training_seed == 1 and label == 'dft' and benchmark == 'hard'")
+    assert error["standard_error_points"].item() == pytest.approx(
+        100 * clustered_mean(single).standard_error
+    )
+
+
+def test_the_profile_is_the_share_of_problems_with_at_least_that_accuracy():
+    found = evaluations()
+    compared = compare(found)
+    shares = {}
+    for benchmark in ("easy", "hard"):
+        table = table_of(found, "dft", benchmark)
+        shown = compared.profile.query("label == 'dft' and benchmark == @benchmark")
+        assert list(shown["threshold_percent"]) == [25, 50, 75, 100]
+        shares[benchmark] = [100 * (table >= t).mean() for t in (0.25, 0.5, 0.75, 1)]
+        assert list(shown["problems_percent"]) == pytest.approx(shares[benchmark])
+    macro = compared.profile.query("label == 'dft' and benchmark == 'macro'")
+    expected = np.mean([shares["easy"], shares["hard"]], axis=0)
+    assert list(macro["problems_percent"]) == pytest.approx(list(expected))
+    many = compare([evaluation("base", None, "easy", 0.5, samples=64)]).profile
+    thresholds = many.query("benchmark == 'easy'")["threshold_percent"]
+    assert len(thresholds) == 20
+    assert thresholds.iloc[-1] == 100
+    assert (thresholds * 64 / 100 % 1 == 0).all()
+
+
+def test_further_columns_of_pairs_by_hand():
+    found = evaluations()
+    pairwise = compare(found).pairwise
+    for benchmark in ("easy", "hard"):
+        ours, theirs = (table_of(found, label, benchmark) for label in ("dft", "rft"))
+        shown = row(pairwise, label="dft", against="rft", benchmark=benchmark)
+        one, other = ours.mean(axis=0), theirs.mean(axis=0)
+        assert shown.correlation == pytest.approx(stats.pearsonr(one, other).statistic)
+        chances = [
+            np.mean([(a > b) + (a == b) / 2 for a in ours[:, i] for b in theirs[:, i]])
+            for i in range(ours.shape[1])
+        ]
+        improvement = 100 * np.mean(chances)
+        assert shown.probability_of_improvement_percent == pytest.approx(improvement)
+        flipped = sign_flipped_means((one - other)[None], benchmark)[:, 0]
+        expected = permutation_p_value(float((one - other).mean()), flipped)
+        assert shown.sign_flip_p_value == pytest.approx(expected)
+        boot = paired_bootstrap({benchmark: ours}, {benchmark: theirs})
+        assert shown.bootstrap_low_points == pytest.approx(100 * boot.low, abs=1.5)
+        assert shown.bootstrap_high_points == pytest.approx(100 * boot.high, abs=1.5)
+    macro = row(pairwise, label="dft", against="rft", benchmark="macro")
+    singles = pairwise.query("label == 'dft' and against == 'rft' and benchmark != 'macro'")
+    for name in ("correlation", "probability_of_improvement_percent", "difference_points"):
+        assert macro[name] == pytest.approx(singles[name].mean())
+    assert pairwise["mcnemar_p_value"].isna().all()
+
+
+def test_mcnemar_is_there_for_single_answers_of_single_checkpoints():
+    found = [
+        evaluation("base", None, "easy", 0.4, problems=60, samples=1),
+        evaluation("dft", 0, "easy", 0.7, problems=60, samples=1),
+    ]
+    shown = row(compare(found).pairwise, label="dft", benchmark="easy")
+    first, second = shown.wins, shown.losses
+    assert first + second < 60
+    expected = stats.binomtest(first, first + second).pvalue
+    assert shown.mcnemar_p_value == pytest.approx(expected)
+
+
+def test_the_interquartile_mean_is_scipys_within_its_interval():
+    found = evaluations()
+    compared = compare(found)
+    values = [
+        100 * stats.trim_mean(table_of(found, "dft", benchmark), 0.25, axis=None)
+        for benchmark in ("easy", "hard")
+    ]
+    for benchmark, expected in (("easy", values[0]), ("macro", np.mean(values))):
+        shown = row(compared.comparison, label="dft", benchmark=benchmark)
+        assert shown.iqm_percent == pytest.approx(expected)
+        assert shown.iqm_low_percent < shown.iqm_percent < shown.iqm_high_percent
+
+
+@pytest.mark.parametrize("table", ["comparison", "pairwise", "seeds", "pass_at_k", "profile"])
+def test_a_table_written_as_csv_is_read_back_equal(table, tmp_path):
+    compared = compare([*evaluations("m1"), *evaluations("org/m 2")])
+    shown = getattr(compared, table)
+    shown.to_csv(tmp_path / "table.csv", index=False)
+    read = pd.read_csv(tmp_path / "table.csv", dtype=shown.dtypes.to_dict())
+    pd.testing.assert_frame_equal(read, shown, check_exact=True)
+    assert shown.columns[0] == "model"
+
+
+def test_two_training_seeds_and_few_problems_are_said_to_be_few():
+    two = [e for e in evaluations() if e.training_seed in (None, 0, 1)]
+    notes = compare(two).notes
+    assert any(note.startswith("Two training seeds only (dft, rft)") for note in notes)
+    assert any(note.startswith("easy has 12 problems, fewer than the 30") for note in notes)
+    assert any("speak of the checkpoints at hand only" in note for note in notes)
+
+
+@pytest.mark.parametrize(("problems", "said"), [(30, True), (99, True), (100, False)])
+def test_a_small_benchmark_is_said_to_carry_no_conclusion(problems, said):
+    found = [
+        evaluation(label, seed, "aime", chance, problems=problems)
+        for label, seed, chance in (
+            ("base", None, 0.4),
+            *(("dft", s, 0.5) for s in (0, 1, 2)),
+            *(("rft", s, 0.5) for s in (0, 1, 2)),
+        )
+    ]
+    compared = compare(found)
+    notes = [note for note in compared.notes if note.startswith(f"aime has {problems} problems")]
+    assert len(notes) == said
+    if said:
+        points = compared.pairwise.query("benchmark == 'aime'")["minimum_detectable_points"]
+        assert f"{points.min():.1f} to {points.max():.1f} points" in notes[0]
 
 
 def test_an_interval_stays_within_0_and_100_percent():
@@ -187,7 +401,7 @@ def test_a_label_without_every_benchmark_has_no_macro_row():
 def test_equal_accuracy_everywhere_is_not_sold_as_certainty():
     compared = compare([evaluation("base", None, "easy", 0.0)])
     assert compared.comparison.iloc[0].avg_at_k_high_percent == 0
-    assert "no certainty" in compared.notes[1]
+    assert "no certainty" in compared.notes[0]
 
 
 def test_a_single_problem_has_no_interval():
