@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from data_gen.cluster import ClusterSettings
 from data_gen.filters import Filters
 from data_gen.problems import ProblemSource
 from data_gen.prompts import check_style
@@ -88,6 +89,9 @@ class ModelSettings(Frozen):
     )
     sampler: AnySampler = Field(default=AutoSettings(), description="what draws completions")
     verifier: AnyVerifier = Field(default=MathSettings(), description="what judges them")
+    cluster: ClusterSettings | None = Field(
+        default=None, description="a Ray cluster to spread the work over; None: this machine"
+    )
 
     @field_validator("prompt")
     @classmethod

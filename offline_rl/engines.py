@@ -3,9 +3,11 @@
 from collections.abc import Mapping
 
 from data_gen.closing import Closing
+from data_gen.cluster import ClusterSettings
 from data_gen.prompts import render
 from data_gen.samplers import (
     Engine,
+    EngineError,
     ModelSampler,
     SamplerSettings,
     ServerSettings,
@@ -32,8 +34,10 @@ class Engines(Closing):
         *,
         base: str,
         base_revision: str | None = None,
+        cluster: ClusterSettings | None = None,
     ) -> None:
         self._settings = settings
+        self._cluster = cluster
         self._base = (base, base_revision)
         self._prompt = prompt
         self._progress = progress
@@ -62,12 +66,25 @@ class Engines(Closing):
             dtype = stored_dtype(*self._base)
             self._settings = settings.model_copy(update={"dtype": dtype})
         if self._engine is None:
-            self._engine = start_engine(self._settings, model, revision, adapter)
+            self._engine = self._started(model, revision, adapter)
             self._progress.say(_introduction(self._engine.description))
         elif self._loaded != (model, revision, adapter):
             self._engine.load(model, revision, adapter)
         self._loaded = (model, revision, adapter)
         return ModelSampler(self._engine, tokenizer, style)
+
+    def _started(self, model: str, revision: str | None, adapter: str | None) -> Engine:
+        if self._cluster is None:
+            return start_engine(self._settings, model, revision, adapter)
+        from data_gen.cluster.engine import RayEngine
+
+        engine = RayEngine(self._cluster, self._settings)
+        try:
+            engine.load(model, revision, adapter)
+        except EngineError:
+            engine.close()
+            raise
+        return engine
 
     @property
     def description(self) -> dict[str, str]:

@@ -5,7 +5,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+from data_gen.cluster import ClusterSettings
 from data_gen.samplers import SamplerSettings
+from data_gen.verifiers import OpenVerifier, VerifierSettings
 from offline_rl.data_settings import ModelSettings
 from offline_rl.engines import Engines
 from offline_rl.environment import model_fingerprint
@@ -22,14 +24,30 @@ def at_work(settings: S, folder: Path, progress: Progress) -> Iterator[Run[S]]:
     and for a model that is not there."""
     with (
         locked(folder),
-        settings.verifier.open() as verify,
+        opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,
     ):
         base = model_fingerprint(settings.model_path, settings.revision)
         yield Run(settings, folder, progress, engines, verify, base)
 
 
+def opened(verifier: VerifierSettings, cluster: ClusterSettings | None) -> OpenVerifier:
+    """A verifier on this machine, or on the cluster where that has verifiers."""
+    if cluster is None or cluster.verifiers == 0:
+        return verifier.open()
+    from data_gen.cluster.verifier import RayVerifier
+
+    return RayVerifier(cluster, verifier)
+
+
 def engines_of(settings: ModelSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
     """Engines of the kind that `sampler` names, for the settings' model and prompt."""
     base, revision = settings.model_path, settings.revision
-    return Engines(sampler, settings.prompt, progress, base=base, base_revision=revision)
+    return Engines(
+        sampler,
+        settings.prompt,
+        progress,
+        base=base,
+        base_revision=revision,
+        cluster=settings.cluster,
+    )

@@ -19,6 +19,7 @@ from offline_rl.evaluation_settings import BASE, Evaluation
 from offline_rl.stages import Stage, digest
 from offline_rl.steps.context import ABOUT, Run, sampled_with
 from offline_rl.steps.policies import Policy
+from offline_rl.work import opened
 
 
 @dataclass(frozen=True)
@@ -132,14 +133,14 @@ def evaluation_inputs(
 
 def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
     """Does the jobs that are not finished."""
-    with ExitStack() as opened:
+    with ExitStack() as stack:
         verifiers: dict[VerifierSettings, Verifier] = {run.settings.verifier: run.verify}
         for job in jobs:
             if not run.is_needed(job.stage):
                 continue
             settings = job.manner.verifier
             if settings not in verifiers:
-                verifiers[settings] = opened.enter_context(settings.open())
+                verifiers[settings] = stack.enter_context(opened(settings, run.settings.cluster))
             with job.stage.work() as folder:
                 _evaluate(run, job, verifiers[settings], folder)
 

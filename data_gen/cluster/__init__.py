@@ -1,0 +1,5 @@
+"""Sampling and verification spread over a Ray cluster; nothing here imports Ray before it must."""
+
+from data_gen.cluster.settings import ClusterSettings
+
+__all__ = ["ClusterSettings"]

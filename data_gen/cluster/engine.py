@@ -1,0 +1,123 @@
+"""Engines on the nodes of a Ray cluster, as one engine."""
+
+from collections import deque
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from data_gen.cluster.actors import EngineActor
+from data_gen.cluster.connection import Worker, connect
+from data_gen.cluster.settings import ClusterSettings
+from data_gen.samplers import SamplerSettings
+from data_gen.samplers.base import Engine, EngineError, Request, Sample
+from data_gen.samplers.wire import pack_requests, unpack_samples
+from data_gen.types import Sampling
+
+
+@dataclass(slots=True)
+class _Batch:
+    worker: int
+    packed: tuple[dict[str, Any], bytes]
+    answer: Any
+    tries: int = 0
+
+
+class RayEngine(Engine):
+    """An actor per replica; batches go to the replica with the fewest waiting.
+
+    What is sampled for a request depends on it alone, so that neither the number of replicas nor
+    their failures show in the results: a batch whose worker has ended is sampled again by a new
+    one. A model's folder must be readable on every node.
+    """
+
+    def __init__(self, cluster: ClusterSettings, settings: SamplerSettings) -> None:
+        self._cluster = cluster
+        self._settings = settings
+        self._workers: list[Worker] = []
+        self._model: tuple[str, str | None, str | None] | None = None
+
+    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
+        self._model = (model, revision, adapter)
+        if not self._workers:
+            self._workers = [self._worker() for _ in range(self._cluster.replicas)]
+            loading = [worker.begin() for worker in self._workers]
+        else:
+            loading = [self._load(worker.actor) for worker in self._workers]
+        for worker, reference in zip(self._workers, loading, strict=True):
+            worker.ready(reference)
+
+    def stream(
+        self, batches: Iterable[Sequence[Request]], sampling: Sampling
+    ) -> Generator[list[list[Sample]]]:
+        if not self._workers:
+            raise EngineError("the cluster cannot sample: no model is loaded")
+        settings = sampling.model_dump_json()
+        most = self._cluster.chunks_ahead * len(self._workers)
+        source = iter(batches)
+        inside: deque[_Batch] = deque()
+        while True:
+            while len(inside) < most and (requests := next(source, None)) is not None:
+                waiting = [batch.worker for batch in inside]
+                least = min(range(len(self._workers)), key=waiting.count)
+                batch = _Batch(least, pack_requests(requests), None)
+                self._submit(batch, settings)
+                inside.append(batch)
+            if not inside:
+                return
+            yield unpack_samples(*self._answer(inside, settings))
+            inside.popleft()
+
+    @property
+    def description(self) -> dict[str, str]:
+        return dict(self._workers[0].about[0]) if self._workers else {}
+
+    @property
+    def context_tokens(self) -> int:
+        return int(self._workers[0].about[1])
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def _worker(self) -> Worker:
+        ray = connect(self._cluster.address)
+        actor = ray.remote(EngineActor).options(
+            num_cpus=self._cluster.cpus_per_replica,
+            num_gpus=self._cluster.gpus_per_replica,
+            scheduling_strategy="SPREAD",
+        )
+        start = partial(actor.remote, self._settings.model_dump_json())
+        return Worker(ray, start, self._load, wait_seconds=self._cluster.wait_seconds)
+
+    def _load(self, actor: Any) -> Any:
+        if self._model is None:
+            raise EngineError("the cluster has no model to load")
+        return actor.load.remote(*self._model)
+
+    def _submit(self, batch: _Batch, settings: str) -> None:
+        actor = self._workers[batch.worker].actor
+        batch.answer = actor.sample.remote(*batch.packed, settings)
+
+    def _answer(self, inside: deque[_Batch], settings: str) -> tuple[dict[str, Any], bytes]:
+        """The first batch's answer; what waits at a worker that has ended is handed in again."""
+        ray = connect(self._cluster.address)
+        first = inside[0]
+        while True:
+            try:
+                answer: tuple[dict[str, Any], bytes] = ray.get(first.answer)
+            except ray.exceptions.RayTaskError as error:
+                raise EngineError("the cluster cannot sample", error.cause) from error
+            except ray.exceptions.RayError as error:
+                if first.tries == self._cluster.restarts:
+                    raise EngineError(
+                        f"the cluster cannot sample: {first.tries + 1} workers ended at it", error
+                    ) from error
+                first.tries += 1
+                self._workers[first.worker].again()
+                for batch in inside:
+                    if batch.worker == first.worker:
+                        self._submit(batch, settings)
+            else:
+                return answer

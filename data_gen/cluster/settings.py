@@ -1,0 +1,31 @@
+"""Where a cluster is, and how much of it is taken."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class ClusterSettings(BaseModel):
+    """A Ray cluster that samples, verifies and trains. No result depends on these settings."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    address: str = Field(
+        default="auto",
+        min_length=1,
+        description="auto: the cluster that this machine belongs to (ray start); or host:port, or"
+        " ray://host:10001",
+    )
+    replicas: int = Field(default=1, ge=1, description="engines, each with the whole model")
+    gpus_per_replica: float = Field(default=0, ge=0, description="that each engine reserves")
+    cpus_per_replica: float = Field(default=1, ge=0, description="that each engine reserves")
+    chunks_ahead: int = Field(
+        default=2, ge=1, description="chunks that wait at each engine, at most: the back-pressure"
+    )
+    verifiers: int = Field(
+        default=0, ge=0, description="actors that verify, a core each; 0: this machine does"
+    )
+    restarts: int = Field(
+        default=3, ge=0, description="times that a chunk is done again when its worker has ended"
+    )
+    wait_seconds: float = Field(
+        default=600, gt=0, description="how long a worker may take to start and load a model"
+    )

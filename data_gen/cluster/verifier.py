@@ -1,0 +1,67 @@
+"""Verifiers on the nodes of a Ray cluster, as one verifier."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from data_gen.cluster.actors import VerifierActor
+from data_gen.cluster.connection import Worker, connect
+from data_gen.cluster.settings import ClusterSettings
+from data_gen.samplers.base import EngineError
+from data_gen.types import Verdict
+from data_gen.verifiers import OpenVerifier, Settings
+
+_PAIRS_AT_ONCE = 256
+
+
+class RayVerifier(OpenVerifier):
+    """An actor per verifier; pairs are cut into slices that a verifier judges as a whole."""
+
+    def __init__(self, cluster: ClusterSettings, settings: Settings) -> None:
+        self._cluster = cluster
+        ray = connect(cluster.address)
+        actor = ray.remote(VerifierActor).options(num_cpus=1, scheduling_strategy="SPREAD")
+        start = partial(actor.remote, settings.model_dump_json())
+        self._workers = [
+            Worker(ray, start, lambda one: one.ready.remote(), wait_seconds=cluster.wait_seconds)
+            for _ in range(cluster.verifiers)
+        ]
+        for worker, reference in [(worker, worker.begin()) for worker in self._workers]:
+            worker.ready(reference)
+
+    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
+        slices = [pairs[at : at + _PAIRS_AT_ONCE] for at in range(0, len(pairs), _PAIRS_AT_ONCE)]
+        waiting = [
+            (number % len(self._workers), slice_, self._submit(number % len(self._workers), slice_))
+            for number, slice_ in enumerate(slices)
+        ]
+        return [verdict for one in waiting for verdict in self._verdicts(*one)]
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.end()
+        self._workers = []
+
+    def _submit(self, worker: int, pairs: Sequence[tuple[str, str]]) -> tuple[Any, Any]:
+        """The actor that was asked, and the reference to its answer."""
+        actor = self._workers[worker].actor
+        return actor, actor.verify.remote(list(pairs))
+
+    def _verdicts(
+        self, worker: int, pairs: Sequence[tuple[str, str]], asked: tuple[Any, Any]
+    ) -> list[Verdict]:
+        ray = connect(self._cluster.address)
+        for _ in range(self._cluster.restarts + 1):
+            actor, answer = asked
+            try:
+                verdicts: list[Verdict] = ray.get(answer)
+            except ray.exceptions.RayTaskError as error:
+                raise EngineError("the cluster cannot verify", error.cause) from error
+            except ray.exceptions.RayError:
+                # Several slices may have been lost with one actor.
+                if self._workers[worker].actor is actor:
+                    self._workers[worker].again()
+                asked = self._submit(worker, pairs)
+            else:
+                return verdicts
+        raise EngineError(f"the cluster cannot verify: {self._cluster.restarts + 1} workers ended")

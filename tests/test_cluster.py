@@ -1,0 +1,138 @@
+"""Work spread over a Ray cluster of two nodes gives what one machine gives, whatever dies."""
+
+import os
+import signal
+
+import pytest
+
+from data_gen import load_problems, verify
+from data_gen.cluster import ClusterSettings
+from data_gen.samplers import EngineError, ModelSampler, TransformersSettings
+from data_gen.samplers.tokenizer import load_tokenizer
+from data_gen.types import Sampling
+from data_gen.verifiers.math import MathSettings
+from offline_rl.tiny_base import TINY_BASE
+
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
+
+TRANSFORMERS = TransformersSettings(dtype="float32", batch_size=64)
+SAMPLING = Sampling(samples=2, max_tokens=24)
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Two nodes on the loopback address, two cores each in name; the settings to use them."""
+    from ray.cluster_utils import Cluster
+
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+    node = {"num_cpus": 2, "object_store_memory": 80 * 2**20, "include_dashboard": False}
+    nodes = Cluster(initialize_head=True, head_node_args=node)
+    nodes.add_node(**{k: v for k, v in node.items() if k != "include_dashboard"})
+    nodes.wait_for_nodes()
+    yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1)
+    ray.shutdown()
+    nodes.shutdown()
+
+
+@pytest.fixture(scope="module")
+def engine(cluster):
+    from data_gen.cluster.engine import RayEngine
+
+    with RayEngine(cluster, TRANSFORMERS) as engine:
+        engine.load(str(TINY_BASE))
+        yield engine
+
+
+def chunks():
+    problems = load_problems("arithmetic", "test", limit=40)
+    return [problems[start : start + 5] for start in range(0, 40, 5)]
+
+
+def sampled(engine, **changes):
+    sampler = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+    sampling = SAMPLING.model_copy(update=changes)
+    return [completion for chunk in sampler.stream(chunks(), sampling) for completion in chunk]
+
+
+def alike(first, second):
+    return [(c.text, list(c.tokens), list(c.logps)) for c in first] == [
+        (c.text, list(c.tokens), list(c.logps)) for c in second
+    ]
+
+
+def test_a_cluster_samples_what_one_machine_samples(engine, transformers_engine):
+    transformers_engine.load(str(TINY_BASE))
+    assert alike(sampled(engine), sampled(transformers_engine))
+    where = [worker.actor.__ray_call__.remote(own_node) for worker in engine._workers]
+    assert len(set(ray.get(where))) == 2
+
+
+def own_node(_):
+    return ray.get_runtime_context().get_node_id()
+
+
+def own_pid(_):
+    return os.getpid()
+
+
+def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, transformers_engine):
+    transformers_engine.load(str(TINY_BASE))
+    expected = sampled(transformers_engine)
+    sampler = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+    found, killed = [], 0
+    for number, chunk in enumerate(sampler.stream(chunks(), SAMPLING)):
+        found.extend(chunk)
+        if number in (0, 3):
+            kill(engine._workers[number % 2])
+            killed += 1
+    assert killed == 2
+    assert alike(found, expected)
+
+
+def kill(worker):
+    os.kill(ray.get(worker.actor.__ray_call__.remote(own_pid)), signal.SIGKILL)
+
+
+def test_a_worker_that_always_dies_ends_the_sampling_with_a_reason(cluster):
+    from data_gen.cluster.engine import RayEngine
+
+    one = cluster.model_copy(update={"replicas": 1, "restarts": 1, "cpus_per_replica": 0})
+    with RayEngine(one, TRANSFORMERS) as engine:
+        engine.load(str(TINY_BASE))
+        stream = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw").stream(
+            chunks(), SAMPLING
+        )
+        next(stream)
+        engine._workers[0]._start = lambda: ray.remote(Suicidal).remote()
+        kill(engine._workers[0])
+        with pytest.raises(EngineError, match="2 workers ended at it"):
+            list(stream)
+
+
+class Suicidal:
+    def load(self, *_):
+        return {}, 256
+
+    def sample(self, *_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_is_wrong_is_told_once_and_in_words(cluster):
+    from data_gen.cluster.engine import RayEngine
+
+    greedy = cluster.model_copy(update={"cpus_per_replica": 64, "wait_seconds": 2})
+    with pytest.raises(EngineError, match="no worker was ready within 2 s"):
+        RayEngine(greedy, TRANSFORMERS).load(str(TINY_BASE))
+    with pytest.raises(EngineError, match="no model folder /nowhere"):
+        RayEngine(cluster.model_copy(update={"cpus_per_replica": 0}), TRANSFORMERS).load("/nowhere")
+
+
+def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
+    from data_gen.cluster.verifier import RayVerifier
+
+    pairs = [(f"{n}", f"so \\boxed{{{n + n % 3}}}") for n in range(700)]
+    expected = verify(pairs)
+    with RayVerifier(cluster, MathSettings(workers=1)) as verifier:
+        assert verifier(pairs) == expected
+        kill(verifier._workers[0])
+        assert verifier(pairs) == expected
