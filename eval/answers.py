@@ -24,7 +24,7 @@ def answer_class(answer: str) -> Hashable:
     Equivalent are: the same text in other TeX, Unicode or spacing; the same rational number (1/2,
     0.5, \\frac12, 5e-1), with any unit or percent sign beside it or none; the same letter of a
     choice; the same words; lists and sets of equivalent items in any order; tuples, unions and
-    relations of equivalent parts in order; and "x = 5" and 5. Expressions are not worked out:
+    relations of equivalent parts in order; "x = 5" and 5. Expressions are not worked out:
     \\sqrt{8} and 2\\sqrt{2} are two classes. What verifiers refuse to read, and texts longer than
     300 characters, are classed by their text without white space. No parser sees the text, so that
     hostile ones cost no more than others.
@@ -39,7 +39,10 @@ def answer_class(answer: str) -> Hashable:
 
 def _class_of(shape: Shape) -> Hashable:
     if isinstance(shape, Listing):
-        return _unordered(shape.items)
+        named = [_named(item) for item in shape.items]
+        names = {one[0] for one in named if one}
+        # "x = 1, y = 2" says which is which; "x = 1 or x = 2" are two values.
+        return frozenset(named) if len(names) == len(named) else _unordered(shape.items)
     if isinstance(shape, Group):
         if shape.kind == "{}":
             return _unordered(shape.items)
@@ -47,11 +50,18 @@ def _class_of(shape: Shape) -> Hashable:
     if isinstance(shape, Union):
         return "union", _unordered(shape.parts), _unordered(shape.without)
     if isinstance(shape, Relation):
-        left = shape.text.partition("=")[0]
-        if set(shape.signs) == {"="} and _NAME.fullmatch(left):
-            return _class_of(shape.parts[-1])
+        if stated := _named(shape):
+            return stated[1]
         return shape.signs, *map(_class_of, shape.parts)
     return _class_of_term(shape.text)
+
+
+def _named(shape: Shape) -> tuple[str, Hashable] | None:
+    """Name and class of the value that "x = 5" states; None for anything else."""
+    if not isinstance(shape, Relation) or shape.signs != ("=",):
+        return None
+    name = shape.text.partition("=")[0].strip()
+    return (name, _class_of(shape.parts[1])) if _NAME.fullmatch(name) else None
 
 
 def _unordered(items: tuple[Shape, ...]) -> Hashable:
@@ -72,4 +82,6 @@ def _class_of_term(text: str) -> Hashable:
         return value.value * measured.times
     if said is not None:
         return "words", re.sub(r"[-\s']+", "", said)
-    return "".join(measured.body.split()), measured.times
+    # The halves of the day look like units.
+    body = text if ":" in text else measured.body
+    return "".join(body.split()), measured.times

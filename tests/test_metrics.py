@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -59,6 +60,9 @@ def test_pass_at_1_is_the_share_correct_and_more_samples_never_hurt(pair):
         # Equal to the gold and so to each other, however they are written.
         (["1/2", "0.5", "3", "3", "3 "], [True, True, False, False, False], 0.0),
         (["1/2", "0.5", "3"], [True, True, False], 1.0),
+        # Wrong answers that are equal are one class, too.
+        (["1/2", "0.5", r"\frac{2}{4}", "7", "7"], [False, False, False, True, True], 0.0),
+        (["1/2", "0.5", "7", "7"], [False, False, True, True], 1 / 2),
         # No answer, no vote.
         (["", "", "", "1"], [False, False, False, True], 1.0),
         (["", ""], [False, False], 0.0),
@@ -68,6 +72,35 @@ def test_pass_at_1_is_the_share_correct_and_more_samples_never_hurt(pair):
 )
 def test_maj_at_k_by_hand(answers, correct, credit):
     assert maj_at_k(answers, correct) == pytest.approx(credit)
+
+
+VOTES = st.lists(
+    st.lists(
+        st.tuples(st.sampled_from(["1", "1.0", "2", "4/2", "x", "", "(1,2)"]), st.booleans()),
+        min_size=3,
+        max_size=3,
+    ),
+    min_size=1,
+    max_size=6,
+)
+
+
+@given(VOTES)
+def test_a_grids_maj_and_distinct_answers_are_means_over_its_problems(votes):
+    meaning = {"1": 1, "1.0": 1, "2": 2, "4/2": 2, "x": "x", "(1,2)": (1, 2)}
+    shares, different = [], []
+    for samples in votes:
+        classes = ["right" if right else meaning.get(a) for a, right in samples if right or a]
+        counts = Counter(classes)
+        top = [name for name, n in counts.items() if n == max(counts.values())]
+        shares.append(top.count("right") / max(1, len(top)))
+        different.append(len(counts))
+        assert maj_at_k(*zip(*samples, strict=True)) == pytest.approx(shares[-1])
+    rows = [(str(i), *sample) for i, samples in enumerate(votes) for sample in samples]
+    grid = pd.DataFrame(rows, columns=["problem_id", "answer", "right"])
+    grid["verdict"] = grid["right"].map({True: "correct", False: "wrong"})
+    assert metrics.maj_share(grid) == pytest.approx(np.mean(shares))
+    assert metrics.distinct_answers(grid) == pytest.approx(np.mean(different))
 
 
 def test_avg_at_k_is_the_share_correct():
