@@ -96,9 +96,11 @@ def trained(label, seed):
 
 
 def report_of(samples, *, records=(), models=("m",), name="demo", **others):
+    """`records` are of every model, or a mapping of models to theirs."""
+    records = records if isinstance(records, dict) else dict.fromkeys(models, records)
     compared = compare([one.evaluation for one in samples])
-    training = pd.concat([training_table(records, model=model) for model in models])
-    curves = pd.concat([curves_table(records, model=model) for model in models])
+    training = pd.concat([training_table(records[model], model=model) for model in models])
+    curves = pd.concat([curves_table(records[model], model=model) for model in models])
     parts = {
         "summaries": dict.fromkeys(models, SUMMARY),
         "notes": compared.notes,

@@ -263,6 +263,17 @@ def test_figures_can_be_kept_as_files_of_their_own(visit, small_page):
     assert 'xmlns="http://www.w3.org/2000/svg"' in drawn
 
 
+def test_a_label_that_is_pointed_at_stands_alone_in_all_figures(visit, small_page):
+    page = visit(small_page)
+    page.locator("figure svg text", has_text="dft").first.hover()
+    parts = page.locator("figure svg [class^='label-']:not(.faded)")
+    assert parts.count() > 20
+    assert {text for text in parts.all_text_contents() if re.match("[a-z]", text)} == {"dft"}
+    assert page.locator("figure svg .faded").count() > parts.count()
+    page.locator("h1").hover()
+    assert page.locator("figure svg .faded").count() == 0
+
+
 def test_several_base_models_are_told_apart_and_one_can_be_chosen(visit, tmp_path):
     path = written(small_report(tmp_path, models=("first", "second")), tmp_path)
     page = visit(path)
@@ -309,7 +320,7 @@ def _brightness(page, element, style):
 def hostile(tmp_path_factory):
     """Every payload as a label, in a model's name, a problem, a gold answer and a completion."""
     folder = tmp_path_factory.mktemp("hostile")
-    samples, records = [], []
+    samples, records = [], {}
     models = [" ".join(PAYLOADS[n : n + 10]) for n in range(0, len(PAYLOADS), 10)]
     problems = [Problem(f"{n} {one}", f"Say {one}", one) for n, one in enumerate(PAYLOADS)]
     for number, model in enumerate(models):
@@ -322,7 +333,7 @@ def hostile(tmp_path_factory):
                     model=model, text=lambda p, j: f"{p.answer} {j}", problems=problems,
                 )
             )  # fmt: skip
-        records += [trained(label, seed) for label, seed in labels if seed is not None]
+        records[model] = [trained(label, seed) for label, seed in labels if seed is not None]
     report = report_of(
         samples,
         records=records,

@@ -171,7 +171,21 @@ function saveFigure(figure) {
   URL.revokeObjectURL(link.href);
 }
 
+/** The label under the pointer alone, in all figures; null for all labels. */
+function single(name) {
+  for (const part of document.querySelectorAll("figure svg [class^='label-']")) {
+    part.classList.toggle("faded", name !== null && !part.classList.contains(name));
+  }
+}
+
 function startFigures() {
+  let current = null;
+  addEventListener("pointerover", (event) => {
+    const part = event.target.closest?.("figure svg [class^='label-']");
+    const name = part ? part.classList[0] : null;
+    if (name !== current) single(name);
+    current = name;
+  });
   for (const figure of document.querySelectorAll("figure")) {
     figure.querySelector("figcaption").append(button("SVG", "Keep this figure as a file", () => saveFigure(figure), "save"));
   }

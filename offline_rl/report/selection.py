@@ -79,7 +79,7 @@ def _costs(samples: Sequence[Samples], shown: int) -> pd.Series:
         # The page keeps equal texts of a problem once; these have equal log-probabilities.
         again = grid.duplicated(["problem_id", "tokens", "answer", "nll"]) & grid["nll"].notna()
         text = (grid["tokens"] * _TOKEN_BYTES).clip(upper=LONGEST_TEXT)
-        text = text * ((number < shown) & ~again)
+        text = text * ((number < shown) & ~again & (one.folder is not None))
         cost = (
             (text + SAMPLE_BYTES * (number < shown))
             .groupby(grid["problem_id"].astype(str), sort=False)

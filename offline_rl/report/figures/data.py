@@ -20,9 +20,12 @@ def pass_rates(summary: Mapping[str, Any]) -> list[Picture]:
 
 def funnel(summary: Mapping[str, Any]) -> list[Picture]:
     """Rollouts after each filter, and the accepted among them down to what methods learn from."""
-    steps = summary.get("filters") or {}
-    rollouts = {name: counts["rollouts"] for name, counts in steps.items()}
-    accepted = {name: counts["accepted"] for name, counts in steps.items()}
+    steps = (summary.get("filters") or {}).items()
+    # Not all sources of data count the accepted ones.
+    rollouts, accepted = (
+        {str(name): counts[key] for name, counts in steps if key in counts}
+        for key in ("rollouts", "accepted")
+    )
     if accepted:
         distinct = (summary.get("dataset") or {}).get("accepted_distinct")
         pairs = (summary.get("pairs") or {}).get("pairs")

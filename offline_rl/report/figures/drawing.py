@@ -56,12 +56,13 @@ _STYLE = {
 }
 _NO_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
+_LABEL = re.compile(r"label-\d+")
 _TAGS = {"svg", "g", "path", "use", "defs", "clipPath", "rect", "text", "tspan"}
 _ATTRIBUTES = {
-    "clip-path", "clip-rule", "d", "fill", "fill-opacity", "fill-rule", "font-size", "font-weight",
-    "height", "href", "id", "opacity", "stroke", "stroke-dasharray", "stroke-dashoffset",
-    "stroke-linecap", "stroke-linejoin", "stroke-miterlimit", "stroke-opacity", "stroke-width",
-    "text-anchor", "transform", "width", "x", "y",
+    "class", "clip-path", "clip-rule", "d", "fill", "fill-opacity", "fill-rule", "font-size",
+    "font-weight", "height", "href", "id", "opacity", "stroke", "stroke-dasharray",
+    "stroke-dashoffset", "stroke-linecap", "stroke-linejoin", "stroke-miterlimit",
+    "stroke-opacity", "stroke-width", "text-anchor", "transform", "width", "x", "y",
 }  # fmt: skip
 
 
@@ -155,8 +156,9 @@ def _attributes(element: ElementTree.Element, prefix: str) -> dict[str, str]:
         elif name:
             given[name] = value
     if _local(element.tag) == "g":
-        # Groups are numbered; nothing refers to them.
-        given.pop("id", None)
+        # Groups are numbered, and nothing refers to them but those that are a label's.
+        name = given.pop("id", "")
+        given |= {"class": name} if _LABEL.fullmatch(name) else {}
     if given.get("transform", "").startswith("rotate(-0 "):
         del given["transform"]
     return {

@@ -39,12 +39,16 @@ def pass_at_k(table: pd.DataFrame, looks: Mapping[str, Look]) -> list[Picture]:
 def _pass_at_k(benchmark: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> Picture:
     groups = {str(label): group for label, group in rows.groupby("label", sort=False)}
     ends, words = [], []
+    # Many bands lie over each other.
+    faint = min(0.1, 0.6 / len(groups))
     with _axes(groups) as axes:
         axes.set_xscale("log", base=2)
         for label, group in groups.items():
             look, at = looks[label], group["pass_at_k_percent"]
             band = (group["low_percent"], group["high_percent"])
-            axes.fill_between(group["k"], *band, color=look.colour, alpha=0.1, linewidth=0)
+            axes.fill_between(
+                group["k"], *band, color=look.colour, alpha=faint, linewidth=0, gid=look.name
+            )
             _line(axes, group["k"], at, look, marker=look.marker)
             ends.append((label, float(group["k"].iloc[-1]), float(at.iloc[-1])))
             words.append(f"{label} {number(at.iloc[-1])}% at k = {group['k'].iloc[-1]}")
@@ -118,7 +122,14 @@ def _learning(curves: pd.DataFrame, column: str, told: str, looks: Mapping[str, 
             look = looks[label]
             if seeds.shape[1] > 1:
                 for seed in seeds:
-                    axes.plot(seeds.index, seeds[seed], color=look.colour, alpha=0.3, linewidth=0.7)
+                    axes.plot(
+                        seeds.index,
+                        seeds[seed],
+                        color=look.colour,
+                        alpha=0.3,
+                        linewidth=0.7,
+                        gid=look.name,
+                    )
             mean = seeds.mean(axis=1)
             _line(axes, mean.index, mean, look)
             ends.append((label, float(mean.index[-1]), float(mean.iloc[-1])))
@@ -131,7 +142,7 @@ def _learning(curves: pd.DataFrame, column: str, told: str, looks: Mapping[str, 
 
 def _thinned(curves: pd.DataFrame, column: str) -> pd.DataFrame:
     """A column per training seed over steps, at most so many of them, others averaged in."""
-    table = curves.pivot_table(index="step", columns="training_seed", values=column)
+    table = curves.groupby(["step", "training_seed"])[column].mean().unstack()
     width = -(-len(table) // _MOST_POINTS)
     if width <= 1:
         return table
@@ -152,7 +163,7 @@ def _axes(labels: Mapping[str, Any]) -> Any:
 def _line(axes: Any, x: Any, y: Any, look: Look, marker: str = "") -> None:
     axes.plot(
         x, y, color=look.colour, linestyle=look.line, linewidth=1.6, marker=marker, markersize=4.5,
-        markerfacecolor=look.face, markeredgewidth=1.1,
+        markerfacecolor=look.face, markeredgewidth=1.1, gid=look.name,
     )  # fmt: skip
 
 
@@ -173,10 +184,11 @@ def _direct_labels(
         axes.plot(
             [1.035], [at], marker=look.marker, color=look.colour, markersize=5,
             markerfacecolor=look.face, markeredgewidth=1.2, transform=axes.transAxes, clip_on=False,
+            gid=look.name,
         )  # fmt: skip
         axes.annotate(
             name_of(label, 14), (1.035, at), xycoords="axes fraction", xytext=(6, 0),
-            textcoords="offset points", va="center", color=INK,
+            textcoords="offset points", va="center", color=INK, gid=look.name,
         )  # fmt: skip
 
 

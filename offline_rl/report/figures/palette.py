@@ -27,8 +27,12 @@ _UNTRAINED_LINES: tuple[Any, ...] = ((0, (4, 2)), (0, (1.5, 1.5)), (0, (6, 1.5, 
 
 @dataclass(frozen=True)
 class Look:
-    """How a label is drawn. Markers of untrained policies are hollow."""
+    """How a label is drawn. Markers of untrained policies are hollow.
 
+    `name` marks all of the label's parts in all figures.
+    """
+
+    name: str
     colour: str
     marker: str
     line: Any
@@ -45,16 +49,23 @@ def looks(comparison: pd.DataFrame, others: Iterable[str] = ()) -> dict[str, Loo
     `others` are labels that were trained and may be missing from the table.
     """
     seeds = comparison.groupby("label", sort=False)["training_seeds"].max()
-    order = dict.fromkeys([*map(str, seeds.index), *others])
+    order = list(dict.fromkeys([*map(str, seeds.index), *others]))
     untrained = [label for label in order if seeds.get(label, 1) == 0]
     trained = [label for label in order if label not in untrained]
     found = {
-        label: Look(UNTRAINED, _turn(_MARKERS, n), _turn(_UNTRAINED_LINES, n), trained=False)
+        label: Look(
+            f"label-{order.index(label)}",
+            UNTRAINED,
+            _turn(_MARKERS, n),
+            _turn(_UNTRAINED_LINES, n),
+            trained=False,
+        )
         for n, label in enumerate(untrained)
     }
     for n, label in enumerate(trained):
         line = _turn(_LINES, n // len(_TRAINED))
-        found[label] = Look(_turn(_TRAINED, n), _turn(_MARKERS, n), line, trained=True)
+        name = f"label-{order.index(label)}"
+        found[label] = Look(name, _turn(_TRAINED, n), _turn(_MARKERS, n), line, trained=True)
     return {label: found[label] for label in order}
 
 

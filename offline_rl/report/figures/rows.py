@@ -49,9 +49,9 @@ def _accuracy(
             dots = values.get(row.label, [])
             axes.plot(
                 dots, [place + 0.32] * len(dots), "|", color=look.colour, markersize=5,
-                markeredgewidth=1.1, clip_on=False,
+                markeredgewidth=1.1, clip_on=False, gid=look.name,
             )  # fmt: skip
-        _rows(axes, names, "avg@k, % correct")
+        _rows(axes, names, "avg@k, % correct", [looks[label].name for label in rows["label"]])
         svg = svg_of(axes)
     words = "; ".join(
         f"{row.label} {number(row.avg_at_k_percent)}% [{number(row.avg_at_k_low_percent)},"
@@ -82,7 +82,8 @@ def forest(pairs: pd.DataFrame, looks: Mapping[str, Look], *, title: str) -> Pic
                 _difference(axes, place, row, looks[row.label])
         low, high = float(pairs["low_points"].min()), float(pairs["high_points"].max())
         axes.set_xlim(min(low, 0) - 0.04 * span, max(high, 0) + 0.04 * span)
-        _rows(axes, names, "difference of avg@k, points")
+        marks = [None if row is None else looks[row.label].name for row in drawn]
+        _rows(axes, names, "difference of avg@k, points", marks)
         for tick, row in zip(axes.get_yticklabels(), drawn, strict=True):
             tick.set_color(FAINT if row is None else INK)
         svg = svg_of(axes)
@@ -98,15 +99,21 @@ def forest(pairs: pd.DataFrame, looks: Mapping[str, Look], *, title: str) -> Pic
 
 def _difference(axes: Any, place: int, row: Any, look: Look) -> None:
     shown = bool(row.holm_p_value < _SIGNIFICANT)
-    axes.plot([row.low_points, row.high_points], [place] * 2, color=look.colour, linewidth=1.6)
+    axes.plot(
+        [row.low_points, row.high_points],
+        [place] * 2,
+        color=look.colour,
+        linewidth=1.6,
+        gid=look.name,
+    )
     axes.plot(
         row.difference_points, place, look.marker, color=look.colour, markersize=6.5,
-        markerfacecolor=look.colour if shown else PAPER, markeredgewidth=1.4,
+        markerfacecolor=look.colour if shown else PAPER, markeredgewidth=1.4, gid=look.name,
     )  # fmt: skip
     axes.annotate(
         signed(row.difference_points) + (" *" if shown else "  "), (1, place),
         xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
-        va="center", ha="left", color=INK if shown else FAINT,
+        va="center", ha="left", color=INK if shown else FAINT, gid=look.name,
     )  # fmt: skip
 
 
@@ -130,12 +137,14 @@ def _by_benchmark(
         for place, label in enumerate(labels):
             rows, look = comparison[comparison["label"] == label], looks[label]
             single = rows[rows["benchmark"] != MACRO][column]
-            axes.plot(single, [place] * len(single), "|", color=look.colour, markersize=9)
+            axes.plot(
+                single, [place] * len(single), "|", color=look.colour, markersize=9, gid=look.name
+            )
             whole = rows[rows["benchmark"] == MACRO][column]
             _mark(axes, list(whole), place, look)
             words.append(f"{label} {number(whole.iloc[0] if len(whole) else None)}")
         axes.set_xlim(left=0, right=max(1.0, 1.04 * float(comparison[column].max())))
-        _rows(axes, names, "")
+        _rows(axes, names, "", [looks[label].name for label in labels])
         svg = svg_of(axes)
     return Picture(told, svg, f"macro: {'; '.join(words)}")
 
@@ -163,19 +172,22 @@ def bars(counts: Mapping[str, float], *, title: str) -> Picture:
 
 
 def _interval(axes: Any, place: int, value: float, low: float, high: float, look: Look) -> None:
-    axes.plot([low, high], [place, place], color=look.colour, linewidth=1.8)
+    axes.plot([low, high], [place, place], color=look.colour, linewidth=1.8, gid=look.name)
     _mark(axes, [value], place, look)
 
 
 def _mark(axes: Any, values: Sequence[float], place: int, look: Look) -> None:
     axes.plot(
         values, [place] * len(values), look.marker, color=look.colour, markersize=6.5,
-        markerfacecolor=look.face, markeredgewidth=1.4, clip_on=False,
+        markerfacecolor=look.face, markeredgewidth=1.4, clip_on=False, gid=look.name,
     )  # fmt: skip
 
 
-def _rows(axes: Any, names: Sequence[str], told: str) -> None:
+def _rows(axes: Any, names: Sequence[str], told: str, marks: Sequence[str | None] = ()) -> None:
+    """Names of rows at the left, `marks` those of their looks, and what is measured below."""
     axes.set_yticks(range(len(names)), names)
+    for tick, mark in zip(axes.get_yticklabels(), marks, strict=False):
+        tick.set_gid(mark)
     axes.set_ylim(len(names) - 0.4, -0.6)
     axes.tick_params(axis="y", length=0, labelcolor=INK, pad=8)
     axes.spines["left"].set_visible(False)

@@ -65,25 +65,34 @@ def _scatter(
     names = [name_of(label, 14) for label, _, _ in points]
     with axes_of(_HEIGHT, left=36, right=max(14.0, width_of(names) - 10), top=24) as axes:
         for label, level in lines:
-            axes.axhline(level, color=looks[label].colour, linestyle=(0, (1, 2)), linewidth=1)
+            axes.axhline(
+                level,
+                color=looks[label].colour,
+                linestyle=(0, (1, 2)),
+                linewidth=1,
+                gid=looks[label].name,
+            )
         for (label, x, _), span in zip(points, spans, strict=False):
-            axes.plot([x, x], span, color=looks[label].colour, linewidth=1.4)
+            axes.plot([x, x], span, color=looks[label].colour, linewidth=1.4, gid=looks[label].name)
         for label, x, y in points:
             look = looks[label]
             axes.plot(
                 x, y, look.marker, color=look.colour, markersize=7, markerfacecolor=look.face,
-                markeredgewidth=1.4, clip_on=False,
+                markeredgewidth=1.4, clip_on=False, gid=look.name,
             )  # fmt: skip
         axes.set_xlabel(axis_names[0])
         axis_title(axes, axis_names[1])
         axes.margins(0.08)
         axes.grid()
-        _names(axes, points, lines)
+        _names(axes, points, lines, looks)
         return svg_of(axes)
 
 
 def _names(
-    axes: Any, points: Sequence[tuple[str, float, float]], lines: Sequence[tuple[str, float]]
+    axes: Any,
+    points: Sequence[tuple[str, float, float]],
+    lines: Sequence[tuple[str, float]],
+    looks: Mapping[str, Look],
 ) -> None:
     """Beside the points, a name moved up or down where it would cover another."""
     axes.set_xlim(axes.get_xlim())
@@ -110,5 +119,11 @@ def _names(
         )
         taken.append((left, base + shift, width))
         axes.annotate(
-            name, (x, y), xytext=(8, shift), textcoords="offset points", va="center", color=INK
+            name,
+            (x, y),
+            xytext=(8, shift),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            gid=looks[label].name,
         )
