@@ -48,6 +48,21 @@ class _NoTask:
     def update(self, done: int, total: int | None = None, note: str = "") -> None: ...
 
 
+class Lines:
+    """Passes lines on and shows no bars: for work that goes on beside other work."""
+
+    def __init__(self, inner: Progress) -> None:
+        self._inner = inner
+
+    def say(self, line: str) -> None:
+        self._inner.say(line)
+
+    @contextmanager
+    def task(self, title: str) -> Iterator[Task]:
+        yield _NoTask()
+        self._inner.say(f"{title}: done")
+
+
 class Terminal:
     """A line for each stage, and a bar with rate and remaining time while one is at work.
 

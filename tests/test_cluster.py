@@ -136,3 +136,45 @@ def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
         assert verifier(pairs) == expected
         kill(verifier._workers[0])
         assert verifier(pairs) == expected
+
+
+RUN = [
+    "problems.limit=24",
+    "sampling.samples=4",
+    "sampler=transformers",
+    "training.steps=2",
+    "training.examples_per_step=8",
+    "seeds=[0,1]",
+    "methods={rft: {}}",
+    "evaluation.sampling.samples=2",
+    "evaluation.decodings={}",
+    "evaluation.benchmarks={near: {source: arithmetic, split: test, limit: 10}}",
+]
+
+
+def test_a_run_on_the_cluster_gives_the_local_run_to_the_byte(cluster, tmp_path):
+    from offline_rl import load_experiment, run
+
+    spread = {**cluster.model_dump(), "trainings": 2}
+    local, there = tmp_path / "local", tmp_path / "there"
+    run(load_experiment("demo", RUN), local)
+    report = run(load_experiment("demo", [*RUN, f"cluster={spread}"]), there)
+    assert not report.failures
+    # Clock readings stand in training.csv, and the page repeats some of them.
+    for name in ("comparison.csv", "pairwise.csv", "seeds.csv", "samples.csv.gz", "data.csv"):
+        assert (local / "report" / name).read_bytes() == (there / "report" / name).read_bytes()
+    for part in sorted(local.glob("rollouts/part-*")) + sorted(
+        local.glob("models/*/*/*.safetens*")
+    ):
+        assert part.read_bytes() == (there / part.relative_to(local)).read_bytes()
+
+
+def test_a_local_run_imports_nothing_of_ray():
+    import subprocess
+    import sys
+
+    script = (
+        "import sys, offline_rl.experiment, offline_rl.reports, data_gen.cluster;"
+        " sys.exit('ray' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0

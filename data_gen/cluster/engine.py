@@ -9,6 +9,7 @@ from typing import Any
 from data_gen.cluster.actors import EngineActor
 from data_gen.cluster.connection import Worker, connect
 from data_gen.cluster.settings import ClusterSettings
+from data_gen.cluster.tasks import seen_from_anywhere
 from data_gen.samplers import SamplerSettings
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples
@@ -38,7 +39,8 @@ class RayEngine(Engine):
         self._model: tuple[str, str | None, str | None] | None = None
 
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
-        self._model = (model, revision, adapter)
+        folder = None if adapter is None else seen_from_anywhere(adapter)
+        self._model = (seen_from_anywhere(model), revision, folder)
         if not self._workers:
             self._workers = [self._worker() for _ in range(self._cluster.replicas)]
             loading = [worker.begin() for worker in self._workers]

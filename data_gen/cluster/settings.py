@@ -23,8 +23,16 @@ class ClusterSettings(BaseModel):
     verifiers: int = Field(
         default=0, ge=0, description="actors that verify, a core each; 0: this machine does"
     )
+    trainings: int = Field(
+        default=0,
+        ge=0,
+        description="policies trained at the same time, on nodes that read and write the run's"
+        " folder; 0: one after another on this machine",
+    )
+    gpus_per_training: float = Field(default=0, ge=0, description="that each policy reserves")
+    cpus_per_training: float = Field(default=1, ge=0, description="that each policy reserves")
     restarts: int = Field(
-        default=3, ge=0, description="times that a chunk is done again when its worker has ended"
+        default=3, ge=0, description="times that work is done again when its worker has ended"
     )
     wait_seconds: float = Field(
         default=600, gt=0, description="how long a worker may take to start and load a model"

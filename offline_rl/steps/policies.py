@@ -4,11 +4,13 @@ import gc
 import json
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+from data_gen.cluster import ClusterSettings
 from data_gen.demonstrations import demonstrations
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
@@ -17,6 +19,7 @@ from data_gen.views import accepted
 from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.methods import Method
+from offline_rl.progress import Lines
 from offline_rl.stages import Stage, digest
 from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
@@ -106,14 +109,46 @@ def train_policies(
     retry_failed: bool,
     awaited: Callable[[Policy], bool],
 ) -> None:
-    """Trains those that are not trained yet, in their order."""
-    rollouts: list[Rollout] = []
-    for one in policies:
-        if not _is_needed(run, one, retry_failed, awaited):
-            continue
-        rollouts = rollouts or _learnable(run, dataset)
+    """Trains those that are not trained yet, in their order, or several at once on a cluster."""
+    needed = [one for one in policies if _is_needed(run, one, retry_failed, awaited)]
+    if not needed:
+        return
+    rollouts = _learnable(run, dataset)
+    cluster = run.settings.cluster
+    if cluster is not None and cluster.trainings:
+        _train_together(run, needed, rollouts, cluster)
+        return
+    for one in needed:
         with one.stage.work() as folder:
             _train(run, one, taught(run, one.method, rollouts), folder)
+
+
+def _train_together(
+    run: Run[Experiment],
+    policies: Sequence[Policy],
+    rollouts: list[Rollout],
+    cluster: ClusterSettings,
+) -> None:
+    """Each policy in a thread of its own, which waits for the node that trains it."""
+    beside = replace(run, progress=Lines(run.progress))
+
+    def train_one(one: Policy) -> None:
+        with one.stage.work() as folder:
+            _train(beside, one, taught(run, one.method, rollouts), folder)
+
+    with (
+        run.progress.task("train on the cluster, policies") as task,
+        ThreadPoolExecutor(cluster.trainings) as threads,
+    ):
+        done = [threads.submit(train_one, one) for one in policies]
+        try:
+            for count, future in enumerate(as_completed(done), 1):
+                future.result()
+                task.update(count, len(policies))
+        except BaseException:
+            # Those that have not begun stay undone; those at work end with their nodes.
+            threads.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
@@ -200,24 +235,33 @@ def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder
 
     experiment, method = run.settings, policy.method
     training = _training(experiment, method)
-    train_there = train if training.launch is None else partial(launch_training, training.launch)
+    there = train if training.launch is None else partial(launch_training, training.launch)
     title = f"train {policy.label}, seed {policy.training_seed}"
+    told: dict[str, Any] = {
+        "model": experiment.model_path,
+        "revision": experiment.revision,
+        "training": training,
+        "selection": experiment.selection,
+        "seed": policy.training_seed,
+        "exam": None if training.validation is None else _exam(experiment, training.validation),
+    }
     try:
         with run.progress.task(title) as task:
-            train_there(
-                method,
-                rollouts,
-                folder,
-                model=experiment.model_path,
-                revision=experiment.revision,
-                training=training,
-                selection=experiment.selection,
-                seed=policy.training_seed,
-                exam=None
-                if training.validation is None
-                else _exam(experiment, training.validation),
-                on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
-            )
+            if experiment.cluster is not None and experiment.cluster.trainings:
+                from data_gen.cluster.tasks import call_on_cluster, seen_from_anywhere
+
+                told["model"] = seen_from_anywhere(experiment.model_path)
+                call_on_cluster(
+                    experiment.cluster, there, method, rollouts, folder.resolve(), **told
+                )
+            else:
+                there(
+                    method,
+                    rollouts,
+                    folder,
+                    on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
+                    **told,
+                )
     # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError; an
     # OSError, such as a full disk, is no method's own fault.
     except (RuntimeError, ValueError, ImportError, MemoryError) as error:
