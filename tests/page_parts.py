@@ -186,3 +186,11 @@ def long_samples(folder, label, seed, problems, samples, characters):
     }
     pq.write_table(pa.table(columns), folder / "part-00000.parquet", row_group_size=4096)
     return Samples(Evaluation(label, seed, "long", 1.0, table, "m"), folder)
+
+
+def large_report(folder):
+    """60,000 samples of 2,500 characters: 150 MB of texts."""
+    policies = [("base", None), ("rft", 0), ("rft", 1), ("dft", 0), ("dft", 1)]
+    return report_of(
+        [long_samples(folder / f"{one}{seed}", one, seed, 500, 24, 2500) for one, seed in policies]
+    )

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import itertools
 import json
 import os
 import re
@@ -15,15 +14,13 @@ from playwright.sync_api import expect, sync_playwright
 
 from data_gen.types import Problem
 from offline_rl.report import verdict
-from offline_rl.report.browser import browse, shown
 from offline_rl.report.page import render
-from offline_rl.report.selection import select
 from offline_rl.report.text import one_line, plain
 from tests.page_parts import (
     PROBLEMS,
     SAMPLES,
     evaluated,
-    long_samples,
+    large_report,
     report_of,
     small_report,
     trained,
@@ -238,8 +235,10 @@ def test_the_address_brings_back_what_was_looked_at(visit, small_page):
 
 
 def test_what_the_address_asks_in_vain_is_passed_over(visit, small_page):
-    page = visit(small_page, "#rollouts?b=none&p=none&s=-4&x=none&xis=__proto__&o=toString&m=5")
-    assert page.locator(".problem .where").inner_text() == "1 of 6: easy/0"
+    page = visit(
+        small_page, "#rollouts?b=none&p=none&s=-4&x=none&y=dft&yis=toString&o=__proto__&m=5"
+    )
+    assert page.locator(".problem .where").inner_text() == "1 of 1: easy/5"
 
 
 def test_keys_go_from_problem_to_problem(visit, small_page):
@@ -398,14 +397,6 @@ def test_what_was_left_out_of_a_text_is_said(visit, tmp_path):
     assert len(card(page, "base").locator("pre").inner_text()) < 17_000
 
 
-def test_a_text_is_shown_whole_unless_signs_are_unseen_or_it_is_long():
-    assert shown("naïve\n\t数学 🙂") == "naïve\n\t数学 🙂"
-    assert shown("a\x00b") == {"t": "ab", "s": 1}
-    long = shown("".join(map(str, range(20_000))))
-    assert long["t"].startswith("0123456789")
-    assert long["t"].endswith("19999")
-
-
 def test_without_texts_verdicts_and_answers_are_still_shown(visit, small, tmp_path):
     bare = replace(small, samples=tuple(replace(one, folder=None) for one in small.samples))
     page = visit(written(bare, tmp_path), "#rollouts?b=easy&p=easy%2F4")
@@ -413,18 +404,8 @@ def test_without_texts_verdicts_and_answers_are_still_shown(visit, small, tmp_pa
     assert "Its text is not in this page." in card(page, "dft").inner_text()
 
 
-@pytest.fixture(scope="session")
-def large(tmp_path_factory):
-    """60,000 samples of 2,500 characters: 150 MB of texts."""
-    folder = tmp_path_factory.mktemp("large")
-    policies = [("base", None), ("rft", 0), ("rft", 1), ("dft", 0), ("dft", 1)]
-    return report_of(
-        [long_samples(folder / f"{one}{seed}", one, seed, 500, 24, 2500) for one, seed in policies]
-    )
-
-
-def test_a_large_report_stays_small_and_says_what_it_leaves_out(visit, large, tmp_path):
-    path = written(large, tmp_path)
+def test_a_large_report_stays_small_and_says_what_it_leaves_out(visit, tmp_path):
+    path = written(large_report(tmp_path), tmp_path)
     assert 8_000_000 < path.stat().st_size < 20_000_000
     page = visit(path)
     text = page.locator("#rollouts").inner_text()
@@ -435,47 +416,6 @@ def test_a_large_report_stays_small_and_says_what_it_leaves_out(visit, large, tm
     page.keyboard.press("Tab")
     page.locator(".listed tbody th button").nth(3).click()
     assert len(card(page, "dft").locator("pre").text_content()) == 2500
-
-
-def test_more_room_adds_problems_and_changes_none(large, small):
-    budgets = (1, 400_000, 3_000_000, 6_000_000)
-    chosen = [select(large.samples, budget) for budget in budgets]
-    for fewer, more in itertools.pairwise(chosen):
-        shared = min(len(fewer.problems), len(more.problems))
-        assert fewer.problems[:shared] == more.problems[:shared]
-        assert (fewer.samples, len(fewer.problems)) <= (more.samples, len(more.problems))
-    assert len(chosen[0].problems) == 1
-    assert chosen[-1].samples < chosen[-1].of_samples == 24
-    whole = select(small.samples, 1_000_000)
-    assert len(whole.problems) == whole.of_problems == 2 * PROBLEMS
-    assert browse(small, 1_000_000).whole
-
-
-def test_texts_longer_than_their_tokens_promise_still_fit(large):
-    few = tuple(
-        replace(one, evaluation=replace(one.evaluation, grid=one.evaluation.grid.assign(tokens=1)))
-        for one in large.samples
-    )
-    browsed = browse(replace(large, samples=few), 2_000_000)
-    assert 1_000_000 < len(browsed.json.encode()) < 2_200_000
-    assert not browsed.whole
-
-
-def test_the_samples_of_a_page_are_those_stored(small):
-    data = json.loads(browse(small, 1_000_000).json)
-    assert [one["name"] for one in data["benchmarks"]] == ["easy", "hard"]
-    for benchmark in data["benchmarks"]:
-        for problem in benchmark["problems"]:
-            for cell in problem["cells"]:
-                about = small.samples[cell["p"]].evaluation
-                rows = about.grid[about.grid["problem_id"] == problem["id"]]
-                assert about.benchmark == benchmark["name"]
-                assert cell["v"] == "".join(verdict[0] for verdict in rows["verdict"])
-                assert [problem["texts"][n] for n in cell["a"]] == list(rows["answer"])
-                assert cell["n"] == list(rows["tokens"])
-                assert problem["texts"][cell["t"][2]].startswith(
-                    f"{about.label} {about.training_seed} thinks of {problem['id']}, take 2"
-                )
 
 
 def test_equal_reports_give_equal_pages(small):

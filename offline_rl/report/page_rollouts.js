@@ -92,9 +92,9 @@ function readAddress() {
     const label = data.labels.indexOf(state[key]);
     state[key] = label < 0 ? "" : String(label);
   }
-  if (!(state.xis in CONDITIONS)) state.xis = "most";
-  if (!(state.yis in CONDITIONS)) state.yis = "few";
-  if (!(state.o in ORDERS)) state.o = "file";
+  if (!Object.hasOwn(CONDITIONS, state.xis)) state.xis = "most";
+  if (!Object.hasOwn(CONDITIONS, state.yis)) state.yis = "few";
+  if (!Object.hasOwn(ORDERS, state.o)) state.o = "file";
   state.s = Math.max(0, Number.parseInt(given.get("s"), 10) || 0);
   return true;
 }
