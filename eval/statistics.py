@@ -38,7 +38,10 @@ class Estimate:
 
     @property
     def minimum_detectable(self) -> float:
-        """The true difference that would be found significant at 5% in 80 of 100 comparisons."""
+        """The true difference found significant at 5% in 80 of 100 comparisons, by the normal law.
+
+        With few degrees of freedom it takes more.
+        """
         return _POWER_80_PERCENT * self.standard_error
 
 
