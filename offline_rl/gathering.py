@@ -12,7 +12,7 @@ from offline_rl.config import Experiment
 from offline_rl.environment import public_name
 from offline_rl.evaluation_settings import BASE
 from offline_rl.findings import Findings
-from offline_rl.gathering_notes import data_notes
+from offline_rl.gathering_notes import damage_notes, data_notes
 from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.settings import dump_settings
@@ -36,6 +36,7 @@ class _Found:
     trained: list[tuple[str, int]]
     samples: list[Samples]
     stale: list[str]
+    damaged: list[str]
 
 
 def gather(experiment: Experiment, folder: Path) -> Findings:
@@ -72,6 +73,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
         hashes=hashes,
         notes=(
             *_left_out(found.stale),
+            *damage_notes(found.damaged),
             *data_notes(dataset_folder(folder), folder, evaluation.benchmarks),
             *gap_notes(gap),
             *trial_notes(experiment, trials),
@@ -98,13 +100,16 @@ def _hashes(folder: Path) -> dict[str, str]:
 
 def _find(experiment: Experiment, folder: Path) -> _Found:
     dataset = Stage(dataset_folder(folder), {}).digest()
-    found = _Found([], [], [])
+    found = _Found([], [], [], [])
     _add_samples(found, experiment, folder, BASE, None)
     for label, method in experiment.methods.items():
         for seed in experiment.seeds:
             at = policy_folder(folder, label, seed)
             inputs = {**policy_settings(experiment, method), "seed": seed, "dataset": dataset}
-            if holds(at, inputs):
+            damage = Stage(at, {}).damage()
+            if damage is not None:
+                found.damaged.append(f"{at.relative_to(folder)}: {damage}")
+            elif holds(at, inputs):
                 found.trained.append((label, seed))
                 if read_failure(at) is None:
                     _add_samples(found, experiment, folder, label, seed)
@@ -124,7 +129,10 @@ def _add_samples(
     for benchmark in experiment.evaluation.benchmarks:
         for label, manner in manners(experiment, policy, benchmark).items():
             at = evaluation_folder(folder, label, seed, benchmark)
-            if holds(at, {**manner.settings(), **read}):
+            damage = Stage(at, {}).damage()
+            if damage is not None:
+                found.damaged.append(f"{at.relative_to(folder)}: {damage}")
+            elif holds(at, {**manner.settings(), **read}):
                 evaluation = load_evaluation(
                     at,
                     model=public_name(experiment.model),

@@ -1,7 +1,7 @@
 """What a reader must know of a run's problems: overlaps, omissions, doubts."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -42,6 +42,15 @@ def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
         )
     if about["doubt"]:
         yield f"Benchmark {benchmark} {about['doubt']}: do not set it beside published figures."
+
+
+def damage_notes(damaged: Sequence[str]) -> Iterator[str]:
+    """A sentence on files that a report does not use, for they changed after they were written."""
+    if damaged:
+        more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
+        yield (
+            f"Left out as damaged: {'; '.join(damaged[:3])}{more}. The same run makes them again."
+        )
 
 
 def _prompts(folder: Path) -> set[str]:

@@ -14,6 +14,7 @@ from offline_rl.files import sync_folder, write_atomically
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
+_WEIGHTS = ".safetensors"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,24 @@ class Stage:
                 return f"{name} is missing"
             if path.stat().st_size != file["bytes"]:
                 return f"{name} has {path.stat().st_size} bytes instead of {file['bytes']}"
+        return self.damage()
+
+    def damage(self, *, weights: bool = False) -> str | None:
+        """The first file that no longer holds what was published, in words; None where all do.
+
+        Weights are large, and only looked at where `weights` says that they are to be used.
+        """
+        manifest = read_manifest(self.folder) or {"files": {}}
+        for name, file in manifest["files"].items():
+            path = self.folder / name
+            if path.suffix == _WEIGHTS and not weights:
+                continue
+            try:
+                same = sha256(path) == file["sha256"]
+            except OSError as error:
+                return f"{name} cannot be read ({error.strerror})"
+            if not same:
+                return f"{name} is damaged: it does not hold what was written"
         return None
 
     def conflict(self) -> str | None:

@@ -16,7 +16,7 @@ from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
 from offline_rl.evaluation_settings import Evaluation
 from offline_rl.files import write_atomically
 from offline_rl.findings import Findings, report_on
-from offline_rl.gathering_notes import benchmark_notes
+from offline_rl.gathering_notes import benchmark_notes, damage_notes
 from offline_rl.locating import EVALUATION, REPORT
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import (
@@ -98,6 +98,7 @@ def gather_alone(folder: Path) -> Findings:
     known = _read(folder)
     samples: list[Samples] = []
     notes: dict[str, None] = {}
+    damaged: list[str] = []
     settings = {label: _settings(one["settings"]) for label, one in known.items()}
     models = {public_name(one.model) for one in settings.values()}
     model = models.pop() if len(models) == 1 else _SEVERAL
@@ -106,6 +107,10 @@ def gather_alone(folder: Path) -> Findings:
             for label, manner in manners(one, one.name, benchmark).items():
                 at = evaluation_folder(folder, label, None, benchmark)
                 if not holds(at, manner.settings()):
+                    continue
+                damage = Stage(at, {}).damage()
+                if damage is not None:
+                    damaged.append(f"{at.relative_to(folder)}: {damage}")
                     continue
                 evaluation = load_evaluation(
                     at,
@@ -134,7 +139,7 @@ def gather_alone(folder: Path) -> Findings:
         summaries={},
         bases={model: _hash_of_weights(known)},
         hashes={},
-        notes=tuple(notes),
+        notes=(*notes, *damage_notes(damaged)),
         failures={},
         environment={label: one["common"]["versions"] for label, one in known.items()},
         settings=yaml.safe_dump(known, sort_keys=False, allow_unicode=True),

@@ -1,14 +1,17 @@
 """Models alone, several base models, several runs: each comes to one report on what is on disk."""
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pandas as pd
 import pytest
 
 from data_gen.types import DataError
-from offline_rl import load_run
+from offline_rl import load_run, run
+from offline_rl.progress import Silent
 from offline_rl.reports import compare_runs, find, report_again, run_series
 from offline_rl.series import Series, dump_series, load_settings
 from offline_rl.settings import SettingsError, checked, load_experiment
@@ -131,6 +134,54 @@ def test_one_experiment_runs_on_several_base_models_and_reports_on_all(series):
     report_again(folder)
     assert (folder / "report" / "comparison.csv").read_bytes() == before
     assert find(folder).name == "both"
+
+
+def test_no_report_uses_a_file_that_changed_after_it_was_written(series, tmp_path):
+    folder, _ = series
+    copy = shutil.copytree(folder / "one", tmp_path / "copy")
+    whole = load_run(copy)
+    random = Random(0)
+    used = [
+        *copy.glob("evaluations/*/*/*/part-*.parquet"),
+        *copy.glob("models/*/*/training.json"),
+        *copy.glob("evaluations/*/*/*/about.json"),
+    ]
+    assert len(used) == 2 + 1 + 2
+    for path in used:
+        data = path.read_bytes()
+        for _ in range(5):
+            at = random.randrange(len(data))
+            flipped = data[:at] + bytes([data[at] ^ 1 << random.randrange(8)]) + data[at + 1 :]
+            for harm in (flipped, data[:at]):
+                path.write_bytes(harm)
+                report = load_run(copy)
+                assert any("damaged" in note and path.name in note for note in report.notes)
+                label = "base" if "base" in path.parts else "rft"
+                assert label not in set(report.comparison["label"])
+        path.write_bytes(data)
+    pd.testing.assert_frame_equal(load_run(copy).comparison, whole.comparison)
+
+
+def test_a_run_makes_damaged_stages_again_and_weights_only_when_they_are_needed(series, tmp_path):
+    folder, _ = series
+    copy = shutil.copytree(folder / "one", tmp_path / "copy")
+    before = (copy / "report" / "comparison.csv").read_bytes()
+    part = next(copy.glob("evaluations/rft/*/*/part-*.parquet"))
+    weights = next(copy.glob("models/rft/*/model.safetensors"))
+    for path in (part, weights):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.write_bytes(bytes(data))
+    said = []
+
+    class Progress(Silent):
+        def say(self, line):
+            said.append(line)
+
+    run(load_experiment(copy / "experiment.yaml"), copy, progress=Progress())
+    assert any("models/rft/seed-0: trained again, since model.safetensors is" in s for s in said)
+    assert any("done again, since part-00000.parquet is damaged" in s for s in said)
+    assert (copy / "report" / "comparison.csv").read_bytes() == before
 
 
 def test_a_model_of_a_series_has_its_own_settings_over_the_common_ones(tmp_path):

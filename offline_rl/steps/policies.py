@@ -184,7 +184,10 @@ def _is_needed(
     if policy.stage.dropped() and awaited(policy):
         run.progress.say(f"{name}: trained again, its weights were not kept and are needed")
         return True
-    return False
+    damage = policy.stage.damage(weights=True) if awaited(policy) else None
+    if damage is not None:
+        run.progress.say(f"{name}: trained again, since {damage}")
+    return damage is not None
 
 
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
