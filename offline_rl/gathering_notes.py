@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from offline_rl.evaluation_settings import BASE
+from offline_rl.stages import Stage
 from offline_rl.steps.context import ABOUT
 from offline_rl.steps.evaluations import evaluation_folder
 
@@ -17,6 +18,8 @@ def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) ->
     `dataset` is the folder that methods learn from, None where nothing was trained.
     """
     trained_on = set() if dataset is None else _prompts(dataset)
+    if dataset is not None and (damage := Stage(dataset, {}).damage()) is not None:
+        yield f"The data set is damaged ({damage}): it was not held against the benchmarks."
     for benchmark in benchmarks:
         asked_in = evaluation_folder(folder, BASE, None, benchmark)
         yield from benchmark_notes(asked_in, benchmark)
@@ -32,7 +35,7 @@ def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) ->
 def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
     """Sentences on the problems of one finished evaluation, from what lies beside its samples."""
     path = evaluation / ABOUT
-    if not path.is_file():
+    if not path.is_file() or Stage(evaluation, {}).damage() is not None:
         return
     about = json.loads(path.read_text(encoding="utf-8"))
     if about["left_out_too_long"]:
@@ -54,7 +57,10 @@ def damage_notes(damaged: Sequence[str]) -> Iterator[str]:
 
 
 def _prompts(folder: Path) -> set[str]:
+    """The prompts of a stage's rollouts; none where its files are damaged."""
     found: set[str] = set()
+    if Stage(folder, {}).damage() is not None:
+        return found
     for part in sorted(folder.glob("part-*.parquet")):
         column = pq.read_table(part, columns=["problem"]).column("problem")
         found.update(text.strip() for text in column.unique().to_pylist())
