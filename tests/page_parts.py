@@ -40,7 +40,9 @@ def rollout(problem, sample, right, text):
     return Rollout(problem, completion, words)
 
 
-def evaluated(folder, label, seed, benchmark, rights, *, model="m", text=None, problems=None):
+def evaluated(
+    folder, label, seed, benchmark, rights, *, model="m", text=None, problems=None, samples=SAMPLES
+):
     """Samples of which the first `rights[i]` of problem i are right, kept in a folder."""
     problems = problems or [
         Problem(f"{benchmark}/{i}", f"What is {i} of {benchmark}?", str(i))
@@ -52,7 +54,7 @@ def evaluated(folder, label, seed, benchmark, rights, *, model="m", text=None, p
     rollouts = [
         rollout(problem, j, j < right, text(problem, j))
         for problem, right in zip(problems, rights, strict=True)
-        for j in range(SAMPLES)
+        for j in range(samples)
     ]
     folder.mkdir(parents=True)
     save_rollouts(rollouts, folder / "part-00000.parquet")

@@ -73,9 +73,12 @@ def small_page(small, tmp_path_factory):
     return written(small, tmp_path_factory.mktemp("small_page"))
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """One browser for all tests; OFFLINE_RL_CHROMIUM names another executable."""
+    """One browser for all tests here; OFFLINE_RL_CHROMIUM names another executable.
+
+    It is closed before other tests: Playwright's loop would be in the way of theirs.
+    """
     path = os.environ.get("OFFLINE_RL_CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), "")
     if not path:
         pytest.skip("no Chromium on PATH (apt-get install chromium): the page is not tested in it")
@@ -198,10 +201,10 @@ def test_filters_find_the_problems_that_one_policy_solves_and_another_does_not(v
     field(page, "first policy").select_option(label="dft")
     field(page, "second policy").select_option(label="rft")
     assert listed(page) == ["What is 1 of easy?", "What is 4 of easy?"]
-    field(page, "first condition").select_option(label="right in all samples")
+    field(page, "first condition").select_option(label="is right in all samples")
     assert listed(page) == []
     assert "No problem fits." in page.locator(".problem").inner_text()
-    field(page, "second condition").select_option(label="right at least once")
+    field(page, "second condition").select_option(label="is right at least once")
     assert listed(page) == ["What is 0 of easy?", "What is 3 of easy?"]
     field(page, "Benchmark").select_option(label="hard")
     assert listed(page) == ["What is 2 of hard?", "What is 5 of hard?"]
@@ -418,8 +421,38 @@ def test_a_large_report_stays_small_and_says_what_it_leaves_out(visit, tmp_path)
     assert len(card(page, "dft").locator("pre").text_content()) == 2500
 
 
-def test_equal_reports_give_equal_pages(small):
-    assert render(small) == render(small)
+def test_what_could_not_be_measured_leaves_the_rest_of_the_page(visit, tmp_path):
+    def of(number, label, seed, benchmark, rights, **others):
+        return evaluated(tmp_path / str(number), label, seed, benchmark, rights, **others)
+
+    unknown = of(0, "base", None, "easy", (4, 4))
+    grid = unknown.evaluation.grid.assign(nll=np.nan, tokens=0)
+    unknown = replace(unknown, evaluation=replace(unknown.evaluation, grid=grid))
+    reports = [
+        report_of([unknown], summaries={}, environment={}, settings="", command=""),
+        report_of([of(1, "base", None, "easy", (0, 1, 1), samples=1)]),
+        report_of([of(2, "base", None, "easy", (1,)), of(3, "dft", 0, "easy", (2,))]),
+        report_of(
+            [
+                of(4, "base", None, "easy", (0, 1, 2)),
+                of(5, "base", None, "hard", (0, 1, 2)),
+                of(6, "rft", 0, "easy", (4, 1, 2)),
+                of(7, "dft", 0, "hard", (4, 1, 2)),
+            ]
+        ),
+        # Code points that no XML may hold.
+        report_of([of(8, "base\ufffe", None, "easy\uffff", (1, 2))], name="demo\ufdd0"),
+    ]
+    for number, report in enumerate(reports):
+        path = tmp_path / f"{number}.html"
+        path.write_text(render(report), encoding="utf-8")
+        page = visit(path)
+        assert page.locator("#accuracy ~ .panels figure").count() > 0
+        assert page.locator(".card").count() > 0
+
+
+def test_equal_reports_give_equal_pages(small, small_page):
+    assert render(small) == small_page.read_text(encoding="utf-8")
 
 
 def test_names_are_shown_on_one_line(small):

@@ -31,8 +31,8 @@ function drawControls() {
   controls.replaceChildren(
     ...(models.length > 1 ? [field("Base model", models, String(state.m), (m) => ({ m: Number(m), x: "", y: "" }))] : []),
     field("Benchmark", benchmarks, String(state.b), (b) => ({ b: Number(b), p: "" })),
-    which("Problems that", "first", "x", "xis"),
-    which("and that", "second", "y", "yis"),
+    which("Problems on which", "first", "x", "xis"),
+    which("and on which", "second", "y", "yis"),
     field("Order", Object.entries(ORDERS), state.o, (o) => ({ o })),
     labelled("Search in problems, answers and samples", search),
     make("label", { className: "check" }, seeds, "a card for every seed"),

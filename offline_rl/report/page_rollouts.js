@@ -2,11 +2,11 @@
 
 const data = JSON.parse(document.getElementById("samples").textContent);
 const CONDITIONS = {
-  most: ["right in most samples", (share) => share > 0.5],
-  all: ["right in all samples", (share) => share === 1],
-  some: ["right at least once", (share) => share > 0],
-  few: ["wrong in most samples", (share) => share < 0.5],
-  none: ["never right", (share) => share === 0],
+  most: ["is right in most samples", (share) => share > 0.5],
+  all: ["is right in all samples", (share) => share === 1],
+  some: ["is right at least once", (share) => share > 0],
+  few: ["is wrong in most samples", (share) => share < 0.5],
+  none: ["is never right", (share) => share === 0],
 };
 const ORDERS = { file: "as in the benchmark", first: "first policy’s share", gap: "largest gap between the two" };
 const PAGE_OF_LIST = 200;

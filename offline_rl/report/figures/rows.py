@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from eval.panel import MACRO
@@ -74,14 +75,16 @@ def forest(pairs: pd.DataFrame, looks: Mapping[str, Look], *, title: str) -> Pic
     for against, group in pairs.groupby("against", sort=False):
         names += [f"against {name_of(str(against), 14)}", *map(name_of, group["label"])]
         drawn += [None, *rows_of(group)]
-    span = max(1.0, float(pairs[["low_points", "high_points"]].abs().max().max()))
     with axes_of(_ROW * len(names) + 46, left=width_of(names) + 8, right=62) as axes:
         axes.axvline(0, color=FAINT, linewidth=0.8)
         for place, row in enumerate(drawn):
             if row is not None:
                 _difference(axes, place, row, looks[row.label])
-        low, high = float(pairs["low_points"].min()), float(pairs["high_points"].max())
-        axes.set_xlim(min(low, 0) - 0.04 * span, max(high, 0) + 0.04 * span)
+        # With one problem there are differences and no intervals.
+        ends = pairs[["difference_points", "low_points", "high_points"]].to_numpy(dtype=float)
+        low, high = min(0.0, np.nanmin(ends)), max(0.0, np.nanmax(ends))
+        edge = 0.04 * max(1.0, high - low)
+        axes.set_xlim(low - edge, high + edge)
         marks = [None if row is None else looks[row.label].name for row in drawn]
         _rows(axes, names, "difference of avg@k, points", marks)
         for tick, row in zip(axes.get_yticklabels(), drawn, strict=True):
