@@ -97,11 +97,14 @@ class _TwoPasses(torch.autograd.Function):
         chunk: int,
     ) -> tuple[Tensor, Tensor | None]:
         ctx.save_for_backward(hidden, weight, tokens)
-        ctx.dtype, ctx.chunk = dtype, chunk
+        ctx.dtype, ctx.parted = dtype, _parted(len(hidden), chunk)
+        memory = _memory(hidden, weight.to(dtype), chunk)
         parts = [
             _softmax_gradient(logits, tokens[places], entropy=entropy)
-            for places, _, logits in _chunks(hidden, weight.to(dtype), chunk)
+            for places, _, logits in _chunks(hidden, weight.to(dtype), ctx.parted, memory)
         ]
+        # What the last chunk left there need not be made again.
+        ctx.last = (memory, parts[-1].sums) if parts and any(ctx.needs_input_grad) else None
         logps = _joined([part.logps for part in parts], hidden)
         if not entropy:
             return logps, None
@@ -115,7 +118,15 @@ class _TwoPasses(torch.autograd.Function):
         hidden, weight, tokens = ctx.saved_tensors
         narrow = weight.to(ctx.dtype)
         gradients = _Gradients(hidden, weight, ctx.needs_input_grad)
-        for places, states, logits in _chunks(hidden, narrow, ctx.chunk):
+        parted, last, ctx.last = ctx.parted, ctx.last, None
+        if last is None:
+            memory = _memory(hidden, narrow, parted[0].stop if parted else 0)
+        else:
+            memory, sums = last
+            *parted, places = parted
+            states = hidden[places].to(narrow.dtype)
+            gradients.add(places, states, memory[: len(states)], -slopes[places] / sums, narrow)
+        for places, states, logits in _chunks(hidden, narrow, parted, memory):
             softmax = _softmax_gradient(logits, tokens[places], entropy=False)
             gradients.add(places, states, logits, -slopes[places] / softmax.sums, narrow)
         return (*gradients.done(), None, None, None, None)
@@ -136,7 +147,8 @@ class _OnePass(torch.autograd.Function):
         narrow = weight.to(dtype)
         gradients = _Gradients(hidden, weight, ctx.needs_input_grad)
         parts, losses = [], []
-        for places, states, logits in _chunks(hidden, narrow, chunk):
+        parted, memory = _parted(len(hidden), chunk), _memory(hidden, narrow, chunk)
+        for places, states, logits in _chunks(hidden, narrow, parted, memory):
             softmax = _softmax_gradient(logits, tokens[places], entropy=entropy)
             chunk_losses, slopes = _with_slopes(loss, softmax.logps, places)
             gradients.add(places, states, logits, -slopes / softmax.sums, narrow)
@@ -181,12 +193,20 @@ def _with_slopes(loss: PositionLoss, logps: Tensor, places: slice) -> tuple[Tens
     return losses.detach(), slopes
 
 
-def _chunks(hidden: Tensor, weight: Tensor, chunk: int) -> Iterator[tuple[slice, Tensor, Tensor]]:
-    """Places, states and logits of one chunk after another; all logits lie in the same memory."""
-    count = len(hidden)
-    memory = weight.new_empty(min(chunk, count), len(weight))
-    for start in range(0, count, chunk):
-        places = slice(start, min(start + chunk, count))
+def _parted(count: int, chunk: int) -> list[slice]:
+    return [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
+
+
+def _memory(hidden: Tensor, weight: Tensor, chunk: int) -> Tensor:
+    """For the logits of one chunk after another."""
+    return weight.new_empty(min(chunk, len(hidden)), len(weight))
+
+
+def _chunks(
+    hidden: Tensor, weight: Tensor, parted: list[slice], memory: Tensor
+) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """Places, states and logits of one chunk after another; the logits lie in `memory`."""
+    for places in parted:
         states = hidden[places].to(weight.dtype)
         yield places, states, torch.mm(states, weight.t(), out=memory[: len(states)])
 
@@ -234,7 +254,8 @@ class _Gradients:
     def __init__(self, hidden: Tensor, weight: Tensor, wanted: tuple[bool, ...]) -> None:
         self._weight_dtype = weight.dtype
         self._hidden = torch.empty_like(hidden) if wanted[0] else None
-        self._weight = torch.zeros_like(weight, dtype=_wide(weight.dtype)) if wanted[1] else None
+        self._weight = torch.empty_like(weight, dtype=_wide(weight.dtype)) if wanted[1] else None
+        self._begun = False
 
     def add(
         self, places: slice, states: Tensor, gradient: Tensor, factors: Tensor, weight: Tensor
@@ -248,12 +269,18 @@ class _Gradients:
             return
         scaled = (states * factors).to(states.dtype)
         if gradient.dtype == self._weight.dtype:
-            self._weight.addmm_(gradient.t(), scaled)
-            return
-        for start in range(0, len(self._weight), _SLAB):
-            slab = slice(start, start + _SLAB)
-            self._weight[slab].add_(torch.mm(gradient[:, slab].t(), scaled))
+            # What is multiplied by 0 is not read, and may be anything.
+            self._weight.addmm_(gradient.t(), scaled, beta=int(self._begun))
+        else:
+            for start in range(0, len(self._weight), _SLAB):
+                slab = slice(start, start + _SLAB)
+                product = torch.mm(gradient[:, slab].t(), scaled)
+                held = self._weight[slab]
+                held.add_(product) if self._begun else held.copy_(product)
+        self._begun = True
 
     def done(self) -> tuple[Tensor | None, Tensor | None]:
+        if self._weight is not None and not self._begun:
+            self._weight.zero_()
         weight = None if self._weight is None else self._weight.to(self._weight_dtype)
         return self._hidden, weight

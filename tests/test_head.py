@@ -162,6 +162,16 @@ def test_two_passes_serve_losses_of_whole_sequences():
     assert_within(gradients, whole(preference)[1], 1e-5)
 
 
+@pytest.mark.parametrize("chunk", [16, 25, 64])
+def test_a_second_backward_pass_gives_the_same_without_what_the_first_found(chunk):
+    loss, (hidden, weight) = POINTWISE["dft"], inputs(torch.float64)
+    logps, _ = head_logps(hidden, weight, TOKENS, dtype=torch.float64, entropy=False, chunk=chunk)
+    total = loss(logps, EVERY).sum()
+    for _ in range(2):
+        gradients = torch.autograd.grad(total, (hidden, weight), retain_graph=True)
+        assert_within(gradients, whole(loss)[1], 1e-12)
+
+
 def test_gradcheck_of_two_passes():
     hidden, weight = HIDDEN[:6].clone().requires_grad_(), WEIGHT[:9].clone().requires_grad_()
     tokens = torch.arange(6)
