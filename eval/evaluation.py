@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from data_gen.collection import collect
-from data_gen.types import DataError, Rollout, Sampler
+from data_gen.collection import collected_chunks
+from data_gen.types import DataError, Label, Rollout, Sampler
 from eval.benchmarks import Benchmark
 
 _STORED = ["problem_id", "sample", "seed", "verdict", "reason", "answer", "reward"]
@@ -45,19 +46,25 @@ def evaluate(
     training_seed: int | None = None,
     model: str = "",
     folder: Path | None = None,
-    on_chunk: Callable[[list[Rollout]], None] | None = None,
+    on_chunk: Callable[[Sequence[Label]], None] | None = None,
 ) -> Evaluation:
-    """Collects on the benchmark's problems; `folder` and `on_chunk` are those of `collect`."""
-    rollouts = collect(
-        benchmark.problems,
-        sample,
-        benchmark.verify,
-        benchmark.sampling,
-        folder=folder,
-        on_chunk=on_chunk,
-    )
+    """Collects on the benchmark's problems, with a few chunks of completions in memory at a time.
+
+    `folder` is that of `collect`; `on_chunk` receives the verdicts of each chunk, sample by sample.
+    """
+    grids: list[pd.DataFrame] = []
+    with closing(
+        collected_chunks(
+            benchmark.problems, sample, benchmark.verify, benchmark.sampling, folder=folder
+        )
+    ) as chunks:
+        for chunk in chunks:
+            grids.append(grid(chunk.rollouts()) if chunk.part is None else _read(chunk.part))
+            if on_chunk is not None:
+                on_chunk(chunk.labels)
+    whole = pd.concat(grids, ignore_index=True)
     temperature = benchmark.sampling.temperature
-    return Evaluation(label, training_seed, benchmark.name, temperature, grid(rollouts), model)
+    return Evaluation(label, training_seed, benchmark.name, temperature, whole, model)
 
 
 def grid(rollouts: Sequence[Rollout]) -> pd.DataFrame:
@@ -102,7 +109,7 @@ def load_evaluation(
 
 def _read(part: Path) -> pd.DataFrame:
     try:
-        with pq.ParquetFile(part) as file:
+        with pq.ParquetFile(part, page_checksum_verification=True) as file:
             stored = file.read(columns=[*_STORED, "finish_reason", "logps"])
             lengths = [len(ids) for ids in _lists(file.read(columns=["tokens"])["tokens"])]
     except (OSError, ValueError, KeyError) as error:

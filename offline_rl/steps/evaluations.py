@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from data_gen.samplers import SamplerSettings
-from data_gen.types import DataError, Problem, Rollout, Sampling, Verifier
+from data_gen.types import DataError, Label, Problem, Sampling, Verifier
 from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
 from eval.evaluation import evaluate
@@ -161,10 +161,10 @@ def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path)
     done, right = 0, 0
     with run.progress.task(f"evaluate {job.label}{seed} on {job.benchmark}") as task:
 
-        def on_chunk(rollouts: list[Rollout]) -> None:
+        def on_chunk(verdicts: Sequence[Label]) -> None:
             nonlocal done, right
-            done += len(rollouts)
-            right += sum(rollout.verdict.label == "correct" for rollout in rollouts)
+            done += len(verdicts)
+            right += sum(verdict == "correct" for verdict in verdicts)
             total = len(fitting) * job.manner.sampling.samples
             task.update(done, total, f"{right / done:.1%} correct")
 
