@@ -283,6 +283,8 @@ def test_several_base_models_are_told_apart_and_one_can_be_chosen(visit, tmp_pat
     headings = page.locator(".model > h2:visible").all_inner_texts()
     assert headings == ["Base model: second", "Training and data: second"]
     assert "m=second" in page.url
+    for name in ("accuracy", "training"):
+        assert page.locator(f"h2#{name}").is_visible()
     page.locator("#chosen-model").select_option(label="all")
     assert page.locator(".model:visible").count() == 4
     still = visit(path, java_script_enabled=False)

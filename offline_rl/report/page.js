@@ -148,9 +148,20 @@ function startChooser() {
     for (const section of document.querySelectorAll(".model")) {
       section.hidden = select.value !== "" && section.dataset.model !== select.value;
     }
+    placeAnchors();
     if (select.value !== "") change({ m: Number(select.value), x: "", y: "" });
   };
   chooser.hidden = false;
+}
+
+/** The contents lead to the first section of each kind that is shown. */
+function placeAnchors() {
+  const headings = [...document.querySelectorAll("[data-anchor]")];
+  for (const heading of headings) heading.removeAttribute("id");
+  for (const heading of headings.filter((one) => !one.closest("[hidden]"))) {
+    const name = heading.dataset.anchor;
+    if (!document.getElementById(name)) heading.id = name;
+  }
 }
 
 /** A figure as an SVG file with the colours that it has on the page now. */

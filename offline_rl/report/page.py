@@ -36,6 +36,8 @@ _BUDGET_TITLES = {
     "examples_seen": "examples seen",
     "trained_tokens_seen": "trained tokens",
 }
+_NOTES_SHOWN = 6
+"""Notes that are not folded away."""
 # Bytes: of the whole page, and at most of the browser's samples.
 _PAGE = 19_000_000
 _SAMPLES = 12_000_000
@@ -70,6 +72,7 @@ def render(report: Report) -> str:
             samples=samples,
             flags=flags,
             notes=[*flags.values(), *report.notes],
+            notes_shown=_NOTES_SHOWN,
             budget_titles=_BUDGET_TITLES,
             environment=list(_flat(report.environment)),
             settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
