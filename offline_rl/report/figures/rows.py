@@ -113,11 +113,14 @@ def _difference(axes: Any, place: int, row: Any, look: Look) -> None:
         row.difference_points, place, look.marker, color=look.colour, markersize=6.5,
         markerfacecolor=look.colour if shown else PAPER, markeredgewidth=1.4, gid=look.name,
     )  # fmt: skip
-    axes.annotate(
-        signed(row.difference_points) + (" *" if shown else "  "), (1, place),
-        xycoords=("axes fraction", "data"), xytext=(8, 0), textcoords="offset points",
-        va="center", ha="left", color=INK if shown else FAINT, gid=look.name,
-    )  # fmt: skip
+    # Figures end in one line, the asterisk after it.
+    for text, right, side in ((signed(row.difference_points), 42, "right"), ("*", 45, "left")):
+        if text != "*" or shown:
+            axes.annotate(
+                text, (1, place), xycoords=("axes fraction", "data"), xytext=(right, 0),
+                textcoords="offset points", va="center_baseline", ha=side,
+                color=INK if shown else FAINT, gid=look.name,
+            )  # fmt: skip
 
 
 def lengths(comparison: pd.DataFrame, looks: Mapping[str, Look]) -> list[Picture]:
