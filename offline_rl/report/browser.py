@@ -216,7 +216,8 @@ def _benchmarks(report: Report, problems: Mapping[Place, _Problem]) -> list[dict
 
 
 def _bytes(text: Shown) -> int:
-    """Of the text in the page, somewhat more for what is written as an escape."""
+    """Of the text in the page, with what escapes add."""
     content = text if isinstance(text, str) else text["t"]
-    escaped = sum(content.count(sign) for sign in '<>&\n\t\\"')
-    return len(content.encode()) + 5 * escaped + 4
+    added = sum(5 * content.count(sign) for sign in "<>&")
+    added += sum(content.count(sign) for sign in '\n\t\\"')
+    return len(content.encode()) + added + 4
