@@ -44,15 +44,22 @@ def _notes(panel: Panel, pairs: pd.DataFrame, baseline: str, reference: str) -> 
             yield f"{label} was not evaluated on {lacking}, so it has no macro average."
     for benchmark in panel.benchmarks:
         yield from _few_problems(benchmark, pairs[pairs["benchmark"] == benchmark])
+    yield from _without_width(panel)
+
+
+def _without_width(panel: Panel) -> Iterator[str]:
+    same: dict[str, list[str]] = {}
     for label, benchmark in sorted(panel.entries):
         table = panel.entries[label, benchmark].table
         if table.shape[1] == 1:
             yield f"{benchmark} has a single problem, so {label} has no interval there."
         elif np.ptp(table) == 0:
-            yield (
-                f"{label} on {benchmark}: all problems have the same accuracy, so the interval has"
-                " no width. That is no certainty: other problems may differ."
-            )
+            same.setdefault(label, []).append(benchmark)
+    for label, benchmarks in same.items():
+        yield (
+            f"{label} on {', '.join(benchmarks)}: all problems have the same accuracy, so the"
+            " interval has no width. That is no certainty: other problems may differ."
+        )
 
 
 def _few_seeds(panel: Panel) -> Iterator[str]:

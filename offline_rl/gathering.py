@@ -1,10 +1,8 @@
 """What is finished in a run's folder; nothing is sampled or trained."""
 
-import json
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
@@ -15,8 +13,9 @@ from offline_rl.findings import Findings
 from offline_rl.gathering_notes import damage_notes, data_notes
 from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.sealing import read_sealed
 from offline_rl.settings import dump_settings
-from offline_rl.stages import Stage, holds, read_manifest
+from offline_rl.stages import Stage, holds, read_manifest, read_published
 from offline_rl.steps.behaviour import gap_notes, read_gap
 from offline_rl.steps.budget import with_budget
 from offline_rl.steps.context import ABOUT, SUMMARY
@@ -54,7 +53,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
     if not found.samples:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
     gap = read_gap(folder)
-    summary = {**read_json(dataset_folder(folder) / SUMMARY), "behaviour": gap}
+    summary = {**read_published(dataset_folder(folder), SUMMARY), "behaviour": gap}
     records = [read_record(policy_folder(folder, *at), *at) for at in found.trained]
     model, evaluation = public_name(experiment.model), experiment.evaluation
     hashes = _hashes(folder)
@@ -83,7 +82,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
             for one in records
             if "failure" in one
         },
-        environment=read_json(folder / ENVIRONMENT),
+        environment=read_sealed(folder / ENVIRONMENT),
         settings=dump_settings(experiment),
         command=f"offline-rl run {shlex.quote(str(folder / SETTINGS))} --out NEW_FOLDER",
     )
@@ -91,7 +90,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
 
 def _hashes(folder: Path) -> dict[str, str]:
     """Of what all policies of a run had in common."""
-    about = read_json(dataset_folder(folder) / ABOUT)
+    about = read_published(dataset_folder(folder), ABOUT)
     about = about.get("tokenised_for", about)
     names = ("model_sha256", "tokenizer_sha256", "prompt_sha256")
     dataset = Stage(dataset_folder(folder), {}).digest()
@@ -154,9 +153,3 @@ def _left_out(stale: list[str]) -> list[str]:
         f"Left out, since other settings made them: {', '.join(stale[:3])}{more}."
         " Run the experiment to bring them up to date."
     ]
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """An object in a file of a finished stage."""
-    found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    return found

@@ -34,8 +34,11 @@ def number(value: Any, digits: int = 1) -> str:
 
 
 def signed(value: Any, digits: int = 1) -> str:
-    """As `number`, with its sign."""
-    return MISSING if pd.isna(value) else f"{value:+,.{digits}f}"
+    """As `number`, with its sign; what rounds to nothing has none."""
+    if pd.isna(value):
+        return MISSING
+    rounded = round(float(value), digits) or 0.0
+    return f"{rounded:+,.{digits}f}" if rounded else f"{rounded:.{digits}f}"
 
 
 def exact(value: Any) -> str:
