@@ -26,7 +26,7 @@ class Needs:
     """Serves a method its lagging policy, the divergence from the base, and a step's mean.
 
     Make it while the model is still the base. `forward(model, batch)` scores a batch.
-    Raises DataError for a method that needs a second set of weights while FSDP parts the first.
+    Raises DataError for a method that needs the divergence while FSDP parts the weights.
     """
 
     def __init__(self, method: Method, model: Any, forward: Forward, accelerator: Any) -> None:
@@ -34,20 +34,21 @@ class Needs:
         self._forward = forward
         self._accelerator = accelerator
         self._step_mean: Tensor | None = None
-        second = method.refresh_every is not None or method.needs_base_divergence
-        if second and accelerator.distributed_type == DistributedType.FSDP:
+        parted = accelerator.distributed_type == DistributedType.FSDP
+        if method.needs_base_divergence and parted:
             raise DataError(
-                f"{type(method).__name__} compares the policy with other weights, which FSDP cannot"
-                " put in its place: train it without, training.launch.config: null"
+                f"{type(method).__name__} compares whole distributions of policy and base, which"
+                " FSDP cannot give: train it without, training.launch.config: null"
             )
-        self._lagged = Snapshot(model) if method.refresh_every else None
+        self._lagged: Snapshot | None = None
         self._divergence = BaseDivergence(model) if method.needs_base_divergence else None
 
     @property
     def passes(self) -> int:
         """Forward passes without gradient that a step takes beside those it learns by."""
         companions = self._step_mean is not None
-        return sum((companions, self._lagged is not None, self._divergence is not None))
+        lagged = self._method.refresh_every is not None
+        return sum((companions, lagged, self._divergence is not None))
 
     def begin_step(self, model: Any, step: int, companions: Iterable[tuple[Batch, bool]]) -> None:
         """Refreshes the lagging policy if it is time, and takes the mean over the companions.
@@ -88,14 +89,17 @@ class Needs:
         return output, replace(batch, base_divergence=divergence)
 
     def save(self, folder: Path) -> None:
-        """Puts into a checkpoint what cannot be made again from the base and the weights."""
-        if self._lagged is not None:
-            save_file(self._lagged.tensors(), folder / LAGGED)
+        """Puts into a checkpoint what cannot be made again; every process calls, one writes."""
+        if self._lagged is None:
+            return
+        tensors = self._lagged.tensors()
+        if self._accelerator.is_main_process:
+            save_file(tensors, folder / LAGGED)
 
     def restore(self, folder: Path) -> None:
         """Goes on from a checkpoint that `save` was called for."""
-        if self._lagged is not None:
-            self._lagged.load(load_file(folder / LAGGED))
+        if self._method.refresh_every is not None:
+            self._lagged = Snapshot.of(load_file(folder / LAGGED))
 
     def _bare(self, model: Any) -> Any:
         return self._accelerator.unwrap_model(model)

@@ -158,7 +158,9 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     batch = collate(piece, self.args.device)
                     if idle:
-                        self.accelerator.backward(0 * self._head(model, batch).log_probs.sum())
+                        outputs, _ = self._needs.score(model, batch)
+                        unused = outputs.log_probs if outputs.loss is None else outputs.loss
+                        self.accelerator.backward(0 * unused.sum())
                         continue
                     loss = self.compute_loss(model, batch, num_items_in_batch=units)
                     self.accelerator.backward(loss)
@@ -212,10 +214,11 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._metrics["train"][name].append(value)
 
     def save_beside(self, checkpoint: Path) -> None:
-        """Adds to a checkpoint what the library's trainer does not know of."""
-        seen = {"examples": self.examples_seen, "tokens": self.tokens_seen}
-        (checkpoint / _SEEN).write_text(json.dumps(seen), encoding="utf-8")
+        """Adds to a checkpoint what the library does not know of; every process calls."""
         self._needs.save(checkpoint)
+        if self.accelerator.is_main_process:
+            seen = {"examples": self.examples_seen, "tokens": self.tokens_seen}
+            (checkpoint / _SEEN).write_text(json.dumps(seen), encoding="utf-8")
 
     def restore(self, checkpoint: Path) -> None:
         """Goes on from a checkpoint that `save_beside` was called for."""

@@ -9,25 +9,13 @@ import psutil
 import torch
 from transformers import TrainerCallback
 
-from offline_rl.files import write_atomically
+from offline_rl.checkpoints import mark_complete
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.validation import BEST, EarlyStop
 
 OnLog = Callable[[int, int, dict[str, float]], None]
-_COMPLETE = "complete"
 # Where transformers puts TensorBoard's files, inside of the output folder.
 _TRACKER_LOGS = "runs"
-
-
-def last_checkpoint(checkpoints: Path) -> Path | None:
-    """The newest whole checkpoint; torn ones, left by a killed process, are removed."""
-    whole = []
-    for folder in checkpoints.glob("checkpoint-*"):
-        if (folder / _COMPLETE).exists():
-            whole.append(folder)
-        else:
-            shutil.rmtree(folder)
-    return max(whole, key=lambda folder: int(folder.name.rsplit("-", 1)[1]), default=None)
 
 
 def clear(checkpoints: Path) -> None:
@@ -74,11 +62,11 @@ class Watch(TrainerCallback):  # type: ignore[misc] # the library is taken as An
             self._on_log(state.global_step, self._steps, logs)
 
     def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        self._trainer.save_beside(folder)
         # Every process has its own state of chance in there.
         self._trainer.accelerator.wait_for_everyone()
         if state.is_world_process_zero:
-            folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
-            self._trainer.save_beside(folder)
             if self._early_stop is not None:
                 self._early_stop.save(folder)
-            write_atomically(folder / _COMPLETE, "")
+            mark_complete(folder)

@@ -94,7 +94,31 @@ def validated(folder):
     return train(METHODS["rft"](), solutions(), folder, **told_all)
 
 
-SHARDED = [("rft", MANY, 3), ("dpo", MANY, 3), ("kto", MANY, 3)]
+SHARDED = [(kind, MANY, 3) for kind in ("rft", "dpo", "kto", "psft")]
+# FSDP knows an optimiser's state by its tensors, which plain steps have none of.
+CUT = QUICK.model_copy(
+    update={"steps": 5, "optimizer": "adamw_torch", "tokens_per_microbatch": MANY}
+)
+
+
+def cut(rollouts, model, folder):
+    """Trains in one go, and again with an interruption after step 4, of which 3 are kept."""
+
+    class Stop(Exception):
+        pass
+
+    def interrupt(step, steps, values):
+        if step == 4:
+            raise Stop
+
+    method = METHODS["psft"](lag_steps=2)
+    train(method, rollouts, folder / "whole", **told(model, CUT))
+    again = told(model, CUT.model_copy(update={"checkpoint_every": 3}))
+    with pytest.raises(Stop):
+        train(method, rollouts, folder / "resumed", on_log=interrupt, **again)
+    steps = []
+    train(method, rollouts, folder / "resumed", on_log=lambda step, *_: steps.append(step), **again)
+    (folder / "steps.json").write_text(json.dumps(steps))
 
 
 @pytest.fixture(scope="module")
@@ -243,11 +267,16 @@ def test_the_reason_of_a_failing_worker_is_told_in_one_line(random_model, rollou
     )
 
 
-@pytest.mark.parametrize("kind", ["psft", "asft"])
-def test_methods_that_exchange_weights_refuse_to_have_them_parted(kind):
+def test_processes_that_share_the_weights_resume_to_the_same(trained_sharded):
+    whole, resumed = (weights(trained_sharded / name) for name in ("whole", "resumed"))
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert json.loads((trained_sharded / "steps.json").read_text())[0] == 4
+
+
+def test_a_method_of_whole_distributions_refuses_to_have_the_weights_parted():
     parted = SimpleNamespace(distributed_type=DistributedType.FSDP)
     with pytest.raises(DataError, match=r"FSDP cannot .*: train it without"):
-        Needs(METHODS[kind](), None, None, parted)
+        Needs(METHODS["asft"](), None, None, parted)
 
 
 def test_a_config_that_is_not_there_is_told(random_model, rollouts, tmp_path):

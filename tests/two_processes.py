@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from offline_rl.training import train
-from tests.test_launching import CASES, SHARDED, case, told, validated
+from tests.test_launching import CASES, SHARDED, case, cut, told, validated
 from tests.training_parts import twelve_problems
 
 
@@ -13,6 +13,7 @@ def main(model: str, folder: str, how: str) -> None:
     rollouts = twelve_problems(model)
     if how == "fsdp":
         shard_on_a_cpu()
+        cut(rollouts, model, Path(folder))
     else:
         validated(Path(folder) / "validated")
     for kind, budget, steps in SHARDED if how == "fsdp" else CASES:
