@@ -254,6 +254,19 @@ def test_counts_stay_whole_numbers_beside_a_failed_method(tmp_path):
     assert training["final_gradient_norm"].iloc[0] == ""
 
 
+def test_training_tells_at_which_step_validation_chose_the_weights():
+    chosen = {"best_step": 20, "best_avg_at_k": 0.25, "stopped_early": True}
+    record = trained("rft", 0)
+    record["report"]["validation"] = chosen
+    [row] = training_table([record], model="m").to_dict("records")
+    assert (row["validation_best_step"], row["validation_avg_at_k_percent"]) == (20, 25.0)
+    assert row["stopped_early"] is True
+    [trial] = training_table([], [{**record, "number": 1, "score": 0.5}], model="m").to_dict(
+        "records"
+    )
+    assert trial["validation_avg_at_k_percent"] == 50.0
+
+
 def test_equal_contents_give_equal_bytes(tmp_path):
     for folder in ("first", "second"):
         write_report(tmp_path / folder, make_report())

@@ -109,7 +109,10 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "training_seed": "seed of data order and initialisation",
         "role": "compared, or the number of a trial that settings were chosen by",
         "trials": "trials that the method's settings were chosen among; 0: as written",
-        "validation_avg_at_k_percent": "of a trial, on the sweep's problems",
+        "validation_avg_at_k_percent": "of a trial on the sweep's problems, else of the weights"
+        " that training.validation chose on its own",
+        "validation_best_step": "step whose weights training.validation chose; empty without it",
+        "stopped_early": "whether it ended the training there",
         "kind": "which method it is",
         "status": "finished or failed",
         "reason": "why it failed",

@@ -33,8 +33,8 @@ _LOGGED = {
     "learning_rate": "learning_rate",
 }
 _WHOLE = (
-    "training_seed trials steps examples_per_step max_tokens lora_rank examples"
-    " rollouts_per_example examples_too_long examples_seen trained_tokens_seen"
+    "training_seed trials validation_best_step steps examples_per_step max_tokens lora_rank"
+    " examples rollouts_per_example examples_too_long examples_seen trained_tokens_seen"
 )
 
 
@@ -112,6 +112,7 @@ def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:
         return {**about, "status": "failed", "reason": record["failure"]}
     report = record["report"]
     method, training = report["method"], report["training"]
+    chosen = report.get("validation") or {}
     own = {key: value for key, value in method.items() if key not in ("kind", "training")}
     return {
         **about,
@@ -123,6 +124,9 @@ def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "lora_rank": training["lora"]["rank"] if training["lora"] else None,
         **{name: report[name] for name in _COUNTS.split()},
         **{column: _last(report["history"], name) for column, name in _FINAL.items()},
+        "validation_avg_at_k_percent": 100 * chosen["best_avg_at_k"] if chosen else None,
+        "validation_best_step": chosen.get("best_step"),
+        "stopped_early": chosen.get("stopped_early"),
     }
 
 
