@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_gen.columns import COLUMNS, rollout_of
+from data_gen.seal import BLANK, KEY, seal
 from data_gen.types import DataError, Problem, Rollout
 
 # Rollouts held as columns at a time, in writing and in reading.
@@ -18,7 +19,7 @@ _ROWS = 4096
 
 
 def write_parquet(rollouts: Sequence[Rollout], path: Path) -> None:
-    """Writes a file with COLUMNS; `datasets.load_dataset` gives back these very types."""
+    """Writes a sealed file with COLUMNS; `datasets.load_dataset` gives back these very types."""
     from datasets import Features, List, Value
 
     features = Features(
@@ -33,6 +34,8 @@ def write_parquet(rollouts: Sequence[Rollout], path: Path) -> None:
             columns = _columns(rollouts[start : start + _ROWS])
             arrays = [_arrow(columns[name], schema.field(name).type) for name in COLUMNS]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
+        writer.add_key_value_metadata({KEY: BLANK})
+    seal(path)
 
 
 def read_parquet(path: Path) -> Iterator[Rollout]:

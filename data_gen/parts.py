@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, get_args
 
+from data_gen.seal import is_sealed
 from data_gen.types import DataError, Label, Problem, Sampling
 
 _CHECKED = ["problem_id", "sample", "problem", "gold", "solution", "verdict"]
@@ -47,12 +48,12 @@ def _read(part: Path) -> dict[str, list[Any]]:
     try:
         with pq.ParquetFile(part, page_checksum_verification=True) as file:
             table = file.read(columns=_CHECKED)
-            # What is not looked at here is kept all the same, so its checksums count too.
-            for _ in file.iter_batches():
-                pass
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split())[:400]
         raise DataError(f"{part}: not a whole Parquet file ({reason})") from error
+    # What is not looked at here is kept all the same.
+    if not is_sealed(part):
+        raise DataError(f"{part}: not a whole Parquet file (it does not hold what was written)")
     missing = [name for name in _CHECKED if name not in table.column_names]
     if missing:
         raise DataError(f"{part}: no column {', '.join(missing)}")

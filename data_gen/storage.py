@@ -67,13 +67,20 @@ def iterate_rollouts(path: str | os.PathLike[str]) -> Iterator[Rollout]:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place, synced, when the block succeeds."""
+    """A temporary file beside `path` that takes its place, synced, when the block succeeds.
+
+    Raises OSError that names `path`, where the error itself names no file.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
     try:
         yield temporary
         _sync(temporary)
         os.replace(temporary, path)
         _sync(path.parent)
+    except OSError as error:
+        if error.filename is not None or error.errno is None:
+            raise
+        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
     finally:
         temporary.unlink(missing_ok=True)
 

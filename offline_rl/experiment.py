@@ -1,13 +1,13 @@
 """The whole comparison as one straight line on disk; what is finished and unchanged is skipped."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from data_gen.types import DataError
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings
 from offline_rl.environment import describe_environment
@@ -16,8 +16,9 @@ from offline_rl.gathering import ENVIRONMENT
 from offline_rl.locating import REPORT, SETTINGS
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
+from offline_rl.sealing import sealed
 from offline_rl.settings import dump_settings
-from offline_rl.stages import Stage
+from offline_rl.stages import Stage, read_published
 from offline_rl.steps.behaviour import behaviour_step
 from offline_rl.steps.budget import budget_step
 from offline_rl.steps.context import ABOUT, Run
@@ -132,8 +133,16 @@ def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:
 def _write_environment(folder: Path) -> None:
     """Versions, hardware, and the engines that the finished stages were sampled with."""
     stages = [*folder.glob(f"rollouts/{ABOUT}"), *folder.glob(f"evaluations/*/*/*/{ABOUT}")]
-    told = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(stages)]
+    told = [_told(path.parent) for path in sorted(stages)]
     engines = [about["engine"] for about in told if about.get("engine")]
     distinct = [engine for i, engine in enumerate(engines) if engine not in engines[:i]]
-    text = json.dumps({**describe_environment(), "engines": distinct}, indent=1) + "\n"
+    text = sealed({**describe_environment(), "engines": distinct})
     write_atomically(folder / ENVIRONMENT, text)
+
+
+def _told(stage: Path) -> dict[str, Any]:
+    """How a stage was sampled; nothing of one that is damaged, which its own step does again."""
+    try:
+        return dict(read_published(stage, ABOUT))
+    except DataError:
+        return {}

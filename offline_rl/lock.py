@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from data_gen.types import DataError
+from offline_rl.files import remove_temporaries
 
 LOCK = ".lock"
 
@@ -17,7 +18,8 @@ LOCK = ".lock"
 def locked(folder: Path) -> Iterator[None]:
     """Holds the folder for this process; the lock ends with the process, however that ends.
 
-    Raises DataError naming the process that holds it.
+    Removes what a killed holder was writing there, or in a folder directly inside. Raises DataError
+    naming the process that holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -33,6 +35,8 @@ def locked(folder: Path) -> Iterator[None]:
         os.write(
             descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
         )
+        for place in (folder, *(inner for inner in folder.iterdir() if inner.is_dir())):
+            remove_temporaries(place)
         yield
     finally:
         os.close(descriptor)

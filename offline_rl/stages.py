@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_rl.files import sync_folder, write_atomically
+from data_gen.types import DataError
+from offline_rl.files import disk_errors_name, remove_temporaries, sync_folder, write_atomically
+from offline_rl.sealing import sealed, unsealed
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
@@ -41,7 +43,7 @@ class Stage:
         """None for a whole stage with these inputs, else what is missing or has changed."""
         manifest = read_manifest(self.folder)
         if manifest is None:
-            return "not done yet"
+            return self.damage() or "not done yet"
         change = first_change(manifest["inputs"], _plain(self.inputs))
         if change is not None:
             return change
@@ -58,7 +60,10 @@ class Stage:
 
         Weights are large, and only looked at where `weights` says that they are to be used.
         """
-        manifest = read_manifest(self.folder) or {"files": {}}
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            there = (self.folder / MANIFEST).exists()
+            return f"{MANIFEST} is damaged: it does not hold what was written" if there else None
         for name, file in manifest["files"].items():
             path = self.folder / name
             if path.suffix == _WEIGHTS and not weights:
@@ -82,7 +87,11 @@ class Stage:
         begun = self.partial / INPUTS
         if not begun.is_file():
             return None
-        return first_change(json.loads(begun.read_text(encoding="utf-8")), _plain(self.inputs))
+        try:
+            inputs = json.loads(begun.read_bytes())
+        except ValueError:
+            return f"{begun.name} of {self.partial.name} is damaged"
+        return first_change(inputs, _plain(self.inputs))
 
     @contextmanager
     def work(self) -> Iterator[Path]:
@@ -92,28 +101,38 @@ class Stage:
         earlier one.
         """
         partial = self.partial
-        inputs = partial / INPUTS
+        with disk_errors_name(partial):
+            self._begin()
+            yield partial
+            files = {}
+            for path in sorted(partial.rglob("*")):
+                if path.is_file() and path != partial / INPUTS:
+                    _sync(path)
+                    name = str(path.relative_to(partial))
+                    files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
+            manifest = {"inputs": _plain(self.inputs), "files": files}
+            write_atomically(partial / MANIFEST, sealed(manifest))
+            self._publish()
+
+    def _begin(self) -> None:
+        partial, inputs = self.partial, self.partial / INPUTS
         text = json.dumps(_plain(self.inputs), indent=1, sort_keys=True) + "\n"
-        if not inputs.is_file() or inputs.read_text(encoding="utf-8") != text:
+        if not inputs.is_file() or inputs.read_bytes() != text.encode():
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             write_atomically(inputs, text)
-        yield partial
-        files = {
-            str(path.relative_to(partial)): {"bytes": path.stat().st_size, "sha256": sha256(path)}
-            for path in sorted(partial.rglob("*"))
-            if path.is_file() and path != inputs
-        }
-        manifest = {"inputs": _plain(self.inputs), "files": files}
-        write_atomically(partial / MANIFEST, json.dumps(manifest, indent=1) + "\n")
-        self._publish()
+        # What killed processes were writing; libraries too give such files a dot.
+        for path in partial.rglob(".*"):
+            if path.is_file():
+                path.unlink()
 
     def recover(self) -> None:
-        """Finishes the publishing that a killed process had begun."""
+        """Finishes the publishing that a killed process had begun, and clears what it left."""
         manifest = read_manifest(self.partial)
         if manifest is not None and manifest["inputs"] == _plain(self.inputs):
             self._publish()
         shutil.rmtree(self._old, ignore_errors=True)
+        remove_temporaries(self.folder)
 
     def digest(self) -> str:
         """A hash of what the stage holds, clock readings aside."""
@@ -139,15 +158,14 @@ class Stage:
         dropped = manifest.setdefault("dropped", {})
         for path in doomed:
             name = str(path.relative_to(self.folder))
-            dropped[name] = manifest["files"].pop(name)["sha256"]
-        write_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1) + "\n")
+            # A drop that was killed may have taken it out of the list and not off the disk.
+            if name in manifest["files"]:
+                dropped[name] = manifest["files"].pop(name)["sha256"]
+        write_atomically(self.folder / MANIFEST, sealed(manifest))
         for path in doomed:
             path.unlink()
 
     def _publish(self) -> None:
-        for path in self.partial.rglob("*"):
-            if path.is_file():
-                _sync(path)
         (self.partial / INPUTS).unlink(missing_ok=True)
         shutil.rmtree(self._old, ignore_errors=True)
         if self.folder.exists():
@@ -164,11 +182,21 @@ class Stage:
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """What `work` published in `folder`; None where there is nothing whole."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return unsealed((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
         return None
-    whole = isinstance(manifest, dict) and {"inputs", "files"} <= manifest.keys()
-    return manifest if whole else None
+
+
+def read_published(folder: Path, name: str) -> Any:
+    """The JSON in a file of a finished stage. Raises DataError where it is not what was written."""
+    path = folder / name
+    manifest = read_manifest(folder)
+    if manifest is None or name not in manifest["files"]:
+        raise DataError(f"{path}: {MANIFEST} beside it is missing or damaged: run it again")
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest["files"][name]["sha256"]:
+        raise DataError(f"{path} is damaged: it does not hold what was written: run it again")
+    return json.loads(content)
 
 
 def holds(folder: Path, inputs: Mapping[str, Any]) -> bool:

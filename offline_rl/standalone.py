@@ -106,11 +106,11 @@ def gather_alone(folder: Path) -> Findings:
         for benchmark in one.evaluation.benchmarks:
             for label, manner in manners(one, one.name, benchmark).items():
                 at = evaluation_folder(folder, label, None, benchmark)
-                if not holds(at, manner.settings()):
-                    continue
                 damage = Stage(at, {}).damage()
                 if damage is not None:
                     damaged.append(f"{at.relative_to(folder)}: {damage}")
+                    continue
+                if not holds(at, manner.settings()):
                     continue
                 evaluation = load_evaluation(
                     at,

@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from offline_rl.files import write_atomically
+from offline_rl.sealing import read_sealed, sealed
 
 _FILE = "threads"
 _SECONDS_EACH = 0.3
@@ -17,10 +18,10 @@ def settled(limit: int, folder: Path) -> int:
     """The count to train with, tried out once and then read from `folder`: results depend on it."""
     path = folder / _FILE
     if path.exists():
-        return int(path.read_text(encoding="utf-8"))
+        return int(read_sealed(path)["threads"])
     count = fastest(limit)
     folder.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, str(count))
+    write_atomically(path, sealed({"threads": count}))
     return count
 
 

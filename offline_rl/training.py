@@ -16,6 +16,8 @@ from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
 from offline_rl.batches import TokenizedExample, labelled, longest, tokenize
+from offline_rl.checkpoints import last_checkpoint
+from offline_rl.files import disk_errors_name
 from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
@@ -24,7 +26,7 @@ from offline_rl.trainer import OfflineTrainer
 from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
 from offline_rl.validation import EarlyStop
 from offline_rl.validation_settings import Exam, Validation
-from offline_rl.watching import OnLog, Watch, clear, last_checkpoint
+from offline_rl.watching import OnLog, Watch, clear
 
 REPORT = "training.json"
 
@@ -51,7 +53,8 @@ def train(
     With `checkpoint_every`, an interrupted call with the same arguments goes on at the last whole
     checkpoint. `on_log(step, steps, values)` is called as training goes. `exam` says how the
     problems of `training.validation` are asked.
-    Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence.
+    Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence,
+    OSError for what could not be written.
     """
     checkpoints = folder / CHECKPOINTS
     limit = training.threads
@@ -65,7 +68,7 @@ def train(
     tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
     tokens_per_epoch = sum(row.trained_tokens for example in examples for row in example)
     steps = training.total_steps(len(examples), tokens_per_epoch)
-    with memory_told(training):
+    with memory_told(training), disk_errors_name(checkpoints):
         trainer = OfflineTrainer(
             method=method,
             examples=examples,
@@ -103,7 +106,8 @@ def train(
     }
     policy = _whole(trainer, partial(load_policy, model, revision, training))
     if trainer.accelerator.is_main_process:
-        _leave(policy, tokenizer, folder, training, report)
+        with disk_errors_name(folder):
+            _leave(policy, tokenizer, folder, training, report)
     trainer.accelerator.wait_for_everyone()
     return report
 

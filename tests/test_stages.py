@@ -128,10 +128,44 @@ def test_a_kill_while_publishing_loses_neither_the_old_nor_the_new(stage, moment
     assert [path.name for path in stage.folder.parent.iterdir()] == ["dft"]
 
 
-def test_a_manifest_that_is_no_json_counts_as_absent(stage):
+def test_a_manifest_that_has_changed_is_noticed(stage):
     fill(stage)
-    (stage.folder / MANIFEST).write_text("{")
-    assert stage.why_not_finished() == "not done yet"
+    path = stage.folder / MANIFEST
+    whole = path.read_text()
+    for harm in ("{", whole[:-1], whole.replace("1.0", "1.5"), whole.replace("bytes", "byte")):
+        path.write_text(harm)
+        assert stage.why_not_finished().startswith("stage.json is damaged")
+    path.write_text(whole)
+    assert stage.finished()
+
+
+def test_a_drop_that_was_killed_is_gone_on_with(stage):
+    fill(stage)
+    first = stage.digest()
+    file = stage.folder / "inner" / "file.txt"
+    content = file.read_bytes()
+    stage.drop("inner/*.txt")
+    file.write_bytes(content)
+    stage.drop("inner/*.txt")
+    assert not file.exists()
+    assert stage.finished()
+    assert stage.digest() == first
+
+
+def test_what_a_killed_process_was_writing_is_not_published(stage):
+    with pytest.raises(RuntimeError):
+        fail_after(stage, ".tmpA1b2C3")
+    fill(stage)
+    assert not list(stage.folder.glob(".*"))
+
+
+def test_damaged_inputs_of_a_stage_at_work_start_it_from_nothing(stage):
+    with pytest.raises(RuntimeError):
+        fail_after(stage, "part")
+    (stage.partial / "inputs.json").write_bytes(b"\xff{")
+    assert stage.conflict() == "inputs.json of dft.partial is damaged"
+    fill(stage)
+    assert not (stage.folder / "part").exists()
 
 
 def test_inputs_that_json_cannot_hold_are_refused(stage):

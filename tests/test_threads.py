@@ -3,6 +3,7 @@
 import torch
 
 from offline_rl.methods import METHODS
+from offline_rl.sealing import sealed
 from offline_rl.threads import _preferred, fastest, settled
 from offline_rl.training import train
 from offline_rl.training_settings import TrainingSettings
@@ -23,16 +24,16 @@ def test_the_probe_stays_within_the_limit_and_changes_nothing():
 
 
 def test_what_was_settled_once_stays(tmp_path):
-    (tmp_path / "threads").write_text("3")
+    (tmp_path / "threads").write_text(sealed({"threads": 3}))
     assert settled(1, tmp_path) == 3
     assert settled(1, tmp_path / "new") == 1
-    assert (tmp_path / "new" / "threads").read_text() == "1"
+    assert (tmp_path / "new" / "threads").read_text() == sealed({"threads": 1})
 
 
 def test_training_records_its_threads_and_goes_on_with_those_it_began_with(random_model, tmp_path):
     begun = tmp_path / "checkpoints"
     begun.mkdir()
-    (begun / "threads").write_text("1")
+    (begun / "threads").write_text(sealed({"threads": 1}))
     report = train(
         METHODS["rft"](),
         twelve_problems(random_model),

@@ -1,13 +1,12 @@
 """The sampler's log-probabilities held against the trainer's own, before anything is trained."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from data_gen.storage import iterate_rollouts
 from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
-from offline_rl.stages import Stage
+from offline_rl.stages import Stage, read_published
 from offline_rl.steps.context import Run, write_json
 
 GAP = "gap.json"
@@ -40,8 +39,8 @@ def behaviour_step(run: Run[Experiment], dataset: Stage) -> Stage:
 
 def read_gap(folder: Path) -> dict[str, Any]:
     """The gap that a run has measured; empty where it has not."""
-    path = behaviour_folder(folder) / GAP
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    place = behaviour_folder(folder)
+    return dict(read_published(place, GAP)) if (place / GAP).is_file() else {}
 
 
 def gap_notes(gap: dict[str, Any]) -> list[str]:

@@ -1,13 +1,12 @@
 """Gives every method of a comparison as many steps, tokens or examples as the others."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from data_gen.storage import load_rollouts
 from offline_rl.config import Budget, Experiment
 from offline_rl.methods import Method
-from offline_rl.stages import Stage
+from offline_rl.stages import Stage, read_published
 from offline_rl.steps.context import Run, write_json
 from offline_rl.steps.policies import policy_settings, taught
 from offline_rl.training_settings import TrainingSettings, resolve_training
@@ -45,9 +44,8 @@ def with_budget(experiment: Experiment, folder: Path) -> Experiment:
     if budget is None:
         return experiment
     amount = budget.amount
-    path = _folder(folder) / AMOUNT
-    if amount is None and path.is_file():
-        amount = json.loads(path.read_text(encoding="utf-8"))["amount"]
+    if amount is None and (_folder(folder) / AMOUNT).is_file():
+        amount = read_published(_folder(folder), AMOUNT)["amount"]
     if amount is None:
         return experiment
     methods = {

@@ -10,7 +10,7 @@ from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
 from offline_rl.data_settings import ModelSettings
 from offline_rl.engines import Engines
-from offline_rl.files import write_atomically
+from offline_rl.files import disk_errors_name, write_atomically
 from offline_rl.progress import Progress
 from offline_rl.stages import Stage
 
@@ -67,7 +67,7 @@ def sampled_with(engine: Mapping[str, str], folder: Path) -> None:
     """
     note = folder / "engine.json"
     text = json.dumps(dict(engine), indent=1) + "\n"
-    before = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else {}
+    before = _engine_before(note)
     if before != engine and {**before, "threads": engine["threads"]} == engine:
         raise DataError(
             f"{folder}: begun with {before['threads']} threads, and now there are"
@@ -79,6 +79,17 @@ def sampled_with(engine: Mapping[str, str], folder: Path) -> None:
         write_atomically(note, text)
 
 
+def _engine_before(note: Path) -> dict[str, Any]:
+    """Empty where nothing was sampled yet, or the note is damaged: then all is sampled again."""
+    try:
+        before = json.loads(note.read_bytes())
+    except (FileNotFoundError, ValueError):
+        return {}
+    return before if isinstance(before, dict) and "threads" in before else {}
+
+
 def write_json(path: Path, value: Any) -> None:
     """Writes readable JSON inside of a stage's unpublished folder."""
-    path.write_text(json.dumps(value, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
+    with disk_errors_name(path):
+        path.write_text(text, encoding="utf-8")

@@ -20,7 +20,7 @@ from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.methods import Method
 from offline_rl.progress import Lines
-from offline_rl.stages import Stage, digest
+from offline_rl.stages import Stage, digest, read_published
 from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
     CHECKPOINTS,
@@ -56,8 +56,9 @@ def policy_folder(folder: Path, label: str, seed: int) -> Path:
 
 def read_failure(folder: Path) -> str | None:
     """Why a policy's folder holds no model, or None where it holds one."""
-    path = folder / FAILURE
-    return str(json.loads(path.read_text(encoding="utf-8"))["reason"]) if path.exists() else None
+    if not (folder / FAILURE).exists():
+        return None
+    return str(read_published(folder, FAILURE)["reason"])
 
 
 def read_record(folder: Path, label: str, seed: int) -> dict[str, Any]:
@@ -66,7 +67,7 @@ def read_record(folder: Path, label: str, seed: int) -> dict[str, Any]:
     failure = read_failure(folder)
     if failure is not None:
         return {**about, "failure": failure}
-    return {**about, "report": json.loads((folder / REPORT).read_text(encoding="utf-8"))}
+    return {**about, "report": read_published(folder, REPORT)}
 
 
 def policies_step(

@@ -1,7 +1,6 @@
 """Tries out each method's settings on validation problems and takes the best of them."""
 
 import itertools
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from eval.metrics import avg_at_k
 from offline_rl.config import Experiment
 from offline_rl.files import write_atomically
 from offline_rl.methods import Method
+from offline_rl.sealing import read_sealed, sealed
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
@@ -103,7 +103,7 @@ def read_trials(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     path = folder / "sweep" / TRIALS
     if experiment.sweep is None or not path.is_file():
         return []
-    told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    told = read_sealed(path)
     if told["sweep"] != experiment.sweep.model_dump(mode="json"):
         return []
     sweep = experiment.sweep
@@ -213,5 +213,4 @@ def _write(
             for trial, score in zip(trials, scores, strict=True)
         ],
     }
-    text = json.dumps(told, indent=1, allow_nan=False) + "\n"
-    write_atomically(run.folder / "sweep" / TRIALS, text)
+    write_atomically(run.folder / "sweep" / TRIALS, sealed(told))
