@@ -23,13 +23,8 @@ def connect(address: str) -> Any:
     if ray.is_initialized():
         return ray
     try:
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            configure_logging=False,
-            include_dashboard=None,
-        )
+        logging.getLogger("ray").setLevel(logging.ERROR)
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise EngineError(
             f"cluster: no Ray cluster at {address!r}: ray start --head starts one", error
