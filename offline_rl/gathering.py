@@ -84,8 +84,14 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
         },
         environment=read_sealed(folder / ENVIRONMENT),
         settings=dump_settings(experiment),
-        command=f"offline-rl run {shlex.quote(str(folder / SETTINGS))} --out NEW_FOLDER",
+        command=again(folder),
     )
+
+
+def again(folder: Path) -> str:
+    """The command that makes a run anew; where its folder lies on this machine is not told."""
+    settings = f"{folder.resolve().name}/{SETTINGS}"
+    return f"offline-rl run {shlex.quote(settings)} --out NEW_FOLDER"
 
 
 def _hashes(folder: Path) -> dict[str, str]:

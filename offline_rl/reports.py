@@ -9,7 +9,7 @@ from offline_rl.config import Experiment
 from offline_rl.experiment import Step, run
 from offline_rl.files import write_atomically
 from offline_rl.findings import Findings, report_on
-from offline_rl.gathering import gather
+from offline_rl.gathering import again, gather
 from offline_rl.joining import join_models, join_runs
 from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
 from offline_rl.lock import locked
@@ -113,7 +113,7 @@ def compare_runs(
 def _gather_series(series: Series, folder: Path) -> Findings:
     parts = {label: gather(one, folder / label) for label, one in series.experiments.items()}
     joined = join_models(parts, name=series.name, settings=dump_series(series))
-    return replace(joined, command=f"offline-rl run {folder / SETTINGS} --out NEW_FOLDER")
+    return replace(joined, command=again(folder))
 
 
 def _settings(folder: Path) -> Experiment | Series:
