@@ -2,6 +2,7 @@
 
 import json
 import sys
+import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -68,9 +69,13 @@ def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def _complain(message: str) -> None:
+    _say(f"error: {message}")
+
+
+def _say(message: str) -> None:
     from offline_rl.progress import printable
 
-    Console(stderr=True).print(Text(f"error: {printable(message)}"), soft_wrap=True)
+    Console(stderr=True).print(Text(printable(message)), soft_wrap=True)
 
 
 @app.command()
@@ -215,4 +220,9 @@ def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
 
 def main() -> Any:
     """Entry point of the console script."""
-    sys.exit(app())
+    try:
+        sys.exit(app())
+    # Python would print the message of an error, which may quote hostile text, as it is.
+    except Exception:
+        _say(traceback.format_exc())
+        sys.exit(1)

@@ -19,6 +19,8 @@ from rich.progress import Progress as Bars
 from rich.progress import Task as BarTask
 from rich.text import Text
 
+from offline_rl.redaction import redacted
+
 
 class Task(Protocol):
     """A piece of work; its length may become known with an update, or never."""
@@ -124,5 +126,7 @@ class _Bar:
 
 
 def printable(text: str) -> str:
-    """The text without characters that steer a terminal or turn the direction of writing."""
-    return "".join(c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in text)
+    """The text without secrets and characters that steer a terminal or turn the writing."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else "\N{REPLACEMENT CHARACTER}" for c in redacted(text)
+    )
