@@ -70,8 +70,12 @@ def public_name(name: str) -> str:
 
     Cards are published, and where somebody keeps their files is nobody's business.
     """
-    place = Path(name).expanduser()
-    return place.resolve().name if place.exists() else name
+    try:
+        place = Path(name).expanduser()
+        return place.resolve().name if place.exists() else name
+    # A user without a home, a name too long for a file: whatever it is, it is no path here.
+    except (OSError, RuntimeError):
+        return name
 
 
 def _file_hash(path: Path) -> str:

@@ -4,19 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 
 from offline_rl.config import Experiment
 from offline_rl.data_settings import Frozen, Label
-from offline_rl.settings import (
-    SettingsError,
-    apply,
-    explain,
-    label_of,
-    read_settings,
-    settings_mapping,
-)
+from offline_rl.settings import apply, explain, label_of, read_settings, settings_mapping
+from offline_rl.yaml_text import SettingsError, to_yaml
 
 
 class Series(Frozen):
@@ -55,7 +48,7 @@ def dump_series(series: Series) -> str:
     """As YAML that `load_settings` reads back to the same."""
     models = {label: settings_mapping(one) for label, one in series.experiments.items()}
     told = {"name": series.name, "models": models}
-    return yaml.safe_dump(told, sort_keys=False, allow_unicode=True)
+    return to_yaml(told)
 
 
 def _experiment(raw: Mapping[str, Any], source: str) -> Experiment:

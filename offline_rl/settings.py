@@ -3,17 +3,18 @@
 import difflib
 import re
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
 from data_gen.problems import ProblemSource
-from data_gen.types import DataError
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings, ModelSettings
+from offline_rl.yaml_text import SettingsError as SettingsError
+from offline_rl.yaml_text import check_values, parse_yaml, to_yaml
 
 EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
 
@@ -21,37 +22,6 @@ EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
 _EXPERIMENT_KEYS = Experiment.model_fields.keys() - DataSettings.model_fields.keys()
 
 S = TypeVar("S", bound=ModelSettings)
-
-
-class SettingsError(DataError):
-    """Settings that cannot be used; a line for each fault, with the dotted path."""
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML's safe loader that refuses a key given twice and reads 1e-5 as a number."""
-
-
-def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-    seen: set[Any] = set()
-    for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, str):
-            raise SettingsError(
-                f"line {key_node.start_mark.line + 1}: {key_node.value!r} is read as {key!r}:"
-                " write the key in quotes"
-            )
-        if key in seen:
-            raise SettingsError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
-        seen.add(key)
-    return yaml.SafeLoader.construct_mapping(loader, node, deep)
-
-
-_Loader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$"),
-    list("-+0123456789"),
-)
 
 
 def shipped_experiments() -> dict[str, Path]:
@@ -116,7 +86,7 @@ def label_of(name: str) -> str:
 
 def dump_settings(settings: DataSettings) -> str:
     """The settings as resolved, as YAML that is read back to the same value."""
-    return yaml.safe_dump(settings_mapping(settings), sort_keys=False, allow_unicode=True)
+    return to_yaml(settings_mapping(settings))
 
 
 def settings_mapping(settings: DataSettings) -> dict[str, Any]:
@@ -144,13 +114,13 @@ def read_settings(path: str | Path) -> tuple[dict[str, Any], str]:
     source = shipped_experiments().get(str(path), Path(path))
     try:
         text = source.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
         known = ", ".join(shipped_experiments())
         raise SettingsError(
             f"{path}: cannot be read as a settings file ({_reason(error)}); shipped: {known}"
         ) from error
     try:
-        raw = _parse(text)
+        raw = parse_yaml(text)
     except SettingsError as error:
         raise SettingsError(f"{source}: {error}") from error
     if not isinstance(raw, dict):
@@ -171,22 +141,12 @@ def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     """Puts `dotted.key=value` settings into `raw`. Raises SettingsError."""
     for override in overrides:
         _override(raw, override)
+    check_values(raw)
 
 
 def explain(error: ValidationError, raw: Any) -> str:
     """A line for each fault: dotted path, what is wrong, the value, a likely spelling."""
     return "\n".join(_fault(dict(fault), raw) for fault in error.errors(include_url=False))
-
-
-def _parse(text: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
-    except yaml.YAMLError as error:
-        raise SettingsError(f"not valid YAML: {' '.join(str(error).split())}") from error
-    except (RecursionError, ValueError) as error:
-        if isinstance(error, SettingsError):
-            raise
-        raise SettingsError(f"not valid YAML: {_reason(error)}") from error
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -203,7 +163,7 @@ def _override(raw: dict[str, Any], override: str) -> None:
             raise SettingsError(f"{key}: {part} is a single value here and has no keys")
         place = below
     try:
-        place[parts[-1]] = _parse(value)
+        place[parts[-1]] = parse_yaml(value)
     except SettingsError as error:
         raise SettingsError(f"{key}: {error}") from error
 
@@ -219,6 +179,9 @@ def _fault(fault: dict[str, Any], raw: Any) -> str:
         message = "this needs a `kind` (offline-rl list methods)"
     elif kind == "union_tag_invalid":
         message = f"there is no kind {fault['ctx']['tag']!r}, only {fault['ctx']['expected_tags']}"
+    elif fault["loc"][-1:] == ("api_key_variable",):
+        # Whoever writes the key itself there must not find it in a log.
+        message = "the name of an environment variable that ends in _API_KEY is meant"
     elif isinstance(fault["input"], str | int | float | None) and kind != "value_error":
         message += f" (got {fault['input']!r})"
     path = _path(fault["loc"], raw, names_absent_key=kind in ("extra_forbidden", "missing"))
@@ -240,9 +203,14 @@ def _path(location: Sequence[str | int], raw: Any, names_absent_key: bool) -> st
 
 
 def _suggestion(location: Sequence[str | int]) -> str:
-    known = _keys(Experiment.model_json_schema())
+    known = _known_keys()
     close = difflib.get_close_matches(str(location[-1]), known, 1, 0.75)
     return f" (did you mean {close[0]}?)" if close else ""
+
+
+@cache
+def _known_keys() -> set[str]:
+    return _keys(Experiment.model_json_schema())
 
 
 def _keys(schema: Any) -> set[str]:

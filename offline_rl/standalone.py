@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError, model_validator
 
 from data_gen.types import DataError
@@ -38,6 +37,7 @@ from offline_rl.steps.evaluations import (
     manners,
 )
 from offline_rl.work import at_work
+from offline_rl.yaml_text import check_values, parse_yaml, to_yaml
 
 _SEVERAL = "several"
 
@@ -142,7 +142,7 @@ def gather_alone(folder: Path) -> Findings:
         notes=(*notes, *damage_notes(damaged)),
         failures={},
         environment={label: one["common"]["versions"] for label, one in known.items()},
-        settings=yaml.safe_dump(known, sort_keys=False, allow_unicode=True),
+        settings=to_yaml(known),
         command="\n".join(_command(one) for one in settings.values()),
         among_untrained=True,
     )
@@ -193,7 +193,7 @@ def _remember(
         benchmarks = {**before, **benchmarks}
     settings["evaluation"]["benchmarks"] = benchmarks
     known[run.settings.name] = {"common": json.loads(json.dumps(common)), "settings": settings}
-    text = yaml.safe_dump(known, sort_keys=False, allow_unicode=True)
+    text = to_yaml(known)
     write_atomically(run.folder / EVALUATION, text)
 
 
@@ -203,15 +203,27 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         return {}
     try:
-        known = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError) as error:
+        known = parse_yaml(path.read_text(encoding="utf-8"))
+        check_values(known)
+        json.dumps(known, allow_nan=False)
+    except (ValueError, TypeError) as error:
         raise DataError(f"{path}: not readable ({' '.join(str(error).split())})") from error
-    whole = isinstance(known, dict) and all(
-        isinstance(one, dict) and {"common", "settings"} <= one.keys() for one in known.values()
-    )
-    if not whole:
+    if not isinstance(known, dict) or not all(map(_is_told, known, known.values())):
         raise DataError(f"{path}: not the settings of evaluations")
     return dict(known)
+
+
+def _is_told(label: Any, one: Any) -> bool:
+    """Whether this is what `_remember` writes of a label."""
+    whole = isinstance(one, dict) and all(
+        isinstance(one.get(part), dict) for part in ("common", "settings")
+    )
+    return (
+        whole
+        and {"model", "versions"} <= one["common"].keys()
+        and one["settings"].get("name") == label
+        and isinstance(one["settings"].get("evaluation"), dict)
+    )
 
 
 def _settings(raw: Any) -> EvaluationSettings:

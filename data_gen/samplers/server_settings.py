@@ -50,7 +50,7 @@ class ServerSettings(EngineSettings):
     def _plain_address(cls, url: str) -> str:
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ValueError(f"{url!r} is no address of a server: http://host:port/v1")
-        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("this is no address of a server: http://host:port/v1")
+        if "@" in parts.netloc or parts.query or parts.fragment:
             raise ValueError("an address without user, password, query and fragment is needed")
         return url.rstrip("/") if parts.path.strip("/") else f"{url.rstrip('/')}/v1"
