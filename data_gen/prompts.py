@@ -66,15 +66,14 @@ def render(problem: Problem, style: str, tokenizer: Tokenizer) -> str:
             f"prompt {style!r} needs a chat template and the model's tokenizer has none:"
             f" use raw, or a template with {PLACEHOLDER}"
         )
-    from jinja2 import TemplateError
-
     messages = [
         {"role": role, "content": content.replace(PLACEHOLDER, problem.prompt)}
         for role, content in CHAT_STYLES[style]
     ]
     try:
         text = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    except TemplateError as error:
+    # A template is a program of the model's, in a sandbox that lets it fail in any way.
+    except Exception as error:
         raise DataError(f"prompt {style!r}: the model's chat template says {error}") from error
     return str(text)
 

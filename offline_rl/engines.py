@@ -111,8 +111,9 @@ def stored_dtype(model: str, revision: str | None) -> str:
 
     try:
         config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    # A folder from anywhere makes the library fail in any way.
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"model {model!r} has no usable configuration: {first}") from error
     dtype = str(config.get_text_config().dtype).removeprefix("torch.")
     return dtype if dtype in ("float32", "bfloat16", "float16") else "auto"

@@ -27,9 +27,12 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
             trust_remote_code=False,
             attn_implementation=training.attention,
         )
-    except (OSError, ValueError, ImportError) as error:
-        first = str(error).strip().splitlines()[0]
-        raise DataError(f"model {model!r} cannot be loaded: {first}") from error
+    # A folder from anywhere makes the library fail in any way; memory is the machine's own matter.
+    except (MemoryError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        raise DataError(f"model {model!r} cannot be loaded: {reason}") from error
     disable_dropout_in_model(policy)
     return policy if training.lora is None else add_lora(policy, training.lora)
 

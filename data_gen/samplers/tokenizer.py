@@ -12,7 +12,8 @@ def load_tokenizer(model: str, revision: str | None = None) -> Tokenizer:
         tokenizer: Tokenizer = AutoTokenizer.from_pretrained(
             model, revision=revision, trust_remote_code=False
         )
-    except (OSError, ValueError) as error:
-        first = str(error).strip().splitlines()[0]
+    # A folder from anywhere makes the library fail in any way.
+    except Exception as error:
+        first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise DataError(f"no tokenizer can be loaded from model {model!r}: {first}") from error
     return tokenizer

@@ -65,7 +65,13 @@ class Worker:
 
         self._llm = None
         gc.collect()
-        self._llm = vllm.LLM(**options, seed=0, trust_remote_code=False, disable_log_stats=True)
+        self._llm = vllm.LLM(
+            **options,
+            seed=0,
+            trust_remote_code=False,
+            load_format="safetensors",
+            disable_log_stats=True,
+        )
         self._adapter = None if adapter is None else LoRARequest("adapter", 1, adapter)
         # Shapes that the kernels do not serve show with the first token only.
         self._llm.generate(
