@@ -1,13 +1,14 @@
 """Rows of rollouts that were made elsewhere: which columns they may have and what those say."""
 
 import hashlib
+import os
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.rows import Row, jsonl_rows, plain_text, readable_text
+from data_gen.rows import Row, jsonl_rows, parquet_errors_name, plain_text, readable_text
 from data_gen.types import DataError, FinishReason, Problem
 
 PROBLEM = ("problem", "question", "prompt")
@@ -50,7 +51,7 @@ def foreign_rows(path: Path) -> Iterator[tuple[str, Row]]:
 
     Raises DataError naming the file (and line) that is not one.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such file")
     if path.suffix == ".jsonl":
         for number, row in jsonl_rows(path):
@@ -83,17 +84,11 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
     import pyarrow.parquet as pq
 
     number = 0
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            for batch in file.iter_batches(batch_size=_ROWS):
-                for row in batch.to_pylist():
-                    number += 1
-                    yield f"{path} row {number}", row
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:400]
-        raise DataError(f"{path}: not a whole Parquet file ({reason})") from error
+    with parquet_errors_name(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        for batch in file.iter_batches(batch_size=_ROWS):
+            for row in batch.to_pylist():
+                number += 1
+                yield f"{path} row {number}", row
 
 
 def _problem(row: Row, place: str) -> Problem:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_gen.columns import COLUMNS, rollout_of
+from data_gen.rows import parquet_errors_name
 from data_gen.seal import BLANK, KEY, seal
 from data_gen.types import DataError, Problem, Rollout
 
@@ -43,18 +44,12 @@ def read_parquet(path: Path) -> Iterator[Rollout]:
 
     Raises DataError naming the file, and the row where it is one row's fault.
     """
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            _check_schema(file.schema_arrow, path)
-            first = 0
-            for batch in file.iter_batches(batch_size=_ROWS, columns=list(COLUMNS)):
-                yield from _rollouts(batch, path, first)
-                first += batch.num_rows
-    except DataError:
-        raise
-    except (OSError, ValueError) as error:
-        reason = " ".join(str(error).split())[:400]
-        raise DataError(f"{path}: not a whole Parquet file ({reason})") from error
+    with parquet_errors_name(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        _check_schema(file.schema_arrow, path)
+        first = 0
+        for batch in file.iter_batches(batch_size=_ROWS, columns=list(COLUMNS)):
+            yield from _rollouts(batch, path, first)
+            first += batch.num_rows
 
 
 def _columns(rollouts: Sequence[Rollout]) -> dict[str, Sequence[Any]]:

@@ -2,7 +2,9 @@
 
 import json
 import math
+import os
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,7 @@ class Table:
 def read_file(path: str | Path) -> Table:
     """A .jsonl or .parquet file. Raises DataError naming the file (and line) that is not one."""
     path = Path(path)
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise DataError(f"{path}: no such file")
     if path.suffix == ".jsonl":
         return _read_jsonl(path)
@@ -122,9 +124,27 @@ def _read_jsonl(path: Path) -> Table:
 def _read_parquet(path: Path) -> Table:
     import pyarrow.parquet as pq
 
+    with parquet_errors_name(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
+        return Table(str(path), file.read().to_pylist())
+
+
+@contextmanager
+def parquet_errors_name(path: Path) -> Iterator[None]:
+    """Inside the block, whatever fails in reading a Parquet file is a DataError that names it."""
     try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            return Table(str(path), file.read().to_pylist())
-    except (OSError, ValueError) as error:
+        yield
+    except DataError:
+        raise
+    # Of a damaged file any number may be too large, any type unknown; and a time may be one that
+    # Python does not have.
+    except (
+        OSError,
+        ValueError,
+        MemoryError,
+        ArithmeticError,
+        LookupError,
+        TypeError,
+        NotImplementedError,
+    ) as error:
         reason = " ".join(str(error).split())[:400]
         raise DataError(f"{path}: not a whole Parquet file ({reason})") from error
