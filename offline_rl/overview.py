@@ -13,7 +13,8 @@ from rich.text import Text
 from data_gen.card import summarise
 from data_gen.storage import iterate_rollouts
 from data_gen.types import DataError
-from offline_rl.report.text import exact, one_line
+from offline_rl.report.text import MISSING, one_line
+from offline_rl.report.text import exact as exactly
 
 SUMMARY = "summary.json"
 _BAR_COLUMNS = 40
@@ -45,7 +46,7 @@ def _summary(path: Path) -> dict[str, Any]:
         return summarise(iterate_rollouts(path))
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{beside}: not JSON ({error})") from error
     if not isinstance(found, dict) or not _counts_something(found):
         raise DataError(f"{beside}: not the counts of a data set")
@@ -61,8 +62,13 @@ def _counts_something(summary: Mapping[str, Any]) -> bool:
     numbers = [counts.get("rollouts"), counts.get("correct")]
     numbers += rates.values() if isinstance(rates, Mapping) else [None]
     return all(isinstance(left, Mapping) for left in filters.values()) and all(
-        type(number) is int and number >= 0 for number in numbers
+        type(number) is int and 0 <= number < 2**63 for number in numbers
     )
+
+
+def exact(value: Any) -> str:
+    """As in the report; a dash where a list or a mapping stands for a number."""
+    return MISSING if isinstance(value, list | Mapping) else exactly(value)
 
 
 def _headline(counts: Mapping[str, Any]) -> Iterator[str]:

@@ -44,6 +44,8 @@ def find(folder: Path) -> Findings:
 def report_again(folder: str | Path, formats: Sequence[Format] = CSV_AND_PAGE) -> Report:
     """As `load_run`, and writes the report's files anew."""
     folder = Path(folder)
+    if not folder.is_dir():
+        raise DataError(f"{folder}: no such folder")
     with locked(folder):
         if not is_evaluation_alone(folder):
             settings = _settings(folder)

@@ -10,6 +10,7 @@ from offline_rl.progress import Progress
 from offline_rl.report import Report
 from offline_rl.report.contents import rows_of
 from offline_rl.report.text import one_line
+from offline_rl.settings import label_of
 
 _COMPARED = ("avg_at_k_percent", "pass_at_k_percent", "mean_tokens", "token_entropy_nats")
 
@@ -52,7 +53,8 @@ def log_comparison(report: Report, names: Iterable[str], folder: Path, progress:
         try:
             if kind.requires_logging_directory:
                 shutil.rmtree(folder, ignore_errors=True)
-                tracker = kind(report.name, str(folder))
+                # There the name is a folder's.
+                tracker = kind(label_of(report.name), str(folder))
             else:
                 tracker = kind(report.name)
             tracker.start()

@@ -10,6 +10,8 @@ from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.text import half_width, number, one_line, p_value, signed
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$])")
+# What GitHub makes a link of: the colon of an address, the point after www, the sign before a name.
+_LINKED = re.compile(r"(?i)(?<=[a-z]):(?=/|\\?[a-z])|(?<=\bwww)\.|@(?!k\b)")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -96,8 +98,8 @@ def _markdown(table: _Table) -> str:
 
 
 def _literal(text: str) -> str:
-    """Text that Markdown and the HTML inside of it show as it is."""
-    return _MARKDOWN.sub(r"\\\1", text)
+    """Text that Markdown and the HTML inside of it show as it is, addresses and names unlinked."""
+    return _LINKED.sub(r"\\\g<0>", _MARKDOWN.sub(r"\\\1", text))
 
 
 def _latex(table: _Table) -> str:
@@ -125,4 +127,7 @@ def _row(cells: Sequence[str]) -> str:
 
 def _escaped(text: str) -> str:
     escaped = "".join(_LATEX.get(sign, sign) for sign in text)
+    # After the end of a row these would be taken for its options.
+    if escaped.startswith(("[", "*")):
+        escaped = f"{{{escaped[0]}}}{escaped[1:]}"
     return escaped.replace("±", r"$\pm$").replace("–", "--")
