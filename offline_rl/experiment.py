@@ -24,10 +24,11 @@ from offline_rl.steps.budget import budget_step
 from offline_rl.steps.context import ABOUT, Run
 from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
-from offline_rl.steps.policies import Policy, policies_step
+from offline_rl.steps.policies import Policy
 from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
 from offline_rl.steps.sweep import check_sweep, sweep_step
+from offline_rl.steps.training import policies_step
 from offline_rl.trackers import log_comparison
 from offline_rl.work import at_work, engines_of
 

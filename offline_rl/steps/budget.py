@@ -8,7 +8,8 @@ from offline_rl.config import Budget, Experiment
 from offline_rl.methods import Method
 from offline_rl.stages import Stage, read_published
 from offline_rl.steps.context import Run, write_json
-from offline_rl.steps.policies import policy_settings, taught
+from offline_rl.steps.policies import policy_settings
+from offline_rl.steps.training import taught
 from offline_rl.training_settings import TrainingSettings, resolve_training
 
 AMOUNT = "budget.json"

@@ -17,7 +17,8 @@ from offline_rl.sealing import read_sealed, sealed
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
-from offline_rl.steps.policies import Policy, policy, read_record, train_policies, validation_of
+from offline_rl.steps.policies import Policy, policy, read_record, validation_of
+from offline_rl.steps.training import train_policies
 from offline_rl.sweep import Sweep, variants
 
 TRIALS = "trials.json"
