@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test check lock
+.PHONY: setup demo test soak check lock
 
 setup: .venv/installed
 
@@ -12,6 +12,10 @@ demo: setup
 
 test: setup
 	$(BIN)/pytest
+
+# Hours of faults in less than one: kills, full disks, damaged files. Ends with a table.
+soak: setup
+	$(BIN)/python -m tests.soak.run
 
 check: setup
 	$(BIN)/ruff check .

@@ -24,13 +24,14 @@ TINY = "tiny"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
 
 
-def _label(text: str) -> str:
-    if not _LABEL.fullmatch(text) or text.endswith((".old", ".partial")):
+def _label(text: Any) -> str:
+    fits = isinstance(text, str) and _LABEL.fullmatch(text)
+    if not fits or text.endswith((".old", ".partial")):
         raise ValueError(
             f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
             " letter or digit; it does not end in .old or .partial"
         )
-    return text
+    return str(text)
 
 
 def named(field: str, default: str | None = None) -> BeforeValidator:

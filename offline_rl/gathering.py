@@ -45,6 +45,9 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
     DataError where nothing can be compared yet.
     """
     if read_manifest(dataset_folder(folder)) is None:
+        damage = Stage(dataset_folder(folder), {}).damage()
+        if damage is not None:
+            raise DataError(f"{dataset_folder(folder)}: {damage}: run it again")
         raise DataError(f"{folder}: no finished data set yet, so there is nothing to report")
     experiment = with_budget(experiment, folder)
     trials = read_trials(experiment, folder)
