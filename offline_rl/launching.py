@@ -46,7 +46,8 @@ def launch_training(
 ) -> None:
     """As offline_rl.training.train, in `launch.processes` processes of this machine.
 
-    Raises LaunchError with the reason that a process gave, or the end of what they printed.
+    Raises LaunchError with the reason that a process gave, or the end of what they printed, and
+    OSError for what a process could not write or read.
     """
     with tempfile.TemporaryDirectory() as scratch:
         job = Path(scratch) / "job.json"
@@ -88,7 +89,7 @@ def _config(name: str) -> str:
 
 def _follow(command: Sequence[str], threads: int, on_log: OnLog | None) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    reason = ""
+    reason = disk = ""
     with (
         tempfile.TemporaryFile() as log,
         subprocess.Popen(
@@ -106,11 +107,14 @@ def _follow(command: Sequence[str], threads: int, on_log: OnLog | None) -> None:
             for line in process.stdout or ():
                 message = _message(line)
                 reason = reason or message.get("failed", "")
+                disk = disk or message.get("disk", "")
                 if on_log is not None and "step" in message:
                     on_log(message["step"], message["steps"], message["values"])
             code = process.wait()
         finally:
             _end(process)
+        if code and disk:
+            raise OSError(disk)
         if code:
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL_BYTES))
             tail = " ".join(log.read().decode(errors="replace").split())

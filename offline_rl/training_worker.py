@@ -50,6 +50,10 @@ def main(path: Path) -> int:
     except (RuntimeError, ValueError, ImportError, MemoryError) as error:
         _say({"failed": " ".join(str(error).split()) or type(error).__name__})
         return FAILED
+    # A full disk is no fault of the method; the parent ends with it.
+    except OSError as error:
+        _say({"disk": str(error)})
+        return FAILED
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
     return 0

@@ -15,10 +15,17 @@ import time
 import traceback
 from pathlib import Path
 
+import pytest
+
+from offline_rl.launching import launch_training
+from offline_rl.methods import METHODS
+from offline_rl.tiny_base import TINY_BASE
+from offline_rl.training_settings import Launch, TrainingSettings
 from tests import fault_company, fault_damage, fault_parts, fault_traces
 from tests.fault_damage import KINDS, LONG, SWEPT
 from tests.fault_parts import Warm, check_end, command, finished_stages, held
 from tests.fault_traces import LEAN
+from tests.training_parts import SELECTION, twelve_problems
 
 
 class Soak:
@@ -130,6 +137,19 @@ class Soak:
     def methods(self):
         fault_company.fail_in_three_ways(self.warm, self.scratch / "failing")
         return "out of memory, NaN and no example: holes with reasons, exit code 3, tried again"
+
+    def launched_training(self):
+        """A folder that two processes cannot write to is no failure of their method."""
+        (self.scratch / "file").touch()
+        settings = TrainingSettings(steps=2, checkpoint_every=1)
+        told = {"training": settings, "selection": SELECTION, "seed": 0, "revision": None}
+        model, place = str(TINY_BASE), self.scratch / "file" / "model"
+        rollouts = twelve_problems(model)
+        with pytest.raises(OSError, match=str(place)):
+            launch_training(
+                Launch(processes=2), METHODS["rft"](), rollouts, place, model=model, **told
+            )
+        return "an error of the disk in one of two processes is told as such"
 
     def settings(self):
         refused, longest = fault_company.refuse_settings(self.scratch, 1000, seed=1)
