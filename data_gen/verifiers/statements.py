@@ -144,7 +144,10 @@ def _concluded(tail: str) -> str | None:
     plain = last.strip("* ").rstrip(".")
     if _BARE.fullmatch(plain) and any(sign.isalnum() for sign in plain) and len(plain) < _LONGEST:
         return plain if not plain.isalpha() or len(plain) == 1 else None
-    sentence = [part for part in re.split(r"(?<=[.!?])\s", plain) if part][-1]
+    sentences = [part for part in re.split(r"(?<=[.!?])\s", plain) if part]
+    if not sentences:
+        return None
+    sentence = sentences[-1]
     _, equals, after = sentence.rpartition("=")
     if equals:
         return _counted(after.strip()) or after.strip() or None
