@@ -1,6 +1,7 @@
 """The `offline-rl` command. Heavy imports wait for the command that needs them."""
 
 import json
+import os
 import sys
 import traceback
 from collections.abc import Callable
@@ -141,7 +142,7 @@ def doctor(
 ) -> None:
     """Proves on this machine that training computes what it says; exit code 1 if it does not."""
     first, *overrides = settings or ["demo"]
-    if "=" in first and not Path(first).is_file():
+    if "=" in first and not os.path.isfile(first):
         first, overrides = "demo", [first, *overrides]
     named = [] if model is None else [f"model={json.dumps(model)}"]
     loaded = _load(first, [*overrides, *named])

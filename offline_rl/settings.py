@@ -1,6 +1,7 @@
 """Settings files: YAML and dotted overrides to a checked Experiment, with errors in one line."""
 
 import difflib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from functools import cache
@@ -57,7 +58,7 @@ def data_settings_of(
     or of a whole experiment. `model`, the source of `problems` and the path of `rollouts` take the
     place of the file's, or make a file needless. Raises SettingsError.
     """
-    files = [one for one in arguments if "=" not in one or Path(one).is_file()]
+    files = [one for one in arguments if "=" not in one or os.path.isfile(one)]
     if len(files) > 1 or (files and files[0] != arguments[0]):
         raise SettingsError(f"{files[-1]!r} is no setting: write key=value")
     origin = problems if rollouts is None else rollouts
