@@ -32,11 +32,18 @@ class Client:
         self._key = key
         self._places = asyncio.Semaphore(settings.concurrency)
         connections = httpx.Limits(max_connections=settings.concurrency)
-        self._http = httpx.AsyncClient(
-            headers={} if key is None else {"Authorization": f"Bearer {key}"},
-            limits=connections,
-            timeout=None,
-        )
+        try:
+            self._http = httpx.AsyncClient(
+                headers={} if key is None else {"Authorization": f"Bearer {key}"},
+                limits=connections,
+                timeout=None,
+            )
+        # The address of a proxy may hold a password, so nothing of it is told.
+        except (ValueError, ImportError, httpx.InvalidURL) as error:
+            raise EngineError(
+                f"{self._name} cannot be asked through the proxy that HTTP_PROXY, HTTPS_PROXY or"
+                " ALL_PROXY names: http://host:port is understood"
+            ) from error
 
     async def ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
         """The server's JSON. Raises EngineError, in one line that names the server."""
