@@ -4,6 +4,7 @@ import csv
 import gzip
 import io
 import re
+import unicodedata
 from html.parser import HTMLParser
 
 from markdown_it import MarkdownIt
@@ -48,7 +49,8 @@ HALF = "a\ud800b"
 
 def inert(text):
     """Whether a terminal shows the text as it is: no control, bidi or format character in it."""
-    return all(sign.isprintable() or sign == "\n" for sign in text)
+    steering = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    return all(sign == "\n" or unicodedata.category(sign) not in steering for sign in text)
 
 
 def cells(path):
