@@ -115,6 +115,13 @@ def test_an_answer_is_found_or_not(text):
     assert extraction.has_open_box(text) in (True, False)
 
 
+@pytest.mark.parametrize("text", ["**", "* .", "The answer is: the total =", "####20\0\x13#2="])
+def test_a_turn_that_ends_before_its_answer_states_none(text):
+    found = MathSettings(answer="any").find(text)
+    assert isinstance(found, Verdict)
+    assert found.label == "wrong"
+
+
 @many
 @given(st.text(st.sampled_from(string.ascii_letters + " +-*/^0123456789"), min_size=1))
 def test_what_is_put_in_a_box_is_found_there(text):

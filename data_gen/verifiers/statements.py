@@ -181,7 +181,7 @@ def _said(text: str, strict: bool) -> str | None:
     numbers = _NUMBER.findall(rest)
     if len(numbers) == 1:
         return str(numbers[0])
-    return None if strict or len(rest.split()) > 4 or not rest[0].isalpha() else rest
+    return None if strict or len(rest.split()) > 4 or not rest[:1].isalpha() else rest
 
 
 def _counted(text: str) -> str | None:
