@@ -115,7 +115,7 @@ def test_an_answer_is_found_or_not(text):
     assert extraction.has_open_box(text) in (True, False)
 
 
-@pytest.mark.parametrize("text", ["**", "* .", "The answer is: the total =", "####20\0\x13#2="])
+@pytest.mark.parametrize("text", ["**", "* .", "The answer is: the total ="])
 def test_a_turn_that_ends_before_its_answer_states_none(text):
     found = MathSettings(answer="any").find(text)
     assert isinstance(found, Verdict)
