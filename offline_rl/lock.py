@@ -4,14 +4,18 @@ import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+import psutil
 
 from data_gen.types import DataError
 from offline_rl.files import remove_temporaries
 
 LOCK = ".lock"
+_SECONDS_TO_GIVE_A_NAME = 2
 
 
 @contextmanager
@@ -43,8 +47,15 @@ def locked(folder: Path) -> Iterator[None]:
 
 
 def _holder(descriptor: int) -> str:
-    try:
-        holder = json.loads(os.pread(descriptor, 4096, 0))
-        return f"process {int(holder['pid'])} on {holder['host']}"
-    except (ValueError, KeyError, TypeError):
-        return "it has not given its name"
+    """Who holds the lock; it may be about to write its name over that of a process long gone."""
+    end = time.monotonic() + _SECONDS_TO_GIVE_A_NAME
+    while time.monotonic() < end:
+        try:
+            holder = json.loads(os.pread(descriptor, 4096, 0))
+            pid, host = int(holder["pid"]), str(holder["host"])
+        except (ValueError, KeyError, TypeError):
+            pid, host = 0, ""
+        if host and (host != socket.gethostname() or psutil.pid_exists(pid)):
+            return f"process {pid} on {host}"
+        time.sleep(0.01)
+    return "it has not given its name"

@@ -35,7 +35,7 @@ def compete(warm, folder, reference, count):
         if other is not works:
             code, said = other.wait()
             assert code == 1, said
-            assert f"another process is at work here (process {first} on " in said
+            assert f"another process is at work here (process {first} on " in said, said
             assert said.count("\n") == 1
     gate.unlink()
     assert works.kill()

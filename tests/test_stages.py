@@ -1,8 +1,10 @@
 """Stages are whole or absent, are skipped when unchanged, and outlive a kill at any moment."""
 
+import fcntl
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -190,3 +192,14 @@ def test_a_second_process_is_told_who_is_at_work(tmp_path):
     with locked(tmp_path):
         holder = json.loads((tmp_path / ".lock").read_text())
     assert holder["pid"] == os.getpid()
+
+
+def test_a_process_long_gone_is_not_told_as_the_one_at_work(tmp_path):
+    with subprocess.Popen(["true"]) as gone:
+        gone.wait()
+    name = json.dumps({"pid": gone.pid, "host": socket.gethostname()})
+    (tmp_path / ".lock").write_text(name)
+    with (tmp_path / ".lock").open("r+") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with pytest.raises(DataError, match="has not given its name"), locked(tmp_path):
+            pass
