@@ -66,7 +66,10 @@ def test_what_the_verifier_parts_is_never_one_class():
 
 def test_answers_of_a_real_model_in_one_class_are_equal_to_the_verifier(real_data):
     """Every two answers of a problem, and every answer and its gold."""
-    lines = (real_data / "rollouts" / "qwen_math_50x8.jsonl").read_text(encoding="utf-8")
+    path = real_data / "rollouts" / "qwen_math_50x8.jsonl"
+    if not path.is_file():
+        pytest.skip("needs a real model's completions: OFFLINE_RL_REAL_DATA names their folder")
+    lines = path.read_text(encoding="utf-8")
     pairs = set()
     for line in lines.splitlines():
         rollouts = json.loads(line)

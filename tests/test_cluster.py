@@ -21,18 +21,18 @@ SAMPLING = Sampling(samples=2, max_tokens=24)
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Two nodes on this machine, two cores each in name; the settings to use them."""
+    """Two nodes on this machine, four cores each in name; the settings to use them."""
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     node = {
-        "num_cpus": 2,
+        "num_cpus": 4,
         "object_store_memory": 80 * 2**20,
     }
     nodes = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
     nodes.add_node(**node)
     nodes.wait_for_nodes()
-    yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1)
+    yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1, wait_seconds=120)
     ray.shutdown()
     nodes.shutdown()
 

@@ -19,6 +19,7 @@ from data_gen.views import accepted
 from offline_rl.config import Experiment
 from offline_rl.methods import Method
 from offline_rl.progress import Lines
+from offline_rl.redaction import redacted
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import FAILURE, Policy, exam_of, policy, policy_folder, training_of
@@ -169,7 +170,7 @@ def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder
     # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError; an
     # OSError, such as a full disk, is no method's own fault.
     except (RuntimeError, ValueError, ImportError, MemoryError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = redacted(" ".join(str(error).split())) or type(error).__name__
         run.progress.say(f"{title}: failed: {reason}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / FAILURE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
