@@ -31,14 +31,16 @@ def compete(warm, folder, reference, count):
     first = holder(folder)
     os.kill(first, signal.SIGSTOP)
     [works] = [one for one in started if one.pid == first]
-    for other in started:
-        if other is not works:
-            code, said = other.wait()
-            assert code == 1, said
-            assert f"another process is at work here (process {first} on " in said, said
-            assert said.count("\n") == 1
-    gate.unlink()
-    assert works.kill()
+    try:
+        for other in started:
+            if other is not works:
+                code, said = other.wait()
+                assert code == 1, said
+                assert f"another process is at work here (process {first} on " in said, said
+                assert said.count("\n") == 1
+    finally:
+        gate.unlink()
+        assert works.kill()
     since = time.monotonic()
     follower = warm.start(command(folder, LEAN))
     while holder(folder) != follower.pid:
