@@ -84,7 +84,7 @@ def test_every_stage_is_counted(made):
     audit = summary["audit"]
     assert 60 < audit["judged_twice"] < 120
     assert audit["share_agreed"] == 1
-    table = data_table(summary)
+    table = data_table(summary, model="tiny")
     assert set(table.stage) == {"sampled", "filters", "dataset", "pairs", "audit"}
     assert table[table.stage == "sampled"].statistic.is_unique
     assert isinstance(pd.DataFrame(table), pd.DataFrame)
