@@ -10,6 +10,9 @@ from eval.comparison import compare
 from offline_rl.report import Report, Samples
 from offline_rl.report.fairness import with_budgets, with_marks
 
+SEVERAL = "several"
+"""In place of a base model's name, where evaluations alone are of more than one."""
+
 
 @dataclass(frozen=True)
 class Findings:

@@ -112,13 +112,18 @@ def _formats(text: str) -> "tuple[Format, ...]":
 def _alone(
     model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
 ) -> "EvaluationSettings":
-    from offline_rl.settings import checked, label_of
+    from offline_rl.settings import SettingsError, checked, label_of
     from offline_rl.standalone import EvaluationSettings
 
     sources: dict[str, Any] = {}
-    for one in benchmarks.split(","):
-        is_file = one.endswith((".jsonl", ".parquet"))
-        sources[label_of(Path(one).stem) if is_file else one.strip()] = {"source": one.strip()}
+    for one in map(str.strip, benchmarks.split(",")):
+        name = label_of(Path(one).stem) if one.endswith((".jsonl", ".parquet")) else one
+        if name in sources:
+            raise SettingsError(
+                f"--benchmarks: two are called {name}: name them by settings, as in"
+                f" evaluation.benchmarks.OTHER.problems={one}"
+            )
+        sources[name] = {"source": one}
     raw = {
         "name": label or label_of(Path(model).name),
         "model": model,

@@ -2,11 +2,11 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
@@ -14,7 +14,7 @@ from offline_rl.data_settings import ModelSettings
 from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
 from offline_rl.evaluation_settings import Evaluation
 from offline_rl.files import write_atomically
-from offline_rl.findings import Findings, report_on
+from offline_rl.findings import SEVERAL, Findings, report_on
 from offline_rl.gathering_notes import benchmark_notes, damage_notes
 from offline_rl.locating import EVALUATION, REPORT
 from offline_rl.progress import Progress, Silent
@@ -39,8 +39,6 @@ from offline_rl.steps.evaluations import (
 from offline_rl.work import at_work
 from offline_rl.yaml_text import check_values, parse_yaml, to_yaml
 
-_SEVERAL = "several"
-
 
 class EvaluationSettings(ModelSettings):
     """One model on some benchmarks; `name` is its label in the tables."""
@@ -52,6 +50,15 @@ class EvaluationSettings(ModelSettings):
         if self.evaluation.sampler is not None:
             raise ValueError("evaluation.sampler: only one model is sampled here: set sampler")
         return self
+
+    @field_validator("evaluation")
+    @classmethod
+    def _decoded_as_a_base(cls, value: Evaluation) -> Evaluation:
+        every = {
+            name: decoding.model_copy(update={"of": "all"})
+            for name, decoding in value.decodings.items()
+        }
+        return value.model_copy(update={"decodings": every})
 
 
 def evaluate_alone(
@@ -89,6 +96,9 @@ def _evaluate(run: Run[EvaluationSettings]) -> None:
                 f"{job.stage.folder}: evaluated otherwise before ({conflict}): give this one a"
                 " --label or an --out of its own"
             )
+    if any(not job.stage.finished() for job in jobs):
+        # A model that does not load leaves no label behind.
+        run.engines.sampler(run.settings.model_path, run.settings.revision)
     _remember(run, known, common)
     evaluations_step(run, jobs)
 
@@ -100,8 +110,7 @@ def gather_alone(folder: Path) -> Findings:
     notes: dict[str, None] = {}
     damaged: list[str] = []
     settings = {label: _settings(one["settings"]) for label, one in known.items()}
-    models = {public_name(one.model) for one in settings.values()}
-    model = models.pop() if len(models) == 1 else _SEVERAL
+    model = _model_of(known, settings)
     for one in settings.values():
         for benchmark in one.evaluation.benchmarks:
             for label, manner in manners(one, one.name, benchmark).items():
@@ -111,6 +120,9 @@ def gather_alone(folder: Path) -> Findings:
                     damaged.append(f"{at.relative_to(folder)}: {damage}")
                     continue
                 if not holds(at, manner.settings()):
+                    notes[f"{label} on {benchmark} is not finished: the same command goes on."] = (
+                        None
+                    )
                     continue
                 evaluation = load_evaluation(
                     at,
@@ -124,7 +136,7 @@ def gather_alone(folder: Path) -> Findings:
                 notes |= dict.fromkeys(benchmark_notes(at, benchmark))
     if not samples:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
-    first = next(iter(known))
+    first = samples[0].evaluation.label
     benchmarks = dict.fromkeys(b for one in settings.values() for b in one.evaluation.benchmarks)
     return Findings(
         name=folder.resolve().name,
@@ -148,8 +160,18 @@ def gather_alone(folder: Path) -> Findings:
     )
 
 
+def _model_of(known: Mapping[str, Any], settings: Mapping[str, EvaluationSettings]) -> str:
+    """The model's name where all labels are of the same weights."""
+    names = {public_name(one.model) for one in settings.values()}
+    return names.pop() if len(names) == 1 and len(_weights(known)) == 1 else SEVERAL
+
+
+def _weights(known: Mapping[str, Any]) -> set[str]:
+    return {digest(one["common"]["model"]) for one in known.values()}
+
+
 def _hash_of_weights(known: Mapping[str, Any]) -> str:
-    distinct = {digest(one["common"]["model"]) for one in known.values()}
+    distinct = _weights(known)
     return distinct.pop() if len(distinct) == 1 else digest(sorted(distinct))
 
 
@@ -234,7 +256,28 @@ def _settings(raw: Any) -> EvaluationSettings:
 
 
 def _command(settings: EvaluationSettings) -> str:
-    words = ["offline-rl", "evaluate", "--model", settings.model, "--label", settings.name]
-    words += ["--benchmarks", ",".join(settings.evaluation.benchmarks)]
-    words += ["--k", str(settings.evaluation.sampling.samples), f"prompt={settings.prompt}"]
-    return shlex.join(words)
+    """What evaluates the label again; all that differs from the defaults is in it."""
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    evaluation = given.pop("evaluation")
+    benchmarks = {name: dict(one) for name, one in evaluation.pop("benchmarks").items()}
+    words = ["offline-rl", "evaluate", "--model", given.pop("model"), "--label", given.pop("name")]
+    words += ["--benchmarks", ",".join(benchmarks)]
+    words += ["--k", str(evaluation["sampling"].pop("samples", 16)), "--out", "NEW_FOLDER"]
+    for name, one in benchmarks.items():
+        if one.get("source") == name:
+            one.pop("source")
+    evaluation["benchmarks"] = benchmarks
+    usual = EvaluationSettings(name="x", model="x", evaluation=settings.evaluation)
+    defaults = usual.model_dump(mode="json")
+    changed = {name: value for name, value in given.items() if defaults[name] != value}
+    return shlex.join(words + list(_overrides({**changed, "evaluation": evaluation})))
+
+
+def _overrides(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Settings as `dotted.key=value`."""
+    for key, value in settings.items():
+        place = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            yield from _overrides(value, place)
+        elif value is not None:
+            yield f"{place}={json.dumps(value)}"

@@ -46,6 +46,10 @@ def test_a_label_of_several_runs_is_told_apart_unless_it_is_the_very_same_evalua
 def test_the_order_of_runs_changes_no_figure():
     first = report_on(join_runs({"a": run("rft"), "b": run("dft")}, name="x")).comparison
     second = report_on(join_runs({"b": run("dft"), "a": run("rft")}, name="x")).comparison
+    pairs = report_on(join_runs({"b": run("dft"), "a": run("rft")}, name="x")).pairwise
+    assert set(zip(pairs["label"], pairs["against"], strict=True)) == {
+        *(("rft", "base"), ("dft", "base"), ("dft", "rft"))
+    }
     by = ["label", "benchmark"]
     pd.testing.assert_frame_equal(
         first.sort_values(by, ignore_index=True), second.sort_values(by, ignore_index=True)

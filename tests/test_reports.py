@@ -1,5 +1,6 @@
 """Models alone, several base models, several runs: each comes to one report on what is on disk."""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -9,6 +10,7 @@ from random import Random
 import pandas as pd
 import pytest
 
+from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl import load_run, run
 from offline_rl.progress import Silent
@@ -54,6 +56,63 @@ def test_models_evaluated_into_one_folder_stand_beside_each_other(evaluated):
     written = pd.read_csv(evaluated / "report" / "comparison.csv")
     assert list(written["avg_at_k_percent"]) == list(report.comparison["avg_at_k_percent"])
     assert "--label warm" in report.command
+
+
+def test_the_command_of_a_report_evaluates_the_same_again(evaluated, tmp_path):
+    [warm, _] = load_run(evaluated).command.splitlines()
+    words = shlex.split(warm)[1:]
+    words[words.index("NEW_FOLDER")] = str(tmp_path / "again")
+    again = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    first = load_run(evaluated).grid().query("label == 'warm'").reset_index(drop=True)
+    pd.testing.assert_frame_equal(load_run(tmp_path / "again").grid(), first)
+
+
+def test_a_model_that_does_not_load_leaves_no_label(evaluated, tmp_path):
+    with pytest.raises((DataError, EngineError)):
+        evaluate_alone(alone("lost", "model=/nowhere/model"), tmp_path)
+    evaluate_alone(alone("warm"), tmp_path)
+    report = load_run(tmp_path)
+    assert list(report.comparison["label"].unique()) == ["warm"]
+    assert list(report.comparison["model"].unique()) == ["tiny"]
+
+
+def test_models_alone_are_decoded_further_ways_where_the_settings_say_so(tmp_path):
+    loaded = alone("tiny", "evaluation.decodings={greedy: {temperature: 0}}")
+    report = evaluate_alone(loaded, tmp_path)
+    assert list(report.comparison["label"].unique()) == ["tiny", "tiny-greedy"]
+
+
+def test_models_evaluated_alone_are_joined_with_each_other_and_with_a_run(series, tmp_path):
+    near = "evaluation.benchmarks={near: {source: arithmetic, split: test, limit: 6}}"
+    evaluate_alone(alone("warm", near), tmp_path / "a")
+    cool = "evaluation.sampling.temperature=0.5"
+    evaluate_alone(alone("cool", near, cool), tmp_path / "b")
+    report = compare_runs([tmp_path / "a", tmp_path / "b"], tmp_path / "ab", formats=("csv",))
+    pair = report.pairwise.query("benchmark == 'macro'")
+    assert list(zip(pair["label"], pair["against"], strict=True)) == [("cool", "warm")]
+    assert any("sampling.temperature 1.0 / 0.5" in note for note in report.notes)
+    run_first = compare_runs([series[0] / "one", tmp_path / "b"], tmp_path / "rb", formats=("csv",))
+    run_last = compare_runs([tmp_path / "b", series[0] / "one"], tmp_path / "br", formats=("csv",))
+    assert set(run_first.comparison["model"]) == {"tiny"}
+    by = ["label", "against", "benchmark"]
+    pd.testing.assert_frame_equal(
+        run_first.pairwise.sort_values(by, ignore_index=True),
+        run_last.pairwise.sort_values(by, ignore_index=True),
+    )
+    primary = run_first.pairwise.query("family == 'primary'")
+    assert set(primary["against"]) == {"base"}
+
+
+def test_two_files_of_one_name_are_told_apart_by_the_user(tmp_path):
+    for folder in ("x", "y"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "set.jsonl").write_text('{"problem": "1+1?", "answer": "2"}\n')
+    files = f"{tmp_path}/x/set.jsonl,{tmp_path}/y/set.jsonl"
+    words = ["evaluate", "--model", "tiny", "--benchmarks", files, "--out", str(tmp_path / "out")]
+    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "two are called set" in done.stderr
 
 
 def test_a_label_stands_for_one_way_of_evaluating(evaluated):

@@ -7,7 +7,7 @@ import pandas as pd
 
 from data_gen.types import DataError
 from eval.evaluation import Evaluation
-from offline_rl.findings import Findings
+from offline_rl.findings import SEVERAL, Findings
 from offline_rl.joining.differences import differences
 from offline_rl.joining.renaming import models_of, with_labels, with_models, with_stages, without
 
@@ -39,7 +39,8 @@ def join_runs(parts: Mapping[str, Findings], *, name: str) -> Findings:
 
 def _together(parts: Mapping[str, Findings], *, name: str, settings: str) -> Findings:
     every = list(parts.values())
-    first = every[0]
+    # The roles are a run's, wherever it stands among models that were evaluated alone.
+    first = next((part for part in every if not part.among_untrained), every[0])
     several = len(every) > 1
     return Findings(
         name=name,
@@ -71,7 +72,7 @@ def _together(parts: Mapping[str, Findings], *, name: str, settings: str) -> Fin
         environment={run: part.environment for run, part in parts.items()},
         settings=settings,
         command="\n".join(part.command for part in every),
-        among_untrained=any(part.among_untrained for part in every),
+        among_untrained=all(part.among_untrained for part in every),
     )
 
 
@@ -82,11 +83,17 @@ def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
 
 
 def _one_name_a_model(parts: Mapping[str, Findings]) -> dict[str, Findings]:
-    """The same weights under one name, other weights under another."""
+    """The same weights under one name, other weights under another.
+
+    Models that were evaluated alone stand beside a run's policies, since that is what they are
+    joined for: where the runs have one base model they are shown under it, else under SEVERAL.
+    """
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
     renamed = {}
     for run, part in parts.items():
+        if part.among_untrained:
+            continue
         of_run = {}
         for model in models_of(part):
             base = part.bases.get(model, model)
@@ -95,7 +102,19 @@ def _one_name_a_model(parts: Mapping[str, Findings]) -> dict[str, Findings]:
                 taken[names[base]] = base
             of_run[model] = names[base]
         renamed[run] = with_models(part, of_run)
-    return renamed
+    beside = next(iter(taken)) if len(taken) == 1 else _name_alone(parts)
+    return {
+        run: renamed.get(run) or with_models(part, dict.fromkeys(models_of(part), beside))
+        for run, part in parts.items()
+    }
+
+
+def _name_alone(parts: Mapping[str, Findings]) -> str:
+    """The one model of all evaluations alone, or SEVERAL."""
+    alone = [part for part in parts.values() if part.among_untrained]
+    names = {model for part in alone for model in models_of(part)}
+    weights = {base for part in alone for base in part.bases.values()}
+    return names.pop() if len(names) == 1 and len(weights) == 1 else SEVERAL
 
 
 def _shared_benchmarks(parts: Mapping[str, Findings]) -> tuple[dict[str, Findings], list[str]]:

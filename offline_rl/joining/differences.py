@@ -35,7 +35,10 @@ def differences(parts: Mapping[str, Findings]) -> list[str]:
 
 
 def _facts(part: Findings) -> dict[str, Any]:
-    settings = yaml.safe_load(part.settings)
+    settings = yaml.safe_load(part.settings) or {}
+    if part.among_untrained:
+        # Labels with settings of their own: those of the first stand for all.
+        settings = next(iter(settings.values()))["settings"]
     facts = {k: v for k, v in _flat(settings).items() if k.split(".")[0] not in _OWN}
     packages = part.environment.get("packages", {})
     facts |= {f"version of {name}": version for name, version in packages.items()}
