@@ -24,6 +24,9 @@ TINY = "tiny"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
 
 
+_MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
+
+
 def _label(text: Any) -> str:
     fits = isinstance(text, str) and _LABEL.fullmatch(text)
     if not fits or text.endswith((".old", ".partial")):
@@ -31,6 +34,8 @@ def _label(text: Any) -> str:
             f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
             " letter or digit; it does not end in .old or .partial"
         )
+    if text in _MISSING:
+        raise ValueError(f"{text!r} is no label: tables are read with it as a missing value")
     return str(text)
 
 

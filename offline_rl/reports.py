@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl.config import Experiment
 from offline_rl.experiment import Step, run
@@ -14,6 +15,7 @@ from offline_rl.joining import join_models, join_runs
 from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
 from offline_rl.lock import locked
 from offline_rl.progress import Progress, Silent
+from offline_rl.redaction import redacted
 from offline_rl.report import Format, Report, write_report
 from offline_rl.series import Series, dump_series, load_settings
 from offline_rl.standalone import gather_alone
@@ -66,24 +68,34 @@ def run_series(
 ) -> Report | None:
     """Runs the experiment on each base model, in a folder of its name, and reports on all.
 
-    Resumes and raises as `run` does; a finished model is not touched again.
+    Resumes as `run` does; a finished model is not touched again. A model whose run ends with an
+    error stands among the report's failures and the others go on. Raises what the last of them
+    raised where no model's run ends without one.
     """
     folder, progress = Path(folder), progress or Silent()
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
         write_atomically(folder / SETTINGS, dump_series(series))
+        failures: dict[str, str] = {}
         for label, experiment in series.experiments.items():
             progress.say(f"base model {label}")
-            run(
-                experiment,
-                folder / label,
-                until=until,
-                progress=progress,
-                retry_failed=retry_failed,
-            )
+            try:
+                run(
+                    experiment,
+                    folder / label,
+                    until=until,
+                    progress=progress,
+                    retry_failed=retry_failed,
+                )
+            except (DataError, EngineError) as error:
+                failures[label] = redacted(" ".join(str(error).split()))
+                progress.say(f"base model {label}: failed: {failures[label]}")
+                if len(failures) == len(series.experiments):
+                    raise
         if until != "report":
             return None
-        report = report_on(_gather_series(series, folder))
+        found = _gather_series(series, folder)
+        report = report_on(replace(found, failures={**found.failures, **failures}))
         write_report(folder / REPORT, report)
         return report
 
@@ -113,14 +125,24 @@ def compare_runs(
 
 
 def _gather_series(series: Series, folder: Path) -> Findings:
-    parts = {label: gather(one, folder / label) for label, one in series.experiments.items()}
+    parts: dict[str, Findings] = {}
+    absent: list[str] = []
+    for label, one in series.experiments.items():
+        try:
+            parts[label] = gather(one, folder / label)
+        except DataError as error:
+            absent.append(f"Nothing of {label} is finished ({' '.join(str(error).split())}).")
+    if not parts:
+        raise DataError(" ".join(absent))
     joined = join_models(parts, name=series.name, settings=dump_series(series))
-    return replace(joined, command=again(folder))
+    return replace(joined, command=again(folder), notes=(*absent, *joined.notes))
 
 
 def _settings(folder: Path) -> Experiment | Series:
     if not (folder / SETTINGS).is_file():
-        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder")
+        compared = (folder / "comparison.csv").is_file()
+        hint = ": it holds a comparison's files; name the runs" if compared else ""
+        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder{hint}")
     return load_settings(folder / SETTINGS, [])
 
 

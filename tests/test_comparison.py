@@ -111,7 +111,7 @@ def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
             assert shown.p_value == pytest.approx(expected.p_value)
             assert shown.degrees_of_freedom == pytest.approx(expected.degrees_of_freedom)
             assert shown.minimum_detectable_points == pytest.approx(
-                2.8 * shown.standard_error_points
+                100 * expected.minimum_detectable
             )
             assert shown.wins + shown.ties + shown.losses == shown.problems
 

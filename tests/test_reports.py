@@ -195,6 +195,20 @@ def test_one_experiment_runs_on_several_base_models_and_reports_on_all(series):
     assert find(folder).name == "both"
 
 
+def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(series, tmp_path):
+    folder, _ = series
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    (tmp_path / "both.yaml").write_text(SERIES)
+    lost = ["models.three=/nowhere/model"]
+    report = run_series(load_settings(tmp_path / "both.yaml", lost), copy)
+    assert "three" in report.failures
+    assert list(report.comparison["model"].unique()) == ["one", "two"]
+    assert any("Nothing of three is finished" in note for note in load_run(copy).notes)
+    none = load_settings(tmp_path / "both.yaml", ["models={three: /nowhere/model}"])
+    with pytest.raises((DataError, EngineError)):
+        run_series(none, tmp_path / "none")
+
+
 def test_no_report_uses_a_file_that_changed_after_it_was_written(series, tmp_path):
     folder, _ = series
     copy = shutil.copytree(folder / "one", tmp_path / "copy")

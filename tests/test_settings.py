@@ -133,6 +133,7 @@ def test_a_benchmark_has_what_it_says_itself_and_the_rest_from_the_others(file):
             "evaluation.decodings.cold={temperature: 0, samples: 2}",
             "evaluation.decodings.cold: greedy",
         ),
+        ("methods.NA={kind: rft}", "'NA' is no label: tables are read with it as a missing"),
         ("methods.base-greedy={kind: rft}", "methods.base-greedy: "),
         ("evaluation.benchmarks.math500={verifier: no}", "evaluation.benchmarks.math500.verifier"),
         ("evaluation.benchmarks.math500={prompt: x}", "evaluation.benchmarks.math500.prompt: "),

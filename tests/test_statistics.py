@@ -83,7 +83,12 @@ def test_the_headline_variance_by_hand():
     assert estimate.degrees_of_freedom == pytest.approx(
         total**2 / (over_problems**2 / 2 + excess**2 / 1)
     )
-    assert estimate.minimum_detectable == pytest.approx(2.8 * math.sqrt(total))
+    parts = ((over_problems, 2), (excess, 1))
+    reach, rest = (
+        math.hypot(*(stats.t.ppf(share, f) * math.sqrt(v) for v, f in parts))
+        for share in (0.975, 0.8)
+    )
+    assert estimate.minimum_detectable == pytest.approx(reach + rest)
 
 
 def test_the_headline_variance_of_a_macro_average_by_hand():
@@ -179,6 +184,21 @@ def test_the_headline_covers_and_its_family_errs_as_seldom_as_it_should(setting,
     for covered in (shown.between_methods, shown.against_base):
         assert 1 - at_most(1 - 0.93) <= covered <= at_most(0.975)
     assert shown.any_rejected <= at_most(0.06)
+
+
+@pytest.mark.parametrize("setting", [Setting(0, 3, (150,)), Setting(4, 3, (150,))], ids=str)
+def test_a_true_difference_as_large_as_the_detectable_one_is_mostly_found(setting):
+    generator = np.random.default_rng(13)
+    drawn = [simulated(setting, generator) for _ in range(600)]
+    detectable = np.mean(
+        [headline_difference(one["dft"], one["rft"]).minimum_detectable for one in drawn[:200]]
+    )
+    found = [
+        headline_difference([table + detectable for table in one["dft"]], one["rft"]).p_value < 0.05
+        for one in drawn[200:]
+    ]
+    # About 80 of 100, within what 400 comparisons and an average detectable difference can tell.
+    assert 0.7 < np.mean(found) < 0.88
 
 
 def test_an_interval_over_problems_alone_does_not_cover_where_seeds_vary():

@@ -61,14 +61,3 @@ def half_width(row: Any) -> float:
     """Of the 95% interval of avg@k; the longer side where the interval was cut at 0 or 100%."""
     value = row.avg_at_k_percent
     return float(max(value - row.avg_at_k_low_percent, row.avg_at_k_high_percent - value))
-
-
-def in_words(row: Any) -> str:
-    """What a row of the pairwise table says."""
-    span = f"{signed(row.difference_points)} [{signed(row.low_points)}, {signed(row.high_points)}]"
-    if pd.isna(row.holm_p_value):
-        return f"{row.label} against {row.against}: {span} points, untested"
-    if row.holm_p_value < 0.05:
-        side = "above" if row.difference_points > 0 else "below"
-        return f"{row.label} is {side} {row.against}: {span} points"
-    return f"no difference shown between {row.label} and {row.against}: {span} points"

@@ -11,6 +11,8 @@ from offline_rl.report.text import number, one_line, p_value, signed
 
 _SIGNIFICANT = 0.05
 _LONGEST = 40
+_MUCH_TIDIER = 10.0
+"""Points of the share without an answer that are worth a sentence."""
 
 
 def verdict(report: Report) -> tuple[str, ...]:
@@ -38,6 +40,11 @@ def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]
     if not candidates:
         yield "No policy was evaluated on every benchmark, so there is no macro average to compare."
         return
+    if any(row.training_seeds == 1 for row in trained):
+        yield (
+            "With one training seed what follows speaks of the checkpoints at hand, not of the"
+            " methods: another seed may turn it around."
+        )
     best = max(candidates, key=lambda row: row.avg_at_k_percent)
     if len(candidates) > 1:
         yield from _best(best, pairwise)
@@ -51,6 +58,7 @@ def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]
         else:
             yield from (_pair(row, pairwise, _metric(best)) for row in pairs)
     yield from _sharpening(whole, baseline)
+    yield from _form(whole, baseline)
 
 
 def _best(best: Any, pairwise: pd.DataFrame) -> Iterator[str]:
@@ -90,7 +98,8 @@ def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
     span = f"{signed(row.difference_points)} [{signed(row.low_points)}, {signed(row.high_points)}]"
     seeds = _seeds(row.training_seeds_label, ", ")
     tested = f"Holm p {p_value(row.holm_p_value)}{seeds}"
-    label, against = _name(row.label), _name(row.against)
+    label = _who(row.label, row.training_seeds_label)
+    against = _who(row.against, row.training_seeds_against)
     side = _side(row)
     if side:
         verb = "beats" if side == "above" else "loses to"
@@ -99,6 +108,8 @@ def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
     return (
         f"{label} cannot be told apart from {against}: {span} points on {metric} ({tested}{found})."
         f" A true difference below {smallest} may well go unseen."
+        if row.minimum_detectable_points != 0
+        else f"{label} and {against} are right equally often on every problem."
     )
 
 
@@ -139,6 +150,26 @@ def _sharpening(whole: Sequence[Any], baseline: str) -> Iterator[str]:
             f"More often right but with fewer problems solved in {k} samples than"
             f" {_name(baseline)} (pass@{k} {number(base.pass_at_k_percent)}%): {_listed(poorer)}."
         )
+
+
+def _form(whole: Sequence[Any], baseline: str) -> Iterator[str]:
+    """Where what is gained may be the form of the answer and not the answer."""
+    base = next(row for row in whole if row.label == baseline)
+    tidier = [
+        f"{_name(row.label)} ({number(row.no_answer_percent)}%)"
+        for row in whole
+        if row.training_seeds and base.no_answer_percent - row.no_answer_percent > _MUCH_TIDIER
+    ]
+    if tidier:
+        yield (
+            f"The verifier finds no final answer in {number(base.no_answer_percent)}% of the"
+            f" samples of {_name(baseline)}, and in fewer of {_listed(tidier)}: a part of what they"
+            " gain is to state an answer."
+        )
+
+
+def _who(label: str, seeds: int) -> str:
+    return f"this checkpoint of {_name(label)}" if seeds == 1 else _name(label)
 
 
 def _side(row: Any) -> str:
