@@ -10,7 +10,7 @@ from offline_rl.running import conclude, console, run_experiment
 
 if TYPE_CHECKING:
     from offline_rl.report import Format
-    from offline_rl.standalone import EvaluationSettings
+    from offline_rl.standalone_settings import EvaluationSettings
 
 _EVALUATIONS = Path("runs/evaluations")
 
@@ -113,7 +113,7 @@ def _alone(
     model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
 ) -> "EvaluationSettings":
     from offline_rl.settings import SettingsError, checked, label_of
-    from offline_rl.standalone import EvaluationSettings
+    from offline_rl.standalone_settings import EvaluationSettings
 
     sources: dict[str, Any] = {}
     for one in map(str.strip, benchmarks.split(",")):

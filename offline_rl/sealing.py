@@ -22,9 +22,10 @@ def unsealed(content: bytes) -> dict[str, Any] | None:
     """The object in what `sealed` gave; None where one byte of it is another."""
     try:
         value = json.loads(content)
-    except ValueError:
-        return None
-    if not isinstance(value, dict) or sealed(value).encode() != content:
+        if not isinstance(value, dict) or sealed(value).encode() != content:
+            return None
+    # Numbers that are none are read, and not written again.
+    except (ValueError, RecursionError):
         return None
     del value[_SEAL]
     return value

@@ -1,18 +1,13 @@
 """Evaluates given models, without an experiment: each under a label, several beside each other."""
 
 import json
-import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError, field_validator, model_validator
-
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
-from offline_rl.data_settings import ModelSettings
 from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
-from offline_rl.evaluation_settings import Evaluation
 from offline_rl.files import write_atomically
 from offline_rl.findings import SEVERAL, Findings, report_on
 from offline_rl.gathering_notes import benchmark_notes, damage_notes
@@ -26,8 +21,8 @@ from offline_rl.report import (
     training_table,
     write_report,
 )
-from offline_rl.settings import explain
 from offline_rl.stages import Stage, digest, first_change, holds
+from offline_rl.standalone_settings import EvaluationSettings, command_of, read_labels, settings_of
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import (
     Job,
@@ -37,28 +32,7 @@ from offline_rl.steps.evaluations import (
     manners,
 )
 from offline_rl.work import at_work
-from offline_rl.yaml_text import check_values, parse_yaml, to_yaml
-
-
-class EvaluationSettings(ModelSettings):
-    """One model on some benchmarks; `name` is its label in the tables."""
-
-    evaluation: Evaluation
-
-    @model_validator(mode="after")
-    def _one_sampler(self) -> "EvaluationSettings":
-        if self.evaluation.sampler is not None:
-            raise ValueError("evaluation.sampler: only one model is sampled here: set sampler")
-        return self
-
-    @field_validator("evaluation")
-    @classmethod
-    def _decoded_as_a_base(cls, value: Evaluation) -> Evaluation:
-        every = {
-            name: decoding.model_copy(update={"of": "all"})
-            for name, decoding in value.decodings.items()
-        }
-        return value.model_copy(update={"decodings": every})
+from offline_rl.yaml_text import to_yaml
 
 
 def evaluate_alone(
@@ -78,7 +52,7 @@ def evaluate_alone(
 
 
 def _evaluate(run: Run[EvaluationSettings]) -> None:
-    known = _read(run.folder)
+    known = read_labels(run.folder)
     label = run.settings.name
     common = _common(run)
     if label in known:
@@ -105,35 +79,13 @@ def _evaluate(run: Run[EvaluationSettings]) -> None:
 
 def gather_alone(folder: Path) -> Findings:
     """All that is finished in a folder of `evaluate_alone`. Raises DataError where nothing is."""
-    known = _read(folder)
-    samples: list[Samples] = []
-    notes: dict[str, None] = {}
-    damaged: list[str] = []
-    settings = {label: _settings(one["settings"]) for label, one in known.items()}
+    known = read_labels(folder)
+    settings = {label: settings_of(one["settings"]) for label, one in known.items()}
     model = _model_of(known, settings)
+    samples: list[Samples] = []
+    notes: list[str] = []
     for one in settings.values():
-        for benchmark in one.evaluation.benchmarks:
-            for label, manner in manners(one, one.name, benchmark).items():
-                at = evaluation_folder(folder, label, None, benchmark)
-                damage = Stage(at, {}).damage()
-                if damage is not None:
-                    damaged.append(f"{at.relative_to(folder)}: {damage}")
-                    continue
-                if not holds(at, manner.settings()):
-                    notes[f"{label} on {benchmark} is not finished: the same command goes on."] = (
-                        None
-                    )
-                    continue
-                evaluation = load_evaluation(
-                    at,
-                    model=model,
-                    label=label,
-                    training_seed=None,
-                    benchmark=benchmark,
-                    temperature=manner.sampling.temperature,
-                )
-                samples.append(Samples(evaluation, at))
-                notes |= dict.fromkeys(benchmark_notes(at, benchmark))
+        _add_samples(samples, notes, one, folder, model)
     if not samples:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
     first = samples[0].evaluation.label
@@ -151,13 +103,39 @@ def gather_alone(folder: Path) -> Findings:
         summaries={},
         bases={model: _hash_of_weights(known)},
         hashes={},
-        notes=(*notes, *damage_notes(damaged)),
+        notes=tuple(dict.fromkeys(notes)),
         failures={},
         environment={label: one["common"]["versions"] for label, one in known.items()},
         settings=to_yaml(known),
-        command="\n".join(_command(one) for one in settings.values()),
+        command="\n".join(command_of(one) for one in settings.values()),
         among_untrained=True,
     )
+
+
+def _add_samples(
+    samples: list[Samples], notes: list[str], settings: EvaluationSettings, folder: Path, model: str
+) -> None:
+    """The finished evaluations under one label, and what is to be said of them and the others."""
+    for benchmark in settings.evaluation.benchmarks:
+        for label, manner in manners(settings, settings.name, benchmark).items():
+            at = evaluation_folder(folder, label, None, benchmark)
+            damage = Stage(at, {}).damage()
+            if damage is not None:
+                notes.extend(damage_notes([f"{at.relative_to(folder)}: {damage}"]))
+                continue
+            if not holds(at, manner.settings()):
+                notes.append(f"{label} on {benchmark} is not finished: the same command goes on.")
+                continue
+            evaluation = load_evaluation(
+                at,
+                model=model,
+                label=label,
+                training_seed=None,
+                benchmark=benchmark,
+                temperature=manner.sampling.temperature,
+            )
+            samples.append(Samples(evaluation, at))
+            notes.extend(benchmark_notes(at, benchmark))
 
 
 def _model_of(known: Mapping[str, Any], settings: Mapping[str, EvaluationSettings]) -> str:
@@ -217,67 +195,3 @@ def _remember(
     known[run.settings.name] = {"common": json.loads(json.dumps(common)), "settings": settings}
     text = to_yaml(known)
     write_atomically(run.folder / EVALUATION, text)
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    """The labels of a folder with their settings, in the order they came; empty for a new one."""
-    path = folder / EVALUATION
-    if not path.is_file():
-        return {}
-    try:
-        known = parse_yaml(path.read_text(encoding="utf-8"))
-        check_values(known)
-        json.dumps(known, allow_nan=False)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not readable ({' '.join(str(error).split())})") from error
-    if not isinstance(known, dict) or not all(map(_is_told, known, known.values())):
-        raise DataError(f"{path}: not the settings of evaluations")
-    return dict(known)
-
-
-def _is_told(label: Any, one: Any) -> bool:
-    """Whether this is what `_remember` writes of a label."""
-    whole = isinstance(one, dict) and all(
-        isinstance(one.get(part), dict) for part in ("common", "settings")
-    )
-    return (
-        whole
-        and {"model", "versions"} <= one["common"].keys()
-        and one["settings"].get("name") == label
-        and isinstance(one["settings"].get("evaluation"), dict)
-    )
-
-
-def _settings(raw: Any) -> EvaluationSettings:
-    try:
-        return EvaluationSettings.model_validate(raw)
-    except ValidationError as error:
-        raise DataError(f"{EVALUATION}: {explain(error, raw)}") from error
-
-
-def _command(settings: EvaluationSettings) -> str:
-    """What evaluates the label again; all that differs from the defaults is in it."""
-    given = settings.model_dump(mode="json", exclude_unset=True)
-    evaluation = given.pop("evaluation")
-    benchmarks = {name: dict(one) for name, one in evaluation.pop("benchmarks").items()}
-    words = ["offline-rl", "evaluate", "--model", given.pop("model"), "--label", given.pop("name")]
-    words += ["--benchmarks", ",".join(benchmarks)]
-    words += ["--k", str(evaluation["sampling"].pop("samples", 16)), "--out", "NEW_FOLDER"]
-    for name, one in benchmarks.items():
-        if one.get("source") == name:
-            one.pop("source")
-    evaluation["benchmarks"] = benchmarks
-    usual = EvaluationSettings(name="x", model="x", evaluation=settings.evaluation)
-    defaults = usual.model_dump(mode="json")
-    changed = {name: value for name, value in given.items() if defaults[name] != value}
-    return shlex.join(words + list(_overrides({**changed, "evaluation": evaluation})))
-
-
-def _overrides(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
-    """Settings as `dotted.key=value`."""
-    for key, value in settings.items():
-        place = f"{path}.{key}" if path else key
-        if isinstance(value, Mapping):
-            yield from _overrides(value, place)
-        elif value is not None:
-            yield f"{place}={json.dumps(value)}"

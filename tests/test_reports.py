@@ -17,7 +17,8 @@ from offline_rl.progress import Silent
 from offline_rl.reports import compare_runs, find, report_again, run_series
 from offline_rl.series import Series, dump_series, load_settings
 from offline_rl.settings import SettingsError, checked, load_experiment
-from offline_rl.standalone import EvaluationSettings, evaluate_alone
+from offline_rl.standalone import evaluate_alone
+from offline_rl.standalone_settings import EvaluationSettings
 from offline_rl.tiny_base import TINY_BASE
 
 COMMAND = [str(Path(sys.executable).with_name("offline-rl"))]

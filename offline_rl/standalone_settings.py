@@ -1,0 +1,102 @@
+"""The settings of a model that is evaluated alone, and the file that keeps those of a folder."""
+
+import json
+import shlex
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError, field_validator, model_validator
+
+from data_gen.types import DataError
+from offline_rl.data_settings import ModelSettings
+from offline_rl.evaluation_settings import Evaluation
+from offline_rl.locating import EVALUATION
+from offline_rl.settings import explain
+from offline_rl.yaml_text import check_values, parse_yaml
+
+
+class EvaluationSettings(ModelSettings):
+    """One model on some benchmarks; `name` is its label in the tables."""
+
+    evaluation: Evaluation
+
+    @model_validator(mode="after")
+    def _one_sampler(self) -> "EvaluationSettings":
+        if self.evaluation.sampler is not None:
+            raise ValueError("evaluation.sampler: only one model is sampled here: set sampler")
+        return self
+
+    @field_validator("evaluation")
+    @classmethod
+    def _decoded_as_a_base(cls, value: Evaluation) -> Evaluation:
+        every = {
+            name: decoding.model_copy(update={"of": "all"})
+            for name, decoding in value.decodings.items()
+        }
+        return value.model_copy(update={"decodings": every})
+
+
+def read_labels(folder: Path) -> dict[str, Any]:
+    """The labels of a folder with their settings, in the order they came; empty for a new one."""
+    path = folder / EVALUATION
+    if not path.is_file():
+        return {}
+    try:
+        known = parse_yaml(path.read_text(encoding="utf-8"))
+        check_values(known)
+        json.dumps(known, allow_nan=False)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{path}: not readable ({' '.join(str(error).split())})") from error
+    if not isinstance(known, dict) or not all(map(_is_told, known, known.values())):
+        raise DataError(f"{path}: not the settings of evaluations")
+    return dict(known)
+
+
+def _is_told(label: Any, one: Any) -> bool:
+    """Whether this is what `_remember` writes of a label."""
+    whole = isinstance(one, dict) and all(
+        isinstance(one.get(part), dict) for part in ("common", "settings")
+    )
+    return (
+        whole
+        and {"model", "versions"} <= one["common"].keys()
+        and one["settings"].get("name") == label
+        and isinstance(one["settings"].get("evaluation"), dict)
+    )
+
+
+def settings_of(raw: Any) -> EvaluationSettings:
+    """The settings of a label, as the file holds them. Raises DataError."""
+    try:
+        return EvaluationSettings.model_validate(raw)
+    except ValidationError as error:
+        raise DataError(f"{EVALUATION}: {explain(error, raw)}") from error
+
+
+def command_of(settings: EvaluationSettings) -> str:
+    """What evaluates the label again; all that differs from the defaults is in it."""
+    given = settings.model_dump(mode="json", exclude_unset=True)
+    evaluation = given.pop("evaluation")
+    benchmarks = {name: dict(one) for name, one in evaluation.pop("benchmarks").items()}
+    words = ["offline-rl", "evaluate", "--model", given.pop("model"), "--label", given.pop("name")]
+    words += ["--benchmarks", ",".join(benchmarks)]
+    words += ["--k", str(evaluation["sampling"].pop("samples", 16)), "--out", "NEW_FOLDER"]
+    for name, one in benchmarks.items():
+        if one.get("source") == name:
+            one.pop("source")
+    evaluation["benchmarks"] = benchmarks
+    usual = EvaluationSettings(name="x", model="x", evaluation=settings.evaluation)
+    defaults = usual.model_dump(mode="json")
+    changed = {name: value for name, value in given.items() if defaults[name] != value}
+    return shlex.join(words + list(_overrides({**changed, "evaluation": evaluation})))
+
+
+def _overrides(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
+    """Settings as `dotted.key=value`."""
+    for key, value in settings.items():
+        place = f"{path}.{key}" if path else key
+        if isinstance(value, Mapping):
+            yield from _overrides(value, place)
+        elif value is not None:
+            yield f"{place}={json.dumps(value)}"
