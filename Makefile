@@ -39,7 +39,7 @@ NOT_LOCKED := torch torchvision torchaudio torchcodec triton
 lock:
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra ray --extra dev --universal --python-version 3.11 \
+	$(BIN)/uv pip compile pyproject.toml --extra cpu --extra ray --extra s3 --extra dev --universal --python-version 3.11 \
 	  --upgrade --quiet --no-header --no-annotate \
 	  --override <(printf '%s ; sys_platform == "never"\n' $(NOT_LOCKED)) \
 	  | grep -v "; sys_platform == 'never'$$" \

@@ -164,6 +164,7 @@ for _command in (
     report_commands.evaluate,
     report_commands.report,
     report_commands.compare,
+    report_commands.fetch,
 ):
     app.command()(_plain_errors(_command))
 

@@ -16,6 +16,7 @@ from data_gen.types import Sampling
 from data_gen.verifiers import VerifierSettings
 from data_gen.verifiers import named as named_verifier
 from data_gen.verifiers.math import MathSettings
+from offline_rl.storing.objects import ADDRESS
 from offline_rl.tiny_base import TINY_BASE
 
 TINY = "tiny"
@@ -54,6 +55,7 @@ def named(field: str, default: str | None = None) -> BeforeValidator:
 
 Label = Annotated[str, BeforeValidator(_label)]
 Source = Annotated[ProblemSource, named("source")]
+Store = Annotated[str, Field(pattern=f"^{ADDRESS}$")] | None
 AnySampler = Annotated[SamplerSettings, named("kind", "auto")]
 AnyVerifier = Annotated[VerifierSettings, named("kind", "math"), BeforeValidator(named_verifier)]
 
@@ -129,6 +131,11 @@ class DataSettings(ModelSettings):
         default=None,
         pattern=r"^[a-z0-9][a-z0-9.+-]{0,63}$",
         description="of the data set, as the hub names it: apache-2.0, cc-by-4.0, ...",
+    )
+    store: Store = Field(
+        default=None,
+        description="s3://bucket/folder: finished stages and the report are put there as well, and"
+        " what is finished there is taken",
     )
 
     @model_validator(mode="after")

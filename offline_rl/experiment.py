@@ -29,6 +29,7 @@ from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
 from offline_rl.steps.sweep import check_sweep, sweep_step
 from offline_rl.steps.training import policies_step
+from offline_rl.storing.snapshots import put_snapshot
 from offline_rl.trackers import log_comparison
 from offline_rl.work import at_work, engines_of
 
@@ -43,9 +44,10 @@ def generate(
     Samples and verifies rollouts (or imports them) and filters them. Resumes, locks and raises as
     `run` does.
     """
-    with at_work(settings, Path(folder), progress or Silent()) as work:
+    with at_work(settings, Path(folder), progress or Silent(), store=settings.store) as work:
         _write_settings(work)
         stage = _data(work)
+        _store(work)
     return stage.folder
 
 
@@ -65,7 +67,7 @@ def run(
     Raises DataError for input that cannot be used, EngineError for an engine that does not start.
     """
     folder = Path(folder)
-    with at_work(experiment, folder, progress or Silent()) as work:
+    with at_work(experiment, folder, progress or Silent(), store=experiment.store) as work:
         _write_settings(work)
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.
@@ -84,17 +86,20 @@ def run(
                 work, dataset, retry_failed=retry_failed, awaited=partial(_unevaluated, work)
             )
             if until == "train":
+                _store(work)
                 return None
             jobs = [job for policy in policies for job in policy_jobs(work, policy)]
             evaluations_step(work, jobs)
         _write_environment(folder)
         _drop_weights(experiment, policies)
         if until == "evaluate":
+            _store(work)
             return None
         report = results_step(experiment, folder)
         if experiment.training.report_to:
             tracked = folder / REPORT / "trackers"
             log_comparison(report, experiment.training.report_to, tracked, work.progress)
+        _store(work)
         return report
 
 
@@ -116,12 +121,19 @@ def _data(work: Run[DataSettings]) -> Stage:
     return dataset_step(work, rollouts)
 
 
+def _store(work: Run[DataSettings]) -> None:
+    """Puts what is in the folder besides its stages into the store, if there is one."""
+    if work.store is not None:
+        put_snapshot(work.store.objects, work.folder, work.store.places)
+        work.progress.say(f"stored at {work.store.objects.address}")
+
+
 def _write_settings(work: Run[DataSettings]) -> None:
     write_atomically(work.folder / SETTINGS, dump_settings(work.settings))
 
 
 def _unevaluated(work: Run[Experiment], policy: Policy) -> bool:
-    return any(not job.stage.finished() for job in policy_jobs(work, policy))
+    return any(not work.finished(job.stage) for job in policy_jobs(work, policy))
 
 
 def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:

@@ -98,6 +98,19 @@ def compare(
     conclude(joined, folder, chosen, inside="")
 
 
+def fetch(
+    address: Annotated[str, typer.Argument(help="where a run is stored: s3://bucket/folder")],
+    out: Out = None,
+) -> None:
+    """Makes the folder of a run that is stored in an object store, trained weights aside."""
+    from offline_rl.progress import Terminal
+    from offline_rl.storing.snapshots import fetch as fetch_run
+
+    folder = out or Path("runs") / address.rstrip("/").rpartition("/")[2]
+    fetch_run(address, folder, progress=Terminal(console()))
+    typer.echo(folder)
+
+
 def _formats(text: str) -> "tuple[Format, ...]":
     from data_gen.types import DataError
     from offline_rl.report import FORMATS

@@ -20,6 +20,8 @@ from offline_rl.report import Format, Report, write_report
 from offline_rl.series import Series, dump_series, load_settings
 from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
+from offline_rl.storing.objects import Objects
+from offline_rl.storing.snapshots import put_snapshot
 
 CSV_AND_PAGE: tuple[Format, ...] = ("csv", "html")
 
@@ -97,6 +99,8 @@ def run_series(
         found = _gather_series(series, folder)
         report = report_on(replace(found, failures={**found.failures, **failures}))
         write_report(folder / REPORT, report)
+        if series.store is not None:
+            put_snapshot(Objects(series.store), folder, {}, runs=list(series.experiments))
         return report
 
 

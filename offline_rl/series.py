@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from offline_rl.config import Experiment
-from offline_rl.data_settings import Frozen, Label
+from offline_rl.data_settings import Frozen, Label, Store
 from offline_rl.settings import apply, explain, label_of, read_settings, settings_mapping
 from offline_rl.yaml_text import SettingsError, to_yaml
 
@@ -17,6 +17,8 @@ class Series(Frozen):
 
     name: Label
     experiments: dict[Label, Experiment]
+    store: Store = None
+    """As of an experiment; those of the series are stored below it, by their labels."""
 
 
 def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series:
@@ -33,13 +35,17 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series
     if "model" in raw:
         raise SettingsError(f"{source}models: give either model or models")
     models = _by_label(raw["models"], source)
-    common = {key: value for key, value in raw.items() if key not in ("models", "name")}
+    store = raw.get("store")
+    common = {key: value for key, value in raw.items() if key not in ("models", "name", "store")}
     experiments = {
-        label: _experiment(_merged(common, {**own, "name": label}), f"{source}models.{label}: ")
+        label: _experiment(
+            _merged(common, {**_stored(store, label), **own, "name": label}),
+            f"{source}models.{label}: ",
+        )
         for label, own in models.items()
     }
     try:
-        return Series(name=raw.get("name"), experiments=experiments)
+        return Series(name=raw.get("name"), experiments=experiments, store=store)
     except ValidationError as error:
         raise SettingsError(source + explain(error, raw)) from error
 
@@ -47,7 +53,8 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series
 def dump_series(series: Series) -> str:
     """As YAML that `load_settings` reads back to the same."""
     models = {label: settings_mapping(one) for label, one in series.experiments.items()}
-    told = {"name": series.name, "models": models}
+    stored = {} if series.store is None else {"store": series.store}
+    told = {"name": series.name, **stored, "models": models}
     return to_yaml(told)
 
 
@@ -82,6 +89,11 @@ def _own(settings: Any, label: str, source: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
         raise SettingsError(f"{source}models.{label}: neither a model nor settings of one")
     return settings
+
+
+def _stored(store: Any, label: str) -> dict[str, Any]:
+    """Where the run of one model is stored, below what is given for all."""
+    return {"store": f"{store.rstrip('/')}/{label}"} if isinstance(store, str) else {}
 
 
 def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

@@ -114,6 +114,22 @@ class Stage:
             write_atomically(partial / MANIFEST, sealed(manifest))
             self._publish()
 
+    @contextmanager
+    def restoring(self, manifest: Mapping[str, Any]) -> Iterator[Path]:
+        """Gives an empty folder for the files of a `manifest` that was published elsewhere.
+
+        When the block ends without an exception they are published in place of an earlier stage.
+        """
+        with disk_errors_name(self.partial):
+            shutil.rmtree(self.partial, ignore_errors=True)
+            self.partial.mkdir(parents=True)
+            yield self.partial
+            for path in self.partial.rglob("*"):
+                if path.is_file():
+                    _sync(path)
+            write_atomically(self.partial / MANIFEST, sealed(manifest))
+            self._publish()
+
     def _begin(self) -> None:
         partial, inputs = self.partial, self.partial / INPUTS
         text = json.dumps(_plain(self.inputs), indent=1, sort_keys=True) + "\n"
@@ -136,9 +152,7 @@ class Stage:
 
     def digest(self) -> str:
         """A hash of what the stage holds, clock readings aside."""
-        manifest = read_manifest(self.folder)
-        if manifest is None:
-            raise FileNotFoundError(f"{self.folder}: this stage is not finished")
+        manifest = self._published()
         files = {n: f["sha256"] for n, f in manifest["files"].items() if n not in self.beside}
         files |= {n: f for n, f in manifest.get("dropped", {}).items() if n not in self.beside}
         return digest(files)
@@ -146,6 +160,12 @@ class Stage:
     def dropped(self) -> bool:
         """Whether `drop` has taken files away."""
         return bool((read_manifest(self.folder) or {}).get("dropped"))
+
+    def manifest_without_weights(self) -> dict[str, Any]:
+        """What the stage published, as if its weights had been dropped."""
+        manifest = self._published()
+        _take_out(manifest, [name for name in manifest["files"] if name.endswith(_WEIGHTS)])
+        return manifest
 
     def drop(self, pattern: str) -> None:
         """Deletes files no longer wanted; the stage stays finished, with the same digest."""
@@ -155,15 +175,16 @@ class Stage:
         doomed = [path for path in sorted(self.folder.glob(pattern)) if path.is_file()]
         if not doomed:
             return
-        dropped = manifest.setdefault("dropped", {})
-        for path in doomed:
-            name = str(path.relative_to(self.folder))
-            # A drop that was killed may have taken it out of the list and not off the disk.
-            if name in manifest["files"]:
-                dropped[name] = manifest["files"].pop(name)["sha256"]
+        _take_out(manifest, [str(path.relative_to(self.folder)) for path in doomed])
         write_atomically(self.folder / MANIFEST, sealed(manifest))
         for path in doomed:
             path.unlink()
+
+    def _published(self) -> dict[str, Any]:
+        manifest = read_manifest(self.folder)
+        if manifest is None:
+            raise FileNotFoundError(f"{self.folder}: this stage is not finished")
+        return manifest
 
     def _publish(self) -> None:
         (self.partial / INPUTS).unlink(missing_ok=True)
@@ -177,6 +198,15 @@ class Stage:
     @property
     def _old(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.old")
+
+
+def _take_out(manifest: dict[str, Any], names: Sequence[str]) -> None:
+    """Moves files of a manifest to those that were dropped."""
+    # A drop that was killed may have taken some out of the list and not off the disk.
+    found = [name for name in names if name in manifest["files"]]
+    if found:
+        dropped = manifest.setdefault("dropped", {})
+        dropped.update({name: manifest["files"].pop(name)["sha256"] for name in found})
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:

@@ -14,21 +14,35 @@ from offline_rl.environment import model_fingerprint
 from offline_rl.lock import locked
 from offline_rl.progress import Progress
 from offline_rl.steps.context import Run
+from offline_rl.storing.objects import Objects
+from offline_rl.storing.stages import StageStore
 
 S = TypeVar("S", bound=ModelSettings)
 
 
 @contextmanager
-def at_work(settings: S, folder: Path, progress: Progress) -> Iterator[Run[S]]:
-    """Verifier and engines end with the block. Raises DataError while another process works there,
-    and for a model that is not there."""
+def at_work(
+    settings: S, folder: Path, progress: Progress, *, store: str | None = None
+) -> Iterator[Run[S]]:
+    """Verifier and engines end with the block.
+
+    Finished stages are put at the address `store` as well. Raises DataError while another process
+    works there, and for a model that is not there; OSError for a store that refuses.
+    """
+    stages = None if store is None else _stages_at(store)
     with (
         locked(folder),
         opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,
     ):
         base = model_fingerprint(settings.model_path, settings.revision)
-        yield Run(settings, folder, progress, engines, verify, base)
+        yield Run(settings, folder, progress, engines, verify, base, stages)
+
+
+def _stages_at(address: str) -> StageStore:
+    objects = Objects(address)
+    objects.check()
+    return StageStore(objects)
 
 
 def opened(verifier: VerifierSettings, cluster: ClusterSettings | None) -> OpenVerifier:

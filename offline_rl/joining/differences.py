@@ -8,8 +8,8 @@ import yaml
 from offline_rl.findings import Findings
 
 _MOST_TOLD = 12
-# Keys that say what was run, not how: they differ wherever two runs are set side by side.
-_OWN = ("name", "methods", "labels")
+# Keys that say what was run or where, not how.
+_OWN = ("name", "methods", "labels", "store", "cluster")
 
 
 def differences(parts: Mapping[str, Findings]) -> list[str]:

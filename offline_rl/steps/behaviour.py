@@ -32,7 +32,7 @@ def behaviour_step(run: Run[Experiment], dataset: Stage) -> Stage:
     }
     stage = Stage(behaviour_folder(run.folder), inputs)
     if run.is_needed(stage):
-        with stage.work() as folder:
+        with run.work(stage) as folder:
             _measure(run, dataset, folder)
     return stage
 

@@ -34,7 +34,7 @@ def budget_step(run: Run[Experiment], dataset: Stage) -> Experiment:
         }
         stage = Stage(_folder(run.folder), inputs)
         if run.is_needed(stage):
-            with stage.work() as folder:
+            with run.work(stage) as folder:
                 write_json(folder / AMOUNT, {"amount": _taken(run, dataset, method, budget)})
     return with_budget(run.settings, run.folder)
 

@@ -1,7 +1,8 @@
 """What every step of a run is given."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -13,13 +14,16 @@ from offline_rl.engines import Engines
 from offline_rl.files import disk_errors_name, write_atomically
 from offline_rl.progress import Progress
 from offline_rl.stages import Stage
+from offline_rl.storing.stages import StageStore
 
 ABOUT = "about.json"
 """How a stage's samples were drawn and judged; beside them in its folder."""
 
-
 SUMMARY = "summary.json"
 """What was counted in a stage."""
+
+FAILURE = "failure.json"
+"""Why a stage holds nothing else."""
 
 Settings = TypeVar("Settings", bound=ModelSettings, covariant=True)
 
@@ -35,6 +39,8 @@ class Run(Generic[Settings]):
     verify: Verifier
     base: dict[str, Any]
     """The base model's fingerprint."""
+    store: StageStore | None = None
+    """Where finished stages are put as well, and taken from."""
     _loaded: dict[ProblemSource, LoadedProblems] = field(default_factory=dict)
 
     def load(self, source: ProblemSource) -> LoadedProblems:
@@ -50,12 +56,48 @@ class Run(Generic[Settings]):
         """Whether a stage must be done; says so where that is not plain."""
         stage.recover()
         reason = stage.why_not_finished()
-        name = stage.folder.relative_to(self.folder)
+        name = self._name(stage)
         if reason is None:
             self.progress.say(f"{name}: finished and unchanged, skipped")
+            self._put(stage)
+        elif self._take(stage):
+            return False
         elif reason != "not done yet":
             self.progress.say(f"{name}: done again, since {reason}")
         return reason is not None
+
+    def finished(self, stage: Stage) -> bool:
+        """Whether a stage is finished here, or was elsewhere and has been taken from the store."""
+        return stage.finished() or self._take(stage)
+
+    @contextmanager
+    def work(self, stage: Stage) -> Iterator[Path]:
+        """As `Stage.work`; what is finished is put into the store as well."""
+        with stage.work() as folder:
+            yield folder
+        self._put(stage)
+
+    def _put(self, stage: Stage) -> None:
+        if self.store is not None:
+            # A failure is tried again, not handed on.
+            to_take = not (stage.folder / FAILURE).exists()
+            self.store.put(stage, self._name(stage), to_take=to_take)
+
+    def _take(self, stage: Stage) -> bool:
+        if self.store is None:
+            return False
+        name = self._name(stage)
+        try:
+            taken = self.store.take(stage, name)
+        except DataError as error:
+            self.progress.say(f"{name}: done again, since {error}")
+            return False
+        if taken:
+            self.progress.say(f"{name}: taken from {self.store.objects.address}")
+        return taken
+
+    def _name(self, stage: Stage) -> str:
+        return str(stage.folder.relative_to(self.folder))
 
 
 def sampled_with(engine: Mapping[str, str], folder: Path) -> None:

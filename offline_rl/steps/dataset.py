@@ -50,7 +50,7 @@ def dataset_step(run: Run[DataSettings], rollouts: Stage) -> Stage:
     }
     stage = Stage(dataset_folder(run.folder), inputs)
     if run.is_needed(stage):
-        with stage.work() as folder:
+        with run.work(stage) as folder:
             _fill(run, rollouts.folder, folder, against)
     return stage
 

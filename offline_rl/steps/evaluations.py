@@ -141,7 +141,7 @@ def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
             settings = job.manner.verifier
             if settings not in verifiers:
                 verifiers[settings] = stack.enter_context(opened(settings, run.settings.cluster))
-            with job.stage.work() as folder:
+            with run.work(job.stage) as folder:
                 _evaluate(run, job, verifiers[settings], folder)
 
 

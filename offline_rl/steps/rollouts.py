@@ -26,7 +26,7 @@ def rollouts_step(run: Run[DataSettings]) -> Stage:
     if settings.rollouts is not None:
         stage = _import_stage(run, settings.rollouts)
         if run.is_needed(stage):
-            with stage.work() as folder:
+            with run.work(stage) as folder:
                 _import(run, settings.rollouts, folder)
         return stage
     if settings.problems is None:
@@ -38,7 +38,7 @@ def rollouts_step(run: Run[DataSettings]) -> Stage:
     )
     stage = make_stage(run, loaded.problems)
     if run.is_needed(stage):
-        with stage.work() as folder:
+        with run.work(stage) as folder:
             fill(run, loaded, folder)
     return stage
 

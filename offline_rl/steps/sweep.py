@@ -52,7 +52,7 @@ def sweep_step(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> E
         dataset,
         [trial.policy for trial in trials],
         retry_failed=retry_failed,
-        awaited=lambda one: not _job(run, sweep, one).stage.finished(),
+        awaited=lambda one: not run.finished(_job(run, sweep, one).stage),
     )
     jobs = {id(trial): _job(run, sweep, trial.policy) for trial in trials if _trained(trial)}
     evaluations_step(run, list(jobs.values()))

@@ -21,8 +21,8 @@ from offline_rl.methods import Method
 from offline_rl.progress import Lines
 from offline_rl.redaction import redacted
 from offline_rl.stages import Stage
-from offline_rl.steps.context import Run
-from offline_rl.steps.policies import FAILURE, Policy, exam_of, policy, policy_folder, training_of
+from offline_rl.steps.context import FAILURE, Run
+from offline_rl.steps.policies import Policy, exam_of, policy, policy_folder, training_of
 from offline_rl.training_settings import CHECKPOINTS
 
 
@@ -61,7 +61,7 @@ def train_policies(
         _train_together(run, needed, rollouts, cluster)
         return
     for one in needed:
-        with one.stage.work() as folder:
+        with run.work(one.stage) as folder:
             _train(run, one, taught(run, one.method, rollouts), folder)
 
 
@@ -75,7 +75,7 @@ def _train_together(
     beside = replace(run, progress=Lines(run.progress))
 
     def train_one(one: Policy) -> None:
-        with one.stage.work() as folder:
+        with run.work(one.stage) as folder:
             _train(beside, one, taught(run, one.method, rollouts), folder)
 
     with (

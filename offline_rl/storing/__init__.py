@@ -1,0 +1,1 @@
+"""A run's finished stages and its report in an object store."""
