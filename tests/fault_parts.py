@@ -100,9 +100,16 @@ def held(folder):
 
 
 def finished_stages(folder):
-    """When each finished stage was written; a stage done again has another inode."""
+    """When the files of each finished stage were written; a stage done again has other inodes.
+
+    Without the manifest, which is written again where weights are dropped, and without weights.
+    """
     return {
-        path: (path.stat().st_mtime_ns, path.stat().st_ino)
+        path: {
+            (str(file.relative_to(path.parent)), file.stat().st_mtime_ns, file.stat().st_ino)
+            for file in path.parent.rglob("*")
+            if file != path and file.suffix != ".safetensors" and file.is_file()
+        }
         for path in folder.rglob("stage.json")
         if ".partial" not in str(path)
     }

@@ -86,8 +86,8 @@ def refuse_at(warm, scratch, reference, call, number, error):
     if hit:
         assert code == 1, f"{call} {number} {error}: exit code {code}: {said}"
         last = said.splitlines()[-1]
-        assert last.startswith("error: "), said
-        assert str(folder) in last, said
+        assert last.startswith("error: "), f"{call} {number} {error}: {said}"
+        assert str(folder) in last, f"{call} {number} {error}: {said}"
     assert before.items() <= hashes(folder, finished=True).items()
     warm.run(command(folder, LEAN))
     check_end(folder, reference)
