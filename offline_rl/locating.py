@@ -9,7 +9,7 @@ from offline_rl.stages import MANIFEST
 SETTINGS = "experiment.yaml"
 """A run's settings; in its folder."""
 
-EVALUATION = "evaluation.yaml"
+EVALUATION = "evaluation.json"
 """The settings of evaluations that no experiment was made for; in their folder."""
 
 REPORT = "report"

@@ -21,6 +21,7 @@ from offline_rl.report import (
     training_table,
     write_report,
 )
+from offline_rl.sealing import sealed
 from offline_rl.stages import Stage, digest, first_change, holds
 from offline_rl.standalone_settings import EvaluationSettings, command_of, read_labels, settings_of
 from offline_rl.steps.context import Run
@@ -193,5 +194,4 @@ def _remember(
         benchmarks = {**before, **benchmarks}
     settings["evaluation"]["benchmarks"] = benchmarks
     known[run.settings.name] = {"common": json.loads(json.dumps(common)), "settings": settings}
-    text = to_yaml(known)
-    write_atomically(run.folder / EVALUATION, text)
+    write_atomically(run.folder / EVALUATION, sealed(known))

@@ -12,8 +12,8 @@ from data_gen.types import DataError
 from offline_rl.data_settings import ModelSettings
 from offline_rl.evaluation_settings import Evaluation
 from offline_rl.locating import EVALUATION
+from offline_rl.sealing import read_sealed
 from offline_rl.settings import explain
-from offline_rl.yaml_text import check_values, parse_yaml
 
 
 class EvaluationSettings(ModelSettings):
@@ -42,15 +42,10 @@ def read_labels(folder: Path) -> dict[str, Any]:
     path = folder / EVALUATION
     if not path.is_file():
         return {}
-    try:
-        known = parse_yaml(path.read_text(encoding="utf-8"))
-        check_values(known)
-        json.dumps(known, allow_nan=False)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"{path}: not readable ({' '.join(str(error).split())})") from error
-    if not isinstance(known, dict) or not all(map(_is_told, known, known.values())):
+    known = read_sealed(path)
+    if not all(map(_is_told, known, known.values())):
         raise DataError(f"{path}: not the settings of evaluations")
-    return dict(known)
+    return known
 
 
 def _is_told(label: Any, one: Any) -> bool:

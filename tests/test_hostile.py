@@ -17,6 +17,7 @@ from offline_rl.findings import report_on
 from offline_rl.progress import Silent, printable
 from offline_rl.publishing import check_destination
 from offline_rl.report import Samples, print_report, write_report
+from offline_rl.sealing import sealed
 from offline_rl.series import load_settings
 from offline_rl.trackers import log_comparison, summary
 from offline_rl.yaml_text import SettingsError
@@ -222,12 +223,12 @@ def test_labels_of_a_series_and_of_evaluations_are_no_paths(text, tmp_path):
     one = {"common": {"model": {}, "versions": {text: text}}, "settings": {"name": text}}
     one["settings"] |= {"model": text, "evaluation": {"benchmarks": {text: {"source": text}}}}
     for known in ({text: one}, {"a": one}, {text: text}, {"a": {**one, "settings": {"name": "a"}}}):
-        (home / "evaluation.yaml").write_text(yaml.safe_dump(known))
+        (home / "evaluation.json").write_text(sealed(known))
         for action in ("report", "show"):
             code, output = command(action, home)
             assert code == 1
             assert inert(output)
-    (home / "evaluation.yaml").unlink()
+    (home / "evaluation.json").unlink()
     code, output = command("run", home / "experiment.yaml", "--out", home / "run")
     assert code == 1
     assert inert(output)

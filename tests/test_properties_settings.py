@@ -135,7 +135,7 @@ def test_settings_without_an_end_or_of_other_kinds_are_refused_at_once(tmp_path,
     path.write_text(text)
     with pytest.raises(SettingsError):
         load_settings(path, [])
-    (tmp_path / "evaluation.yaml").write_text(text)
+    (tmp_path / "evaluation.json").write_text(text)
     with pytest.raises(DataError):
         gather_alone(tmp_path)
 
@@ -193,8 +193,11 @@ evaluations = st.dictionaries(
 @settings(in_folder, max_examples=80)
 @given(evaluations | trees)
 def test_settings_of_evaluations_are_read_or_refused(tmp_path, known):
-    path = tmp_path / "evaluation.yaml"
-    path.write_bytes(yaml.safe_dump(known).encode("utf-8", "replace"))
+    path = tmp_path / "evaluation.json"
+    try:
+        path.write_text(sealed(known))
+    except (AttributeError, ValueError):
+        path.write_text(json.dumps(known))
     value_or(DataError, gather_alone, tmp_path)
 
 

@@ -15,6 +15,7 @@ from data_gen.types import DataError
 from offline_rl import load_run, run
 from offline_rl.progress import Silent
 from offline_rl.reports import compare_runs, find, report_again, run_series
+from offline_rl.sealing import sealed
 from offline_rl.series import Series, dump_series, load_settings
 from offline_rl.settings import SettingsError, checked, load_experiment
 from offline_rl.standalone import evaluate_alone
@@ -146,11 +147,14 @@ def test_a_finished_benchmark_is_not_asked_again_and_a_new_one_is_added(evaluate
 def test_a_folder_without_anything_finished_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no experiment\.yaml"):
         load_run(tmp_path)
-    (tmp_path / "evaluation.yaml").write_text("{}")
+    (tmp_path / "evaluation.json").write_text(sealed({}))
     with pytest.raises(DataError, match="no finished evaluation"):
         load_run(tmp_path)
-    (tmp_path / "evaluation.yaml").write_text("[1]")
+    (tmp_path / "evaluation.json").write_text(sealed({"a": 1}))
     with pytest.raises(DataError, match="not the settings of evaluations"):
+        load_run(tmp_path)
+    (tmp_path / "evaluation.json").write_text(sealed({"a": 1}).replace("1", "2", 1))
+    with pytest.raises(DataError, match=r"evaluation\.json is damaged"):
         load_run(tmp_path)
 
 
