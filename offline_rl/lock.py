@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from data_gen.types import DataError
-from offline_rl.files import remove_temporaries
+from offline_rl.files import disk_errors_name, remove_temporaries
 
 LOCK = ".lock"
 _SECONDS_TO_GIVE_A_NAME = 2
@@ -35,10 +35,10 @@ def locked(folder: Path) -> Iterator[None]:
                 f"{folder}: another process is at work here ({_holder(descriptor)}): wait for it,"
                 " or choose another folder with --out"
             ) from error
-        os.ftruncate(descriptor, 0)
-        os.write(
-            descriptor, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}).encode()
-        )
+        holder = json.dumps({"pid": os.getpid(), "host": socket.gethostname()})
+        with disk_errors_name(folder / LOCK):
+            os.ftruncate(descriptor, 0)
+            os.write(descriptor, holder.encode())
         for place in (folder, *(inner for inner in folder.iterdir() if inner.is_dir())):
             remove_temporaries(place)
         yield

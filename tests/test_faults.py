@@ -57,7 +57,13 @@ def test_a_kill_at_a_system_call_changes_no_byte(warm, lean, calls):
 @pytest.mark.usefixtures("calls")
 @pytest.mark.parametrize(
     ("call", "number", "error"),
-    [("write", 5, "ENOSPC"), ("writev", 9, "ENOSPC"), ("fsync", 12, "EIO"), ("rename", 7, "EIO")],
+    [
+        ("write", 1, "ENOSPC"),
+        ("write", 5, "ENOSPC"),
+        ("writev", 9, "ENOSPC"),
+        ("fsync", 12, "EIO"),
+        ("rename", 7, "EIO"),
+    ],
 )
 def test_an_error_of_the_disk_names_a_path_and_keeps_what_was_there(
     call, number, error, warm, lean
