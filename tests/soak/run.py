@@ -6,6 +6,7 @@ Run: `make soak`, or `python -m tests.soak.run [--only WORD]`. Exit code 1 where
 import argparse
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -163,6 +164,18 @@ class Soak:
         fault_company.moved(self.warm, whole, begun, self.scratch / "elsewhere", self.lean)
         fault_company.clock_jumps(self.warm, self.scratch / "clock", self.lean)
         return "read-only, moved to odd paths, ten years to and fro"
+
+    def fuzzing(self):
+        fuzzer = [sys.executable, str(Path(__file__).with_name("fuzz.py"))]
+        done = subprocess.run(
+            [*fuzzer, "--seconds", "600"], capture_output=True, text=True, check=False
+        )
+        print(done.stdout + done.stderr, flush=True)
+        if "skipped" in done.stdout:
+            raise Skipped("atheris is not installed")
+        assert done.returncode == 0, "an input crashed what reads it"
+        tried = re.findall(r"^(\w+) +([\d,]+) .*no crash$", done.stdout, re.MULTILINE)
+        return f"600 s: {', '.join(f'{target} {inputs} inputs' for target, inputs in tried)}"
 
     def _need_strace(self):
         reason = fault_traces.why_not()
