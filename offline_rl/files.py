@@ -12,7 +12,8 @@ from typing import IO
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
 # How torch and safetensors, whose errors are no OSError, tell that a file could not be written.
 _NOT_WRITTEN = re.compile(
-    r"inline_container|PytorchStreamWriter|file_write failed|Error while serializing: I/O error"
+    r"inline_container|PytorchStreamWriter|file_write failed|iostream error"
+    r"|Error while serializing: I/O error"
 )
 
 

@@ -8,10 +8,13 @@ import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
+import torch
 
 from data_gen.types import DataError
+from offline_rl.files import disk_errors_name
 from offline_rl.lock import locked
 from offline_rl.stages import MANIFEST, Stage
 
@@ -203,3 +206,12 @@ def test_a_process_long_gone_is_not_told_as_the_one_at_work(tmp_path):
         fcntl.flock(held, fcntl.LOCK_EX)
         with pytest.raises(DataError, match="has not given its name"), locked(tmp_path):
             pass
+
+
+@pytest.mark.skipif(not Path("/dev/full").is_char_device(), reason="no /dev/full here")
+@pytest.mark.parametrize("numbers", [0, 100_000])
+def test_a_full_disk_under_torch_is_an_error_of_the_disk(tmp_path, numbers):
+    path = tmp_path / "weights.pt"
+    path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"weights\.pt"), disk_errors_name(path):
+        torch.save(torch.zeros(numbers), path)
