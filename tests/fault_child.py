@@ -89,9 +89,10 @@ def fork(request, start_engine):
         if request.get("powerless"):
             drop_capabilities()
         trace_me()
-        import offline_rl.engines
+        if request.get("scripted", True):
+            import offline_rl.engines
 
-        offline_rl.engines.start_engine = start_engine
+            offline_rl.engines.start_engine = start_engine
         while "gate" in request and not os.path.exists(request["gate"]):
             time.sleep(0.002)
         if "clock" in request:

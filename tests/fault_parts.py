@@ -61,7 +61,7 @@ class Warm:
 
     def start(self, arguments, **how):
         """`how`: `gate`, a file to wait for; `clock`, seconds that it jumps by; `powerless`, as one
-        whom modes of files bind; `broken`, methods that fail.
+        whom modes of files bind; `broken`, methods that fail; `scripted`, False for real samples.
         """
         return Started(self, self._ask(arguments=[str(one) for one in arguments], **how))
 

@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from data_gen.storage import load_rollouts, save_rollouts
+from tests.fault_parts import Warm
 
 SMALL = [
     "problems.limit=40",
@@ -46,15 +47,22 @@ def offline_rl(*arguments, check=0):
 
 
 @pytest.fixture(scope="module")
+def warm():
+    """The same command in a process that has imported everything, for runs that are many."""
+    with Warm() as process:
+        yield lambda *arguments, check=0: process.run(arguments, check=check, scripted=False)
+
+
+@pytest.fixture(scope="module")
 def finished(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "demo"
     return folder, offline_rl("demo", *SMALL, "--out", folder).stdout
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory):
+def tiny(warm, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    offline_rl("run", "demo", *TINY, "--out", folder)
+    warm("run", "demo", *TINY, "--out", folder)
     return folder
 
 
@@ -101,18 +109,18 @@ def test_a_second_run_does_nothing_and_gives_the_same_table(finished):
     assert (folder / "report" / "comparison.csv").read_bytes() == before
 
 
-def test_report_and_show_read_a_finished_run(finished):
+def test_report_and_show_read_a_finished_run(warm, finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
     (folder / "report" / "comparison.csv").unlink()
-    offline_rl("report", folder)
+    warm("report", folder)
     assert (folder / "report" / "comparison.csv").read_bytes() == before
-    assert "in_distribution" in offline_rl("show", folder).stdout
+    assert "in_distribution" in warm("show", folder)
 
 
-def test_a_change_redoes_what_depends_on_it_and_says_why(tiny_copy):
+def test_a_change_redoes_what_depends_on_it_and_says_why(warm, tiny_copy):
     changed = [*TINY, "methods.rft.training.lr=0.01"]
-    output = offline_rl("run", "demo", *changed, "--out", tiny_copy).stdout
+    output = warm("run", "demo", *changed, "--out", tiny_copy)
     assert "rollouts: finished and unchanged, skipped" in output
     assert "models/dpo/seed-0: finished and unchanged, skipped" in output
     assert (
@@ -121,34 +129,34 @@ def test_a_change_redoes_what_depends_on_it_and_says_why(tiny_copy):
     assert re.search(r"evaluations/rft/seed-0/\S+: done again, since model", output)
 
 
-def test_a_report_leaves_out_what_other_settings_made(tiny_copy):
+def test_a_report_leaves_out_what_other_settings_made(warm, tiny_copy):
     changed = [*TINY, "methods.rft.training.lr=0.01"]
-    offline_rl("train", "demo", *changed, "--out", tiny_copy)
-    output = " ".join(offline_rl("report", tiny_copy).stdout.split())
+    warm("train", "demo", *changed, "--out", tiny_copy)
+    output = " ".join(warm("report", tiny_copy).split())
     assert "Left out, since other settings made them: evaluations/rft/seed-0/" in output
     table = pd.read_csv(tiny_copy / "report" / "comparison.csv")
     assert set(table.label) == {"base", "dpo"}
 
 
-def test_weights_that_were_not_kept_are_trained_again_when_needed(tiny_copy):
+def test_weights_that_were_not_kept_are_trained_again_when_needed(warm, tiny_copy):
     weights = tiny_copy / "models" / "rft" / "seed-0" / "model.safetensors"
     content = weights.read_bytes()
-    offline_rl("run", "demo", *TINY, "keep=none", "--out", tiny_copy)
+    warm("run", "demo", *TINY, "keep=none", "--out", tiny_copy)
     assert not weights.exists()
-    assert "trained again" not in offline_rl("run", "demo", *TINY, "--out", tiny_copy).stdout
+    assert "trained again" not in warm("run", "demo", *TINY, "--out", tiny_copy)
     more = [*TINY, "evaluation.benchmarks.long={source: arithmetic, split: long, limit: 10}"]
-    output = offline_rl("run", "demo", *more, "--out", tiny_copy).stdout
+    output = warm("run", "demo", *more, "--out", tiny_copy)
     assert "models/rft/seed-0: trained again" in output
     assert weights.read_bytes() == content
 
 
-def test_a_method_without_examples_leaves_a_hole_and_exit_code_3(tiny, tmp_path):
+def test_a_method_without_examples_leaves_a_hole_and_exit_code_3(warm, tiny, tmp_path):
     rollouts = [r for r in load_rollouts(tiny / "rollouts") if r.verdict.label == "correct"]
     save_rollouts(rollouts, tmp_path / "accepted.parquet")
     settings = [*TINY, "problems=null", f"rollouts={tmp_path / 'accepted.parquet'}"]
     folder = tmp_path / "run"
-    run = offline_rl("run", "demo", *settings, "--out", folder, check=3)
-    assert "hold no pair of an accepted and a wrong rollout" in " ".join(run.stdout.split())
+    said = warm("run", "demo", *settings, "--out", folder, check=3)
+    assert "hold no pair of an accepted and a wrong rollout" in " ".join(said.split())
     training = pd.read_csv(folder / "report" / "training.csv").set_index("label")
     assert training.status.to_dict() == {"rft": "finished", "dpo": "failed"}
     table = pd.read_csv(folder / "report" / "comparison.csv")
