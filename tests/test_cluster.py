@@ -1,22 +1,35 @@
 """Work spread over a Ray cluster of two nodes gives what one machine gives, whatever dies."""
 
+import json
 import os
+import re
+import shutil
 import signal
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from data_gen import load_problems, verify
-from data_gen.cluster import ClusterSettings
-from data_gen.samplers import EngineError, ModelSampler, TransformersSettings
+from data_gen.cluster import ClusterError, ClusterSettings
+from data_gen.cluster.shared_engine import SharedEngine
+from data_gen.samplers import EngineError, ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.types import Sampling
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
+from tests.cluster_parts import (
+    NODE,
+    RUN,
+    SAMPLING,
+    TRANSFORMERS,
+    Gated,
+    Suicidal,
+    parts,
+    run_whose_head_is_killed,
+)
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
-
-TRANSFORMERS = TransformersSettings(dtype="float32", batch_size=64)
-SAMPLING = Sampling(samples=2, max_tokens=24)
 
 
 @pytest.fixture(scope="module")
@@ -25,12 +38,8 @@ def cluster():
     from ray.cluster_utils import Cluster
 
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    node = {
-        "num_cpus": 4,
-        "object_store_memory": 80 * 2**20,
-    }
-    nodes = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
-    nodes.add_node(**node)
+    nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+    nodes.add_node(**NODE)
     nodes.wait_for_nodes()
     yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1, wait_seconds=120)
     ray.shutdown()
@@ -112,22 +121,55 @@ def test_a_worker_that_always_dies_ends_the_sampling_with_a_reason(cluster):
             list(stream)
 
 
-class Suicidal:
-    def load(self, *_):
-        return {}, 256
-
-    def sample(self, *_):
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
 def test_what_is_wrong_is_told_once_and_in_words(cluster):
     from data_gen.cluster.engine import RayEngine
 
-    greedy = cluster.model_copy(update={"cpus_per_replica": 64, "wait_seconds": 2})
-    with pytest.raises(EngineError, match="no worker was ready within 2 s"):
+    greedy = cluster.model_copy(update={"replicas": 3, "gpus_per_replica": 1, "wait_seconds": 1})
+    with pytest.raises(ClusterError, match=r"3 x an engine with 1 CPU and 1 GPU each.*place for 0"):
         RayEngine(greedy, TRANSFORMERS).load(str(TINY_BASE))
     with pytest.raises(EngineError, match="no model folder /nowhere"):
         RayEngine(cluster.model_copy(update={"cpus_per_replica": 0}), TRANSFORMERS).load("/nowhere")
+
+
+def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monkeypatch):
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy as OnNode
+
+    from data_gen.cluster.engine import RayEngine
+
+    holders = [
+        ray.remote(Suicidal)
+        .options(num_cpus=1, scheduling_strategy=OnNode(node["NodeID"], soft=False))
+        .remote()
+        for node in ray.nodes()
+    ]
+    ray.get([holder.__ray_ready__.remote() for holder in holders])
+    monkeypatch.setattr("data_gen.cluster.worker._TOLD_AFTER_SECONDS", 1)
+    whole_node = {"replicas": 1, "cpus_per_replica": 4, "wait_seconds": 3}
+    lack = r"waiting for a place for \d s: it needs 4 CPU and 0 GPU; free are \d CPU and 0 GPU of 8"
+    with pytest.raises(ClusterError, match=f"no worker was ready within 3 s: an engine.*{lack}"):
+        RayEngine(cluster.model_copy(update=whole_node), TRANSFORMERS).load(str(TINY_BASE))
+    assert re.search(lack, caplog.text)
+
+
+def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
+    began, opened = threading.Event(), threading.Event()
+    inner = Gated(began, opened)
+    engine = SharedEngine(lambda *_: inner)
+    engine.load("any", None, None)
+    other = SAMPLING.model_copy(update={"temperature": 0.5})
+    with ThreadPoolExecutor(6) as threads:
+        calls = [threads.submit(engine.sample, ["a"], SAMPLING)]
+        began.wait()
+        calls += [threads.submit(engine.sample, [name], SAMPLING) for name in "bcd"]
+        calls.append(threads.submit(engine.sample, ["e"], other))
+        while len(engine._arrived) < 4:
+            time.sleep(0.01)
+        opened.set()
+        assert sorted(call.result()[0] for call in calls) == list("abcde")
+        assert (inner.most, inner.streams >= 2) == (2, True)
+        with pytest.raises(ValueError, match="a broken engine"):
+            engine.sample(["fails"], SAMPLING)
+        assert engine.sample(["f"], SAMPLING) == ["f"]
 
 
 def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
@@ -141,35 +183,62 @@ def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
         assert verifier(pairs) == expected
 
 
-RUN = [
-    "problems.limit=24",
-    "sampling.samples=4",
-    "sampler=transformers",
-    "training.steps=2",
-    "training.examples_per_step=8",
-    "seeds=[0,1]",
-    "methods={rft: {}}",
-    "evaluation.sampling.samples=2",
-    "evaluation.decodings={}",
-    "evaluation.benchmarks={near: {source: arithmetic, split: test, limit: 10}}",
-]
-
-
-def test_a_run_on_the_cluster_gives_the_local_run_to_the_byte(cluster, tmp_path):
+@pytest.fixture(scope="module")
+def local(tmp_path_factory):
+    """The run without a cluster."""
     from offline_rl import load_experiment, run
 
-    spread = {**cluster.model_dump(), "trainings": 2}
-    local, there = tmp_path / "local", tmp_path / "there"
-    run(load_experiment("demo", RUN), local)
-    report = run(load_experiment("demo", [*RUN, f"cluster={spread}"]), there)
+    folder = tmp_path_factory.mktemp("local")
+    run(load_experiment("demo", RUN), folder)
+    return folder
+
+
+def test_a_run_that_lost_its_head_says_so_and_gives_the_local_run_with_another(
+    cluster, local, tmp_path
+):
+    from offline_rl import load_experiment, run
+
+    code, output = run_whose_head_is_killed(tmp_path)
+    assert (code, output.count("error: ")) == (1, 1)
+    assert re.search(
+        r"\nerror: cluster: the head at \S+ has not answered for 2 s: [^\n]*\n", output
+    )
+    assert "Traceback" not in output
+    kept = {part.name: part.stat().st_mtime_ns for part in parts(tmp_path)}
+    assert 0 < len(kept) < len(parts(local))
+    report = run(load_experiment("demo", [*RUN, with_trainings(cluster)]), tmp_path)
     assert not report.failures
     # Clock readings stand in training.csv, and the page repeats some of them.
     for name in ("comparison.csv", "pairwise.csv", "seeds.csv", "samples.csv.gz", "data.csv"):
-        assert (local / "report" / name).read_bytes() == (there / "report" / name).read_bytes()
-    for part in sorted(local.glob("rollouts/part-*")) + sorted(
-        local.glob("models/*/*/*.safetens*")
-    ):
-        assert part.read_bytes() == (there / part.relative_to(local)).read_bytes()
+        assert (local / "report" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
+    for file in [*parts(local), *weights(local)]:
+        assert file.read_bytes() == (tmp_path / file.relative_to(local)).read_bytes()
+    now = {part.name: part.stat().st_mtime_ns for part in parts(tmp_path)}
+    assert kept.items() <= now.items()
+
+
+def with_trainings(cluster):
+    return f"cluster={ ({**cluster.model_dump(), 'trainings': 2}) }"
+
+
+def weights(folder):
+    return sorted(folder.glob("models/*/*/*.safetens*"))
+
+
+def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, tmp_path):
+    from offline_rl import load_experiment, run
+
+    launched = [*RUN, "seeds=[0]", "training.steps=3", "training.launch={processes: 2}"]
+    absurd = "methods={rft: {}, absurd: {kind: rft, training: {lr: 1e30}}}"
+    here, there = tmp_path / "here", tmp_path / "there"
+    for folder, more in ((here, []), (there, [absurd, with_trainings(cluster)])):
+        shutil.copytree(local, folder)
+        run(load_experiment("demo", [*launched, *more]), folder, until="train")
+    weights = "models/rft/seed-0/model.safetensors"
+    assert (here / weights).read_bytes() == (there / weights).read_bytes()
+    assert (here / weights).read_bytes() != (local / weights).read_bytes()
+    reason = json.loads((there / "models/absurd/seed-0/failure.json").read_text())["reason"]
+    assert re.fullmatch(r"the (loss|gradient norm) is nan at step 2 \(rollouts .*\)", reason)
 
 
 def test_a_local_run_imports_nothing_of_ray():

@@ -1,86 +1,150 @@
-"""The one connection of this process to a Ray cluster, and actors that are started again."""
+"""The connection of this process to a Ray cluster, which notices when the cluster is gone."""
 
 import logging
+import math
 import os
+import re
+import socket
+import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
+from data_gen.cluster.settings import ClusterSettings
 from data_gen.samplers.base import EngineError
 
+logger = logging.getLogger(__name__)
 
-def connect(address: str) -> Any:
-    """The `ray` module, connected. Raises EngineError where Ray or the cluster is missing."""
+# Ray ends this whole process, without an exception, 60 s after it has lost the head.
+_HEAD_SECONDS = 30
+_LOOK_SECONDS = 1
+_CLIENT = "ray://"
+
+
+class ClusterError(EngineError):
+    """The cluster itself is at fault, not the work that was given to it."""
+
+
+class Connection:
+    """The connection to the cluster of some settings; a process has one to Ray at a time.
+
+    Raises ClusterError where Ray or the cluster is missing.
+    """
+
+    def __init__(self, settings: ClusterSettings) -> None:
+        self.ray = _connected(settings.address)
+        address = settings.address
+        if not address.startswith(_CLIENT):
+            address = self.ray.get_runtime_context().gcs_address
+        self.head = Head(address, _HEAD_SECONDS)
+
+    def result(
+        self,
+        reference: Any,
+        *,
+        seconds: float = math.inf,
+        on_wait: Callable[[], None] = lambda: None,
+    ) -> Any:
+        """What a reference stands for, once it is there; `on_wait` is called every second.
+
+        Raises what `ray.get` does, TimeoutError after so many seconds, and ClusterError when the
+        head is gone.
+        """
+        end = time.monotonic() + seconds
+        try:
+            while True:
+                self.head.check()
+                done, _ = self.ray.wait([reference], timeout=_LOOK_SECONDS)
+                if done:
+                    return self.ray.get(reference)
+                if time.monotonic() > end:
+                    raise TimeoutError
+                on_wait()
+        except self.ray.exceptions.RayTaskError:
+            raise
+        except self.ray.exceptions.RayError:
+            # A worker is not to be started again where the whole cluster has ended.
+            self.head.check(at_once=True)
+            raise
+        except ConnectionError as error:
+            raise ClusterError(f"cluster: the connection to {self.head} is lost", error) from error
+
+    def end(self, actor: Any) -> None:
+        if not self.head.lost:
+            self.ray.kill(actor, no_restart=True)
+
+
+class Head:
+    """The process that holds a cluster together, by its address host:port."""
+
+    def __init__(self, address: str, patience: float) -> None:
+        """`patience`: seconds that it may not answer."""
+        host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+        self._place = (host.strip("[]"), int(port))
+        self._patience = patience
+        self._looked = -math.inf
+        self._lock = threading.Lock()
+        self.lost = False
+
+    def check(self, *, at_once: bool = False) -> None:
+        """Looks, not more often than once a second unless `at_once`, whether it still answers.
+
+        Waits for one that does not. Raises ClusterError where that takes too long.
+        """
+        with self._lock:
+            if not self.lost and (at_once or time.monotonic() - self._looked > _LOOK_SECONDS):
+                self.lost = not (self.answers() or self._comes_back())
+                self._looked = time.monotonic()
+        if self.lost:
+            raise ClusterError(
+                f"cluster: the head at {self} has not answered for {self._patience:g} s: when it"
+                " runs again, the same command goes on from the files"
+            )
+
+    def __str__(self) -> str:
+        return ":".join(map(str, self._place))
+
+    def answers(self) -> bool:
+        try:
+            socket.create_connection(self._place, timeout=2).close()
+        except (OSError, OverflowError):
+            return False
+        return True
+
+    def _comes_back(self) -> bool:
+        logger.warning("cluster: the head at %s does not answer", self)
+        end = time.monotonic() + self._patience
+        while time.monotonic() < end:
+            time.sleep(_LOOK_SECONDS / 2)
+            if self.answers():
+                return True
+        return False
+
+
+def _connected(address: str) -> Any:
+    """The `ray` module, connected."""
     # Ray reports its use to its makers unless it is told not to.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # By default a driver inside of a virtual environment has the cluster build it again.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    # What fails is told by whoever waits for it; the rest ends with it.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    # Ray would try for a quarter of an hour to reach a head that is not there.
+    os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     try:
         import ray
     except ImportError as error:
-        raise EngineError(
+        raise ClusterError(
             "cluster: Ray is not installed", 'pip install "offline-rl[ray]"'
         ) from error
     if ray.is_initialized():
         return ray
+    absent = f"cluster: no Ray cluster at {address!r}: ray start --head starts one"
+    if re.fullmatch(r"(ray://)?[^/]+:\d{1,5}", address) and not Head(address, 0).answers():
+        raise ClusterError(absent)
     try:
         logging.getLogger("ray").setLevel(logging.ERROR)
         ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
     except (ConnectionError, ValueError, RuntimeError) as error:
-        raise EngineError(
-            f"cluster: no Ray cluster at {address!r}: ray start --head starts one", error
-        ) from error
+        raise ClusterError(absent, error) from error
     return ray
-
-
-class Worker:
-    """One actor that is started anew, and told again what it had been told, when it has ended.
-
-    `start` makes an actor; `prepare` makes a new one ready and returns what it says of itself.
-    """
-
-    def __init__(
-        self,
-        ray: Any,
-        start: Callable[[], Any],
-        prepare: Callable[[Any], Any],
-        *,
-        wait_seconds: float,
-    ) -> None:
-        self._ray = ray
-        self._start = start
-        self._prepare = prepare
-        self._wait_seconds = wait_seconds
-        self.actor: Any = None
-        self.about: Any = None
-
-    def begin(self) -> Any:
-        """Starts the actor; returns the reference that `ready` waits for."""
-        self.actor = self._start()
-        return self._prepare(self.actor)
-
-    def ready(self, reference: Any) -> None:
-        """Raises EngineError where the actor does not get ready, or not in time."""
-        try:
-            self.about = self._ray.get(reference, timeout=self._wait_seconds)
-        except self._ray.exceptions.GetTimeoutError as error:
-            self.end()
-            raise EngineError(
-                f"cluster: no worker was ready within {self._wait_seconds:g} s",
-                "are there free nodes with what each replica reserves?",
-            ) from error
-        except self._ray.exceptions.RayTaskError as error:
-            self.end()
-            raise EngineError("cluster: a worker failed", error.cause) from error
-        except self._ray.exceptions.RayError as error:
-            self.end()
-            raise EngineError("cluster: a worker ended as it started", error) from error
-
-    def again(self) -> None:
-        """In place of an actor that has ended, a new one that is ready."""
-        self.end()
-        self.ready(self.begin())
-
-    def end(self) -> None:
-        if self.actor is not None:
-            self._ray.kill(self.actor, no_restart=True)
-            self.actor = None

@@ -7,9 +7,11 @@ from functools import partial
 from typing import Any
 
 from data_gen.cluster.actors import EngineActor
-from data_gen.cluster.connection import Worker, connect
+from data_gen.cluster.connection import Connection
+from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
 from data_gen.cluster.tasks import seen_from_anywhere
+from data_gen.cluster.worker import Worker
 from data_gen.samplers import SamplerSettings
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples
@@ -35,19 +37,20 @@ class RayEngine(Engine):
     def __init__(self, cluster: ClusterSettings, settings: SamplerSettings) -> None:
         self._cluster = cluster
         self._settings = settings
+        self._connection: Connection | None = None
         self._workers: list[Worker] = []
         self._model: tuple[str, str | None, str | None] | None = None
 
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
         folder = None if adapter is None else seen_from_anywhere(adapter)
         self._model = (seen_from_anywhere(model), revision, folder)
-        if not self._workers:
-            self._workers = [self._worker() for _ in range(self._cluster.replicas)]
-            loading = [worker.begin() for worker in self._workers]
+        if self._workers:
+            for worker in self._workers:
+                worker.prepare()
         else:
-            loading = [self._load(worker.actor) for worker in self._workers]
-        for worker, reference in zip(self._workers, loading, strict=True):
-            worker.ready(reference)
+            self._begin(Connection(self._cluster))
+        for worker in self._workers:
+            worker.ready()
 
     def stream(
         self, batches: Iterable[Sequence[Request]], sampling: Sampling
@@ -55,7 +58,7 @@ class RayEngine(Engine):
         if not self._workers:
             raise EngineError("the cluster cannot sample: no model is loaded")
         settings = sampling.model_dump_json()
-        most = self._cluster.chunks_ahead * len(self._workers)
+        most = (self._cluster.chunks_ahead + 1) * len(self._workers)
         source = iter(batches)
         inside: deque[_Batch] = deque()
         while True:
@@ -83,15 +86,25 @@ class RayEngine(Engine):
             worker.end()
         self._workers = []
 
-    def _worker(self) -> Worker:
-        ray = connect(self._cluster.address)
-        actor = ray.remote(EngineActor).options(
-            num_cpus=self._cluster.cpus_per_replica,
-            num_gpus=self._cluster.gpus_per_replica,
+    def _begin(self, connection: Connection) -> None:
+        cluster, count = self._cluster, self._cluster.replicas
+        one = Reservation("an engine", cluster.cpus_per_replica, cluster.gpus_per_replica)
+        check_places(connection, cluster, one, count)
+        self._connection = connection
+        self._workers = [self._worker(connection, one) for _ in range(count)]
+        for worker in self._workers:
+            worker.begin()
+
+    def _worker(self, connection: Connection, one: Reservation) -> Worker:
+        actor = connection.ray.remote(EngineActor).options(
+            num_cpus=one.cpus,
+            num_gpus=one.gpus,
             scheduling_strategy="SPREAD",
+            # The chunks that are handed in at most, and what else an actor is asked.
+            max_concurrency=self._cluster.chunks_ahead + 3,
         )
         start = partial(actor.remote, self._settings.model_dump_json())
-        return Worker(ray, start, self._load, wait_seconds=self._cluster.wait_seconds)
+        return Worker(connection, one, start, self._load, wait_seconds=self._cluster.wait_seconds)
 
     def _load(self, actor: Any) -> Any:
         if self._model is None:
@@ -104,14 +117,16 @@ class RayEngine(Engine):
 
     def _answer(self, inside: deque[_Batch], settings: str) -> tuple[dict[str, Any], bytes]:
         """The first batch's answer; what waits at a worker that has ended is handed in again."""
-        ray = connect(self._cluster.address)
+        if self._connection is None:
+            raise EngineError("the cluster cannot sample: no model is loaded")
+        exceptions = self._connection.ray.exceptions
         first = inside[0]
         while True:
             try:
-                answer: tuple[dict[str, Any], bytes] = ray.get(first.answer)
-            except ray.exceptions.RayTaskError as error:
+                answer: tuple[dict[str, Any], bytes] = self._connection.result(first.answer)
+            except exceptions.RayTaskError as error:
                 raise EngineError("the cluster cannot sample", error.cause) from error
-            except ray.exceptions.RayError as error:
+            except exceptions.RayError as error:
                 if first.tries == self._cluster.restarts:
                     raise EngineError(
                         f"the cluster cannot sample: {first.tries + 1} workers ended at it", error

@@ -18,7 +18,10 @@ class ClusterSettings(BaseModel):
     gpus_per_replica: float = Field(default=0, ge=0, description="that each engine reserves")
     cpus_per_replica: float = Field(default=1, ge=0, description="that each engine reserves")
     chunks_ahead: int = Field(
-        default=2, ge=1, description="chunks that wait at each engine, at most: the back-pressure"
+        default=2,
+        ge=1,
+        description="chunks that wait at each engine behind the one that is finished next, at most:"
+        " the back-pressure",
     )
     verifiers: int = Field(
         default=0, ge=0, description="actors that verify, a core each; 0: this machine does"
@@ -36,4 +39,8 @@ class ClusterSettings(BaseModel):
     )
     wait_seconds: float = Field(
         default=600, gt=0, description="how long a worker may take to start and load a model"
+    )
+    autoscaling: bool = Field(
+        default=False,
+        description="nodes are added on demand: work that no node has place for waits",
     )

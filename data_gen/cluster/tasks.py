@@ -4,8 +4,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from data_gen.cluster.connection import connect
+from data_gen.cluster.actors import CallActor
+from data_gen.cluster.connection import Connection
+from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
+from data_gen.cluster.worker import Wait
 from data_gen.samplers.base import EngineError
 
 
@@ -14,24 +17,33 @@ def call_on_cluster(
 ) -> Any:
     """`work(*arguments, **named)` on a node with what `cluster` reserves for a training.
 
-    A call whose node has gone is made again. Raises what `work` raises, and EngineError where it
-    was lost once more than `cluster.restarts`.
+    It has a process of its own, which may start others; a call whose process or node has gone is
+    made again. Raises what `work` raises, EngineError where it was lost once more than
+    `cluster.restarts`, and ClusterError where no node has place for it or the head is gone.
     """
-    ray = connect(cluster.address)
-    remote = ray.remote(work).options(
-        num_cpus=cluster.cpus_per_training,
-        num_gpus=cluster.gpus_per_training,
-        max_retries=cluster.restarts,
-        scheduling_strategy="SPREAD",
+    connection = Connection(cluster)
+    one = Reservation("a training", cluster.cpus_per_training, cluster.gpus_per_training)
+    check_places(connection, cluster, one)
+    actor_class = connection.ray.remote(CallActor).options(
+        num_cpus=one.cpus, num_gpus=one.gpus, scheduling_strategy="SPREAD"
     )
-    try:
-        return ray.get(remote.remote(*arguments, **named))
-    except ray.exceptions.RayTaskError as error:
-        raise error.cause from error
-    except ray.exceptions.RayError as error:
-        raise EngineError(f"the cluster lost this work {cluster.restarts + 1} times", error) from (
-            error
-        )
+    exceptions = connection.ray.exceptions
+    lost = 0
+    while True:
+        actor = actor_class.remote()
+        wait = Wait(connection, one, actor)
+        try:
+            return connection.result(
+                actor.call.remote(work, arguments, named), on_wait=wait.tell_until_placed
+            )
+        except exceptions.RayTaskError as error:
+            raise error.cause from error
+        except exceptions.RayError as error:
+            lost += 1
+            if lost > cluster.restarts:
+                raise EngineError(f"the cluster lost this work {lost} times", error) from error
+        finally:
+            connection.end(actor)
 
 
 def seen_from_anywhere(model: str) -> str:

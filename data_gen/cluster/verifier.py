@@ -5,8 +5,10 @@ from functools import partial
 from typing import Any
 
 from data_gen.cluster.actors import VerifierActor
-from data_gen.cluster.connection import Worker, connect
+from data_gen.cluster.connection import Connection
+from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
+from data_gen.cluster.worker import Worker
 from data_gen.samplers.base import EngineError
 from data_gen.types import Verdict
 from data_gen.verifiers import OpenVerifier, Settings
@@ -19,15 +21,27 @@ class RayVerifier(OpenVerifier):
 
     def __init__(self, cluster: ClusterSettings, settings: Settings) -> None:
         self._cluster = cluster
-        ray = connect(cluster.address)
-        actor = ray.remote(VerifierActor).options(num_cpus=1, scheduling_strategy="SPREAD")
+        self._connection = Connection(cluster)
+        one = Reservation("a verifier", cpus=1)
+        check_places(self._connection, cluster, one, cluster.verifiers)
+        actor = self._connection.ray.remote(VerifierActor).options(
+            num_cpus=one.cpus, scheduling_strategy="SPREAD"
+        )
         start = partial(actor.remote, settings.model_dump_json())
         self._workers = [
-            Worker(ray, start, lambda one: one.ready.remote(), wait_seconds=cluster.wait_seconds)
+            Worker(
+                self._connection,
+                one,
+                start,
+                lambda actor: actor.ready.remote(),
+                wait_seconds=cluster.wait_seconds,
+            )
             for _ in range(cluster.verifiers)
         ]
-        for worker, reference in [(worker, worker.begin()) for worker in self._workers]:
-            worker.ready(reference)
+        for worker in self._workers:
+            worker.begin()
+        for worker in self._workers:
+            worker.ready()
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
         slices = [pairs[at : at + _PAIRS_AT_ONCE] for at in range(0, len(pairs), _PAIRS_AT_ONCE)]
@@ -50,14 +64,14 @@ class RayVerifier(OpenVerifier):
     def _verdicts(
         self, worker: int, pairs: Sequence[tuple[str, str]], asked: tuple[Any, Any]
     ) -> list[Verdict]:
-        ray = connect(self._cluster.address)
+        exceptions = self._connection.ray.exceptions
         for _ in range(self._cluster.restarts + 1):
             actor, answer = asked
             try:
-                verdicts: list[Verdict] = ray.get(answer)
-            except ray.exceptions.RayTaskError as error:
+                verdicts: list[Verdict] = self._connection.result(answer)
+            except exceptions.RayTaskError as error:
                 raise EngineError("the cluster cannot verify", error.cause) from error
-            except ray.exceptions.RayError:
+            except exceptions.RayError:
                 # Several slices may have been lost with one actor.
                 if self._workers[worker].actor is actor:
                     self._workers[worker].again()

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_gen.cluster import ClusterSettings
+from data_gen.cluster import ClusterError, ClusterSettings
 from data_gen.demonstrations import demonstrations
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
@@ -167,6 +167,8 @@ def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder
                     on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
                     **told,
                 )
+    except ClusterError:
+        raise
     # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError; an
     # OSError, such as a full disk, is no method's own fault.
     except (RuntimeError, ValueError, ImportError, MemoryError) as error:

@@ -1,0 +1,101 @@
+"""One engine that several threads hand chunks to, so that it need not run empty between two."""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+from data_gen.samplers.base import Engine, Request, Sample
+from data_gen.types import Sampling
+
+
+@dataclass(frozen=True, eq=False)
+class _Chunk:
+    requests: Sequence[Request]
+    sampling: Sampling
+    answers: Future[list[list[Sample]]] = field(default_factory=Future)
+
+
+class SharedEngine:
+    """Calls of `sample` at the same time share one stream of the engine.
+
+    There is no thread besides: whoever waits for an answer takes the stream on until it is there.
+    """
+
+    def __init__(self, start: Callable[[str, str | None, str | None], Engine]) -> None:
+        """`start` gives an engine with its first model."""
+        self._start = start
+        self._engine: Engine | None = None
+        # Held by the one thread that uses the engine.
+        self._turn = threading.Lock()
+        self._arrived: deque[_Chunk] = deque()
+        self._inside: deque[_Chunk] = deque()
+        self._stream: Generator[list[list[Sample]]] | None = None
+
+    def load(self, model: str, revision: str | None, adapter: str | None) -> Engine:
+        """Puts a model in place of the one before. Chunks that are still here are dropped."""
+        with self._turn:
+            self._drop()
+            if self._engine is None:
+                self._engine = self._start(model, revision, adapter)
+            else:
+                self._engine.load(model, revision, adapter)
+            return self._engine
+
+    def sample(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
+        """As `Engine.generate`. Raises CancelledError for a chunk that is dropped."""
+        chunk = _Chunk(requests, sampling)
+        self._arrived.append(chunk)
+        with self._turn:
+            while not chunk.answers.done():
+                self._advance()
+        return chunk.answers.result()
+
+    def _advance(self) -> None:
+        """Has the engine answer the next of the chunks inside of it."""
+        if self._stream is None:
+            self._stream = self._opened(self._arrived[0].sampling)
+        try:
+            answers = next(self._stream)
+        except StopIteration:
+            self._stream = None
+        # Every thread whose chunk was inside raises it.
+        except Exception as error:
+            self._stream = None
+            while self._inside:
+                self._inside.popleft().answers.set_exception(error)
+        else:
+            self._inside.popleft().answers.set_result(answers)
+
+    def _opened(self, sampling: Sampling) -> Generator[list[list[Sample]]]:
+        if self._engine is None:
+            raise RuntimeError("no model is loaded")
+        return self._engine.stream(_Arrivals(self._arrived, self._inside, sampling), sampling)
+
+    def _drop(self) -> None:
+        if self._stream is not None:
+            self._stream.close()
+            self._stream = None
+        for chunks in (self._inside, self._arrived):
+            while chunks:
+                chunks.popleft().answers.cancel()
+
+
+class _Arrivals(Iterator[Sequence[Request]]):
+    """What is there to be sampled in one way; after its end there may be more.
+
+    An engine that asks again after each answer, as vLLM's does, gets what came meanwhile; for one
+    that does not, the next stream has it.
+    """
+
+    def __init__(self, arrived: deque[_Chunk], inside: deque[_Chunk], sampling: Sampling) -> None:
+        self._arrived = arrived
+        self._inside = inside
+        self._sampling = sampling
+
+    def __next__(self) -> Sequence[Request]:
+        if not self._arrived or self._arrived[0].sampling != self._sampling:
+            raise StopIteration
+        self._inside.append(self._arrived.popleft())
+        return self._inside[-1].requests

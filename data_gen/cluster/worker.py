@@ -1,0 +1,121 @@
+"""One actor on the cluster: waited for with a word to the user, and started again."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from data_gen.cluster.connection import ClusterError, Connection
+from data_gen.cluster.places import Reservation, free_in_words
+from data_gen.samplers.base import EngineError
+
+logger = logging.getLogger(__name__)
+
+# A wait is told after the first of these seconds, and then each time they have doubled.
+_TOLD_AFTER_SECONDS = 10
+
+
+class Worker:
+    """An actor that is started anew, and told again what it had been told, when it has ended.
+
+    `start` makes an actor; `prepare` makes a new one ready and returns what it says of itself.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        one: Reservation,
+        start: Callable[[], Any],
+        prepare: Callable[[Any], Any],
+        *,
+        wait_seconds: float,
+    ) -> None:
+        self._connection = connection
+        self._one = one
+        self._start = start
+        self._prepare = prepare
+        self._wait_seconds = wait_seconds
+        self._wait: Wait | None = None
+        self._reference: Any = None
+        self.actor: Any = None
+        self.about: Any = None
+
+    def begin(self) -> None:
+        """Starts the actor, which `ready` waits for."""
+        self.actor = self._start()
+        self.prepare()
+
+    def prepare(self) -> None:
+        """Has the actor made ready anew, which `ready` waits for."""
+        self._wait = Wait(self._connection, self._one, self.actor)
+        self._reference = self._prepare(self.actor)
+
+    def ready(self) -> None:
+        """Raises EngineError where the actor does not get ready, or not in time."""
+        exceptions = self._connection.ray.exceptions
+        try:
+            self.about = self._connection.result(
+                self._reference, seconds=self._wait_seconds, on_wait=self._tell
+            )
+        except TimeoutError as error:
+            state = "" if self._wait is None else self._wait.state()
+            self.end()
+            raise ClusterError(
+                f"cluster: no worker was ready within {self._wait_seconds:g} s", state
+            ) from error
+        except exceptions.RayTaskError as error:
+            self.end()
+            raise EngineError("cluster: a worker failed", error.cause) from error
+        except exceptions.RayError as error:
+            self.end()
+            raise EngineError("cluster: a worker ended as it started", error) from error
+
+    def again(self) -> None:
+        """In place of an actor that has ended, a new one that is ready."""
+        self.end()
+        self.begin()
+        self.ready()
+
+    def end(self) -> None:
+        if self.actor is not None:
+            self._connection.end(self.actor)
+            self.actor = None
+
+    def _tell(self) -> None:
+        if self._wait is not None:
+            self._wait.tell()
+
+
+class Wait:
+    """How long an actor has been waited for, and what it lacks."""
+
+    def __init__(self, connection: Connection, one: Reservation, actor: Any) -> None:
+        self._connection = connection
+        self._one = one
+        self._placed = actor.__ray_ready__.remote()
+        self._began = time.monotonic()
+        self._next = _TOLD_AFTER_SECONDS
+
+    def tell(self) -> None:
+        """Says now and then for what the wait is."""
+        if self._seconds() > self._next:
+            self._next *= 2
+            logger.warning("cluster: %s", self.state())
+
+    def tell_until_placed(self) -> None:
+        """As `tell`, for work whose own length is nobody's concern."""
+        if self._seconds() > self._next and not self._is_placed():
+            self.tell()
+
+    def state(self) -> str:
+        what, seconds = self._one.what, self._seconds()
+        if self._is_placed():
+            return f"{what} has its place and has been getting ready for {seconds:.0f} s"
+        lack = f"it needs {self._one}; {free_in_words(self._connection)}"
+        return f"{what} has been waiting for a place for {seconds:.0f} s: {lack}"
+
+    def _seconds(self) -> float:
+        return time.monotonic() - self._began
+
+    def _is_placed(self) -> bool:
+        return bool(self._connection.ray.wait([self._placed], timeout=0)[0])
