@@ -82,25 +82,34 @@ connection._HEAD_SECONDS = 2
 main()
 """
 
+# In a process of its own: Ray ends those that have known a head a minute after that was killed.
+HEAD = """
+from ray.cluster_utils import Cluster
+from tests.cluster_parts import NODE
+
+nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
+print(nodes.address, flush=True)
+input()
+nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+"""
+
 
 def run_whose_head_is_killed(folder):
     """Begins RUN on a cluster of its own and kills that with the first part; code and output."""
-    from ray.cluster_utils import Cluster
-
-    nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    settings = f"cluster={{address: '{nodes.address}'}}"
-    command = [sys.executable, "-P", "-c", IMPATIENT, "run", "demo", *RUN, settings]
-    with subprocess.Popen(
-        [*command, "--out", str(folder)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        text=True,
-    ) as process:
-        while process.poll() is None and not parts(folder):
-            time.sleep(0.01)
-        nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
-        output, _ = process.communicate(timeout=120)
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with subprocess.Popen([sys.executable, "-c", HEAD], **pipes) as head:
+        settings = f"cluster={{address: '{head.stdout.readline().strip()}'}}"
+        command = [sys.executable, "-P", "-c", IMPATIENT, "run", "demo", *RUN, settings]
+        with subprocess.Popen(
+            [*command, "--out", str(folder)],
+            stderr=subprocess.STDOUT,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            **pipes,
+        ) as process:
+            while process.poll() is None and not parts(folder):
+                time.sleep(0.01)
+            head.communicate("kill\n")
+            output, _ = process.communicate(timeout=120)
     return process.returncode, output
 
 

@@ -241,6 +241,17 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
     assert re.fullmatch(r"the (loss|gradient norm) is nan at step 2 \(rollouts .*\)", reason)
 
 
+def test_a_cluster_without_place_for_a_training_is_no_fault_of_the_method(cluster, local, tmp_path):
+    from offline_rl import load_experiment, run
+
+    shutil.copytree(local, tmp_path / "run")
+    lacking = {"trainings": 1, "gpus_per_training": 1, "wait_seconds": 1}
+    settings = f"cluster={ ({**cluster.model_dump(), **lacking}) }"
+    with pytest.raises(ClusterError, match=r"1 x a training with 1 CPU and 1 GPU.*place for 0"):
+        run(load_experiment("demo", [*RUN, "training.steps=4", settings]), tmp_path / "run")
+    assert not list(tmp_path.rglob("failure.json"))
+
+
 def test_a_local_run_imports_nothing_of_ray():
     import subprocess
     import sys

@@ -36,7 +36,7 @@ class Connection:
         address = settings.address
         if not address.startswith(_CLIENT):
             address = self.ray.get_runtime_context().gcs_address
-        self.head = Head(address, _HEAD_SECONDS)
+        self.head = Head(self.ray, address)
 
     def result(
         self,
@@ -77,14 +77,13 @@ class Connection:
 class Head:
     """The process that holds a cluster together, by its address host:port."""
 
-    def __init__(self, address: str, patience: float) -> None:
-        """`patience`: seconds that it may not answer."""
-        host, _, port = address.removeprefix(_CLIENT).rpartition(":")
-        self._place = (host.strip("[]"), int(port))
-        self._patience = patience
+    def __init__(self, ray: Any, address: str) -> None:
+        self._ray = ray
+        self._place = _place(address)
         self._looked = -math.inf
         self._lock = threading.Lock()
-        self.lost = False
+        self.lost = ""
+        """Why it is given up; empty while it is not."""
 
     def check(self, *, at_once: bool = False) -> None:
         """Looks, not more often than once a second unless `at_once`, whether it still answers.
@@ -93,32 +92,51 @@ class Head:
         """
         with self._lock:
             if not self.lost and (at_once or time.monotonic() - self._looked > _LOOK_SECONDS):
-                self.lost = not (self.answers() or self._comes_back())
+                self.lost = self._why_lost()
                 self._looked = time.monotonic()
         if self.lost:
             raise ClusterError(
-                f"cluster: the head at {self} has not answered for {self._patience:g} s: when it"
-                " runs again, the same command goes on from the files"
+                f"cluster: the head at {self} {self.lost}: with a head there, the same command"
+                " goes on from the files"
             )
 
     def __str__(self) -> str:
         return ":".join(map(str, self._place))
 
-    def answers(self) -> bool:
+    def _why_lost(self) -> str:
+        end = time.monotonic() + _HEAD_SECONDS
+        told = False
+        while not _reachable(self._place):
+            if not told:
+                logger.warning("cluster: the head at %s does not answer", self)
+                told = True
+            if time.monotonic() > end:
+                return f"has not answered for {_HEAD_SECONDS} s"
+            time.sleep(_LOOK_SECONDS / 2)
+        return "" if self._knows_us() else "was started anew"
+
+    def _knows_us(self) -> bool:
+        """Ray ends the process of who asks more of a head that has taken another's place."""
+        from ray.experimental.internal_kv import _internal_kv_get
+
         try:
-            socket.create_connection(self._place, timeout=2).close()
-        except (OSError, OverflowError):
-            return False
+            _internal_kv_get(b"offline-rl")
+        except self._ray.exceptions.RayError as error:
+            return "WrongClusterID" not in str(error)
         return True
 
-    def _comes_back(self) -> bool:
-        logger.warning("cluster: the head at %s does not answer", self)
-        end = time.monotonic() + self._patience
-        while time.monotonic() < end:
-            time.sleep(_LOOK_SECONDS / 2)
-            if self.answers():
-                return True
+
+def _place(address: str) -> tuple[str, int]:
+    host, _, port = address.removeprefix(_CLIENT).rpartition(":")
+    return host.strip("[]"), int(port)
+
+
+def _reachable(place: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(place, timeout=2).close()
+    except (OSError, OverflowError):
         return False
+    return True
 
 
 def _connected(address: str) -> Any:
@@ -140,7 +158,7 @@ def _connected(address: str) -> Any:
     if ray.is_initialized():
         return ray
     absent = f"cluster: no Ray cluster at {address!r}: ray start --head starts one"
-    if re.fullmatch(r"(ray://)?[^/]+:\d{1,5}", address) and not Head(address, 0).answers():
+    if re.fullmatch(r"(ray://)?[^/]+:\d{1,5}", address) and not _reachable(_place(address)):
         raise ClusterError(absent)
     try:
         logging.getLogger("ray").setLevel(logging.ERROR)

@@ -16,8 +16,8 @@ import ray
 from ray.cluster_utils import Cluster
 
 from data_gen.cluster import ClusterSettings
-from data_gen.cluster.connection import Worker
 from data_gen.cluster.engine import RayEngine
+from data_gen.cluster.worker import Worker
 from data_gen.samplers import TransformersSettings
 from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests
@@ -43,9 +43,9 @@ class SyntheticActor:
 
 
 class SyntheticEngine(RayEngine):
-    def _worker(self):
+    def _worker(self, connection, one):
         start = ray.remote(SyntheticActor).options(num_cpus=0).remote
-        return Worker(ray, start, self._load, wait_seconds=60)
+        return Worker(connection, one, start, self._load, wait_seconds=60)
 
 
 def chunks(count):
@@ -54,7 +54,7 @@ def chunks(count):
 
 
 def seconds_a_chunk(address, workers, count=40):
-    settings = ClusterSettings(address=address, replicas=workers)
+    settings = ClusterSettings(address=address, replicas=workers, cpus_per_replica=0)
     with SyntheticEngine(settings, TransformersSettings()) as engine:
         engine.load("synthetic")
         list(engine.stream(chunks(2 * workers), SAMPLING))
@@ -109,7 +109,7 @@ def storage_seconds_a_chunk(count=10):
 def memory(address, rollouts):
     """The driver's resident memory as a million rollouts pass."""
     process = psutil.Process()
-    settings = ClusterSettings(address=address, replicas=2)
+    settings = ClusterSettings(address=address, replicas=2, cpus_per_replica=0)
     count = rollouts // (PROBLEMS * SAMPLES)
     with SyntheticEngine(settings, TransformersSettings()) as engine:
         engine.load("synthetic")
