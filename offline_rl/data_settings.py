@@ -30,10 +30,10 @@ _MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
 
 def _label(text: Any) -> str:
     fits = isinstance(text, str) and _LABEL.fullmatch(text)
-    if not fits or text.endswith((".old", ".partial")):
+    if not fits or text.endswith((".old", ".partial", ".taken")):
         raise ValueError(
             f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
-            " letter or digit; it does not end in .old or .partial"
+            " letter or digit; it does not end in .old, .partial or .taken"
         )
     if text in _MISSING:
         raise ValueError(f"{text!r} is no label: tables are read with it as a missing value")

@@ -124,7 +124,7 @@ def _data(work: Run[DataSettings]) -> Stage:
 def _store(work: Run[DataSettings]) -> None:
     """Puts what is in the folder besides its stages into the store, if there is one."""
     if work.store is not None:
-        put_snapshot(work.store.objects, work.folder, work.store.places)
+        put_snapshot(work.store, work.folder)
         work.progress.say(f"stored at {work.store.objects.address}")
 
 

@@ -22,6 +22,7 @@ from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
 from offline_rl.storing.objects import Objects
 from offline_rl.storing.snapshots import put_snapshot
+from offline_rl.storing.stages import StageStore
 
 CSV_AND_PAGE: tuple[Format, ...] = ("csv", "html")
 
@@ -94,13 +95,14 @@ def run_series(
                 progress.say(f"base model {label}: failed: {failures[label]}")
                 if len(failures) == len(series.experiments):
                     raise
-        if until != "report":
-            return None
-        found = _gather_series(series, folder)
-        report = report_on(replace(found, failures={**found.failures, **failures}))
-        write_report(folder / REPORT, report)
+        report = None
+        if until == "report":
+            found = _gather_series(series, folder)
+            report = report_on(replace(found, failures={**found.failures, **failures}))
+            write_report(folder / REPORT, report)
         if series.store is not None:
-            put_snapshot(Objects(series.store), folder, {}, runs=list(series.experiments))
+            inside = [label for label in series.stored_inside() if label not in failures]
+            put_snapshot(StageStore(Objects(series.store)), folder, inside)
         return report
 
 

@@ -20,6 +20,14 @@ class Series(Frozen):
     store: Store = None
     """As of an experiment; those of the series are stored below it, by their labels."""
 
+    def stored_inside(self) -> list[str]:
+        """The labels of the runs that lie below the store of the series."""
+        return [
+            label
+            for label, one in self.experiments.items()
+            if self.store is not None and one.store == _below(self.store, label)
+        ]
+
 
 def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series:
     """A settings file with `model:` or with `models:`, and `key=value` settings applied.
@@ -93,7 +101,11 @@ def _own(settings: Any, label: str, source: str) -> dict[str, Any]:
 
 def _stored(store: Any, label: str) -> dict[str, Any]:
     """Where the run of one model is stored, below what is given for all."""
-    return {"store": f"{store.rstrip('/')}/{label}"} if isinstance(store, str) else {}
+    return {"store": _below(store, label)} if isinstance(store, str) else {}
+
+
+def _below(store: str, label: str) -> str:
+    return f"{store.rstrip('/')}/{label}"
 
 
 def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:

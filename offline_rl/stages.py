@@ -16,6 +16,8 @@ from offline_rl.sealing import sealed, unsealed
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
+FAILURE = "failure.json"
+"""Why a stage holds nothing else."""
 _WEIGHTS = ".safetensors"
 
 
@@ -118,16 +120,22 @@ class Stage:
     def restoring(self, manifest: Mapping[str, Any]) -> Iterator[Path]:
         """Gives an empty folder for the files of a `manifest` that was published elsewhere.
 
-        When the block ends without an exception they are published in place of an earlier stage.
+        When the block ends without an exception they are published in place of an earlier stage,
+        or of one at work; with one, both stay as they were.
         """
-        with disk_errors_name(self.partial):
-            shutil.rmtree(self.partial, ignore_errors=True)
-            self.partial.mkdir(parents=True)
-            yield self.partial
-            for path in self.partial.rglob("*"):
-                if path.is_file():
-                    _sync(path)
-            write_atomically(self.partial / MANIFEST, sealed(manifest))
+        with disk_errors_name(self._taken):
+            shutil.rmtree(self._taken, ignore_errors=True)
+            self._taken.mkdir(parents=True)
+            try:
+                yield self._taken
+                for path in self._taken.rglob("*"):
+                    if path.is_file():
+                        _sync(path)
+                write_atomically(self._taken / MANIFEST, sealed(manifest))
+                shutil.rmtree(self.partial, ignore_errors=True)
+                os.replace(self._taken, self.partial)
+            finally:
+                shutil.rmtree(self._taken, ignore_errors=True)
             self._publish()
 
     def _begin(self) -> None:
@@ -147,7 +155,8 @@ class Stage:
         manifest = read_manifest(self.partial)
         if manifest is not None and manifest["inputs"] == _plain(self.inputs):
             self._publish()
-        shutil.rmtree(self._old, ignore_errors=True)
+        for left in (self._old, self._taken):
+            shutil.rmtree(left, ignore_errors=True)
         remove_temporaries(self.folder)
 
     def digest(self) -> str:
@@ -198,6 +207,10 @@ class Stage:
     @property
     def _old(self) -> Path:
         return self.folder.with_name(f"{self.folder.name}.old")
+
+    @property
+    def _taken(self) -> Path:
+        return self.folder.with_name(f"{self.folder.name}.taken")
 
 
 def _take_out(manifest: dict[str, Any], names: Sequence[str]) -> None:

@@ -131,7 +131,7 @@ def strays(folder):
     return [
         str(path.relative_to(folder))
         for path in folder.rglob("*")
-        if path.name.endswith((".partial", ".old"))
+        if path.name.endswith((".partial", ".old", ".taken"))
         or (path.name.startswith(".") and path.name != ".lock")
         or path.name == "checkpoints"
     ]

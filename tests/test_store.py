@@ -3,14 +3,19 @@
 The store is a local server that speaks S3 and holds to If-None-Match.
 """
 
+import contextlib
 import json
 import random
 import shutil
+import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from moto.server import ThreadedMotoServer
+from s3fs import S3FileSystem
 
 from data_gen.types import DataError
 from offline_rl.progress import Silent
@@ -18,9 +23,10 @@ from offline_rl.reports import load_run
 from offline_rl.sealing import sealed, unsealed
 from offline_rl.series import dump_series, load_settings
 from offline_rl.stages import Stage
+from offline_rl.storing.manifests import content_of
 from offline_rl.storing.objects import Objects
 from offline_rl.storing.snapshots import fetch, put_snapshot
-from offline_rl.storing.stages import StageStore, content_of
+from offline_rl.storing.stages import StageStore
 from tests.fault_parts import Warm, command, held
 from tests.fault_traces import LEAN
 
@@ -49,7 +55,7 @@ def endpoint():
 
 @pytest.fixture
 def address(endpoint, request):
-    return f"s3://runs/{abs(hash(request.node.name)):x}"
+    return f"s3://runs/{zlib.crc32(request.node.name.encode()):x}"
 
 
 @pytest.fixture
@@ -83,12 +89,19 @@ def accuracies(comparison, benchmark):
 
 
 def finish(folder, content, inputs=None):
-    stage = Stage(folder / "stage", inputs or {"seed": 1})
+    stage = Stage(folder / "rollouts", inputs or {"seed": 1})
     with stage.work() as at_work:
         (at_work / "part.txt").write_text(content)
         (at_work / "inner").mkdir()
         (at_work / "inner" / "more.txt").write_text(content[::-1])
     return stage
+
+
+def begin(stage, content):
+    """As if killed at work."""
+    with contextlib.suppress(RuntimeError), stage.work() as folder:
+        (folder / "part.txt").write_text(content)
+        raise RuntimeError
 
 
 def check_whole(address):
@@ -151,8 +164,7 @@ def test_machines_lost_at_random_moments_change_no_byte(warm, stored, address, t
         folder = tmp_path / f"machine-{number}"
         started = warm.start(command(folder, settings))
         if killed < 4:
-            try_to_end = moments.uniform(0.3, 2.5)
-            killed += _killed_after(started, try_to_end)
+            killed += _killed_after(started, moments.uniform(0.3, 2.5))
             check_whole(address)
         code, said = started.wait()
         if code >= 0:
@@ -200,7 +212,7 @@ def test_a_fetch_spares_a_run_with_other_settings(warm, stored, tmp_path):
     with pytest.raises(DataError, match="other settings"):
         fetch(stored[1], tmp_path, progress=Silent())
     assert (tmp_path / "experiment.yaml").read_text() == "name: mine\n"
-    with pytest.raises(DataError, match="s3://runs/nothing: no run is stored here"):
+    with pytest.raises(DataError, match="s3://runs/nothing: no run has ended here"):
         fetch("s3://runs/nothing", tmp_path / "none", progress=Silent())
 
 
@@ -235,96 +247,263 @@ def test_a_series_is_stored_by_its_labels(warm, address, tmp_path):
 def test_what_is_first_is_taken_and_nothing_is_replaced(objects, tmp_path):
     """Two machines whose results differ, as on GPUs, for the same settings."""
     mine, other = (finish(tmp_path / name, name * 9) for name in ("mine", "other"))
-    StageStore(objects).put(mine, "stage")
-    before = names(objects.address)
+    StageStore(objects).put(mine, "rollouts")
+    before = {name: objects.read(name) for name in names(objects.address)}
     later = StageStore(objects)
-    later.put(other, "stage")
-    assert set(before) < set(names(objects.address))
+    later.put(other, "rollouts")
+    assert before.items() < {name: objects.read(name) for name in names(objects.address)}.items()
     taken = Stage(tmp_path / "third", {"seed": 1})
-    assert StageStore(objects).take(taken, "stage")
+    assert StageStore(objects).take(taken, "rollouts")
     assert taken.digest() == mine.digest() != other.digest()
     assert taken.why_not_finished() is None
     # The run of the other machine is whole all the same.
-    (tmp_path / "other" / "experiment.yaml").write_text("name: other\n")
-    put_snapshot(objects, tmp_path / "other", later.places)
+    put_snapshot(later, tmp_path / "other")
     fetch(objects.address, tmp_path / "fetched", progress=Silent())
-    assert Stage(tmp_path / "fetched" / "stage", {"seed": 1}).digest() == other.digest()
+    assert Stage(tmp_path / "fetched" / "rollouts", {"seed": 1}).digest() == other.digest()
 
 
 def test_machines_that_put_at_the_same_time_never_mix(objects, tmp_path):
     stages = [finish(tmp_path / str(n), f"{n}" * 40) for n in range(8)]
     with ThreadPoolExecutor(8) as threads:
-        list(threads.map(lambda stage: StageStore(objects).put(stage, "stage"), stages))
+        list(threads.map(lambda stage: StageStore(objects).put(stage, "rollouts"), stages))
     assert check_whole(objects.address) == 8
     taken = Stage(tmp_path / "taken", {"seed": 1})
-    assert StageStore(objects).take(taken, "stage")
+    assert StageStore(objects).take(taken, "rollouts")
     assert taken.digest() in {stage.digest() for stage in stages}
 
 
 def test_other_inputs_are_another_stage(objects, tmp_path):
-    StageStore(objects).put(finish(tmp_path, "text"), "stage")
-    assert not StageStore(objects).take(Stage(tmp_path / "new", {"seed": 2}), "stage")
-    assert not StageStore(objects).take(Stage(tmp_path / "new", {"seed": 1}), "elsewhere")
+    StageStore(objects).put(finish(tmp_path, "text"), "rollouts")
+    assert not StageStore(objects).take(Stage(tmp_path / "new", {"seed": 2}), "rollouts")
+    assert not StageStore(objects).take(Stage(tmp_path / "new", {"seed": 1}), "dataset")
+
+
+class Failing(Objects):
+    """A store that is gone from its N-th put on."""
+
+    def __init__(self, address, number):
+        super().__init__(address)
+        self.left = number
+
+    def _count(self):
+        self.left -= 1
+        if self.left < 0:
+            raise OSError("the line is dead")
+
+    def write(self, name, content):
+        self._count()
+        super().write(name, content)
+
+    def create(self, name, content):
+        self._count()
+        return super().create(name, content)
+
+    def send(self, path, name):
+        self._count()
+        super().send(path, name)
+
+
+def test_a_store_that_is_gone_in_the_middle_holds_all_of_a_stage_or_nothing(address, tmp_path):
+    stage = finish(tmp_path, "text")
+    (tmp_path / "experiment.yaml").write_text("name: mine\n")
+    for number in range(20):
+        failing = Failing(f"{address}/{number}", number)
+        try:
+            put_snapshot(StageStore(failing), tmp_path)
+        except OSError:
+            ended = False
+        else:
+            ended = True
+        whole = check_whole(failing.address)
+        taken = StageStore(Objects(failing.address)).take(
+            Stage(tmp_path / "t", {"seed": 1}), "rollouts"
+        )
+        assert whole >= taken
+        if taken:
+            assert Stage(tmp_path / "t", {"seed": 1}).digest() == stage.digest()
+            shutil.rmtree(tmp_path / "t")
+        if ended:
+            break
+        with pytest.raises(DataError, match="no run has ended here"):
+            fetch(failing.address, tmp_path / "fetched", progress=Silent())
+        # The same again goes on.
+        put_snapshot(StageStore(Objects(failing.address)), tmp_path)
+        fetch(failing.address, tmp_path / f"fetched-{number}", progress=Silent())
+    assert ended
+    # Two files, a manifest, who was first; settings, a manifest, the latest.
+    assert number == 7
+
+
+def harm(objects, name, content):
+    if content is None:
+        objects._files.rm_file(f"{objects.address}/{name}")
+    else:
+        objects._files.pipe_file(f"{objects.address}/{name}", content)
+
+
+def harms(content, chance):
+    """It cut, with a bit flipped, and gone."""
+    for _ in range(2):
+        at = chance.randrange(len(content))
+        yield content[:at]
+        yield content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :]
+    yield None
 
 
 def test_no_damage_in_the_store_is_used(objects, tmp_path):
-    store, chance = StageStore(objects), random.Random(1)
-    store.put(finish(tmp_path / "whole", "text" * 50), "stage")
-    put_snapshot(objects, tmp_path / "whole", store.places)
+    chance = random.Random(1)
+    stage = finish(tmp_path / "whole", "text" * 50)
+    (tmp_path / "whole" / "experiment.yaml").write_text("name: mine\n")
+    put_snapshot(StageStore(objects), tmp_path / "whole")
     for name in names(objects.address):
         content = objects.read(name)
-        for harmed in (*_cut(content, chance, 2), *_flipped(content, chance, 2), None):
-            if harmed is None:
-                objects._files.rm_file(f"{objects.address}/{name}")
-            else:
-                objects._files.pipe_file(f"{objects.address}/{name}", harmed)
+        for harmed in harms(content, chance):
+            harm(objects, name, harmed)
+            first, store = name.endswith("first.json"), StageStore(objects)
             taken = Stage(tmp_path / "taken", {"seed": 1})
-            if name.startswith("stage/"):
-                # Without a pointer there is nothing; all else is damage, and named.
-                if harmed is None and name.endswith("first.json"):
-                    assert not StageStore(objects).take(taken, "stage")
-                else:
-                    with pytest.raises(DataError, match=objects.address):
-                        StageStore(objects).take(taken, "stage")
-            assert not taken.finished()
-            # Which was there first is nothing to a fetch.
-            if not name.endswith("first.json"):
+            if first and harmed is None:
+                assert not store.take(taken, "rollouts")
+            elif name.startswith("rollouts"):
+                with pytest.raises(DataError, match=objects.address):
+                    store.take(taken, "rollouts")
+                assert not list(tmp_path.glob("taken*"))
+            if not first:
                 with pytest.raises(DataError, match=objects.address):
                     fetch(objects.address, tmp_path / "fetched", progress=Silent())
-            shutil.rmtree(tmp_path / "fetched", ignore_errors=True)
-        objects._files.pipe_file(f"{objects.address}/{name}", content)
-    assert store.take(Stage(tmp_path / "taken", {"seed": 1}), "stage")
+                assert not (tmp_path / "fetched" / "experiment.yaml").exists()
+                shutil.rmtree(tmp_path / "fetched", ignore_errors=True)
+            if name.startswith("rollouts"):
+                # Whoever has it whole mends it.
+                store.put(stage, "rollouts")
+                assert objects.read(name) == content
+            harm(objects, name, content)
+    assert StageStore(objects).take(Stage(tmp_path / "taken", {"seed": 1}), "rollouts")
 
 
-def _cut(content, chance, times):
-    return [content[: chance.randrange(len(content))] for _ in range(times)]
+def test_a_run_that_meets_damage_in_the_store_does_the_stage_again_and_mends_it(
+    warm, address, tmp_path
+):
+    settings, objects = [*LEAN, f"store={address}"], Objects(address)
+    warm.run(command(tmp_path / "one", settings))
+    part = next(n for n in names(address) if n.startswith("rollouts") and n.endswith(".parquet"))
+    content = objects.read(part)
+    harm(objects, part, content[:-1])
+    said = " ".join(warm.run(command(tmp_path / "two", settings)).split())
+    assert f"rollouts: done again, since {address}/{part} is damaged" in said
+    assert objects.read(part) == content
+    assert "rollouts: taken" in " ".join(warm.run(command(tmp_path / "three", settings)).split())
+    assert held(tmp_path / "two") == held(tmp_path / "three") == held(tmp_path / "one")
 
 
-def _flipped(content, chance, times):
-    for _ in range(times):
-        at = chance.randrange(len(content))
-        yield content[:at] + bytes([content[at] ^ (1 << chance.randrange(8))]) + content[at + 1 :]
+def test_a_damaged_store_costs_no_work_that_was_begun(objects, tmp_path):
+    store = StageStore(objects)
+    place = store.put(finish(tmp_path, "text"), "rollouts")
+    harm(objects, f"{place}/inner/more.txt", None)
+    begun = Stage(tmp_path / "other" / "rollouts", {"seed": 1})
+    begin(begun, "hours of work")
+    with pytest.raises(DataError):
+        store.take(begun, "rollouts")
+    assert (begun.partial / "part.txt").read_text() == "hours of work"
+    assert [path.name for path in begun.folder.parent.iterdir()] == ["rollouts.partial"]
 
 
-@pytest.mark.parametrize("name", ["../out", "/nowhere/out", "a/../../out", "..\\out", ""])
-@pytest.mark.parametrize("where", ["file", "stage", "run"])
-def test_names_from_the_store_never_leave_the_folder(objects, tmp_path, name, where):
-    stage = finish(tmp_path / "mine", "text")
-    manifest = {"inputs": {"stages": {}, "runs": []}, "files": {}}
-    if where == "file":
-        manifest["files"] = {name: {"bytes": 1, "sha256": "0" * 64}}
-    elif where == "stage":
+@pytest.mark.parametrize("state", ["finished", "begun", "in the way"])
+def test_a_fetch_takes_nothing_away(objects, tmp_path, state):
+    put_snapshot(StageStore(objects), finish(tmp_path / "stored", "text").folder.parent)
+    mine = Stage(tmp_path / "mine" / "rollouts", {"seed": 2})
+    if state == "in the way":
+        mine.folder.mkdir(parents=True)
+        (mine.folder / "part.txt").write_text("mine")
+    elif state == "finished":
+        finish(tmp_path / "mine", "mine", {"seed": 2})
+    else:
+        begin(mine, "mine")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    with pytest.raises(DataError, match="another folder"):
+        fetch(objects.address, tmp_path / "mine", progress=Silent())
+    after = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    after.pop(tmp_path / "mine" / ".lock")
+    assert after == before
+
+
+def test_a_smaller_command_leaves_the_whole_run_the_latest(objects, tmp_path):
+    for inputs in ({"seed": 1}, {"seed": 2}):
+        finish(tmp_path / "run", "text", inputs)
         store = StageStore(objects)
-        store.put(stage, "stage")
-        manifest["inputs"]["stages"] = {name: store.places["stage"]}
+        with Stage(tmp_path / "run" / "dataset", inputs).work() as folder:
+            (folder / "part.txt").write_text("more")
+        put_snapshot(store, tmp_path / "run")
+    fetch(objects.address, tmp_path / "fetched", progress=Silent())
+    assert Stage(tmp_path / "fetched" / "rollouts", {"seed": 2}).finished()
+    assert Stage(tmp_path / "fetched" / "dataset", {"seed": 2}).finished()
+
+
+FILE = {"bytes": 1, "sha256": "0" * 64}
+OUTSIDE = ["../out", "/nowhere/out", "a/../../out", "..\\out", "", ".", "a//out", "\x1bout"]
+
+
+@pytest.mark.parametrize("name", [*OUTSIDE, "\ud800", ".lock", "models/rft/seed-0/out", "out"])
+@pytest.mark.parametrize("where", ["files", "stages", "places", "runs"])
+def test_a_name_from_the_store_is_a_run_s_or_refused(objects, tmp_path, name, where):
+    place = StageStore(objects).put(finish(tmp_path / "mine", "text"), "rollouts")
+    manifest = {"inputs": {"stages": {}, "runs": []}, "files": {}}
+    if where == "files":
+        manifest["files"] = {name: FILE}
+    elif where == "stages":
+        manifest["inputs"]["stages"] = {name: place}
+    elif where == "places":
+        manifest["inputs"]["stages"] = {"rollouts": name}
     else:
         manifest["inputs"]["runs"] = [name]
-    content = content_of(manifest)
-    objects.write(f"run/{content}/stage.json", sealed(manifest))
-    objects.write("run.json", sealed({"content": content}))
-    with pytest.raises(DataError, match="no name of a file"):
+    plant(objects, "run", manifest)
+    with pytest.raises(DataError, match="s3://"):
         fetch(objects.address, tmp_path / "inner" / "fetched", progress=Silent())
-    assert not [path for path in tmp_path.rglob("*") if "out" in path.name]
+    assert not [path for path in tmp_path.rglob("*") if "out" in path.name.removeprefix("rollouts")]
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {},
+        {"inputs": {"seed": 1}},
+        {"inputs": {"seed": 1}, "files": []},
+        {"inputs": {"seed": 1}, "files": {"part.txt": "text"}},
+        {"inputs": {"seed": 1}, "files": {"part.txt": {"sha256": "0" * 64}}},
+        {"inputs": {"seed": 1}, "files": {}, "dropped": []},
+        {"inputs": {"seed": 1}, "files": {}, "dropped": {"model.safetensors": 1}},
+        {"inputs": [], "files": {}},
+        *({"inputs": {"seed": 1}, "files": {n: FILE}} for n in (*OUTSIDE, "stage.json", ".x")),
+    ],
+)
+def test_a_stage_of_another_shape_is_refused(objects, tmp_path, manifest):
+    key = StageStore(objects).put(finish(tmp_path / "mine", "text"), "rollouts").rpartition("/")[0]
+    plant(objects, key, manifest, pointer=f"{key}/first.json")
+    taken = Stage(tmp_path / "taken", {"seed": 1})
+    with pytest.raises(DataError, match="s3://"):
+        StageStore(objects).take(taken, "rollouts")
+    assert {path.name for path in tmp_path.iterdir()} == {"mine"}
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        {"inputs": {}, "files": {}},
+        {"inputs": {"stages": [], "runs": []}, "files": {}},
+        {"inputs": {"stages": {}, "runs": 3}, "files": {}},
+        {"inputs": {"stages": {}, "runs": []}, "files": {"experiment.yaml": "text"}},
+    ],
+)
+def test_a_run_of_another_shape_is_refused(objects, tmp_path, manifest):
+    plant(objects, "run", manifest)
+    with pytest.raises(DataError, match="s3://"):
+        fetch(objects.address, tmp_path / "fetched", progress=Silent())
+
+
+def plant(objects, within, manifest, pointer="run.json"):
+    """What somebody who may write to the store could put there."""
+    content = content_of(manifest)
+    objects.write(f"{within}/{content}/stage.json", sealed(manifest))
+    objects.write(pointer, sealed({"content": content}))
 
 
 @pytest.mark.parametrize(
@@ -375,3 +554,59 @@ def test_a_store_that_replaces_what_it_must_not_is_refused(objects, monkeypatch)
     monkeypatch.setattr(objects._files, "pipe_file", lambda path, text, mode="": put(path, text))
     with pytest.raises(DataError, match="If-None-Match"):
         objects.check()
+
+
+@pytest.fixture
+def answering(monkeypatch):
+    """A store that answers puts with given statuses, as some do in place of moto's answers."""
+    statuses = []
+
+    class Handler(BaseHTTPRequestHandler):
+        # Clients wait to be told to go on before they send.
+        protocol_version = "HTTP/1.1"
+
+        def do_PUT(self):
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, code = statuses.pop(0)
+            body = f"<Error><Code>{code}</Code><Message>no</Message></Error>" * (status != 200)
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_port}")
+        S3FileSystem.clear_instance_cache()
+        yield statuses
+        server.shutdown()
+        thread.join()
+        S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize(
+    ("answers", "created"),
+    [
+        ([(200, "")], True),
+        ([(412, "PreconditionFailed")], False),
+        ([(409, "ConditionalRequestConflict"), (200, "")], True),
+        ([(409, "OperationAborted"), (412, "PreconditionFailed")], False),
+    ],
+)
+def test_other_stores_say_in_other_ways_that_an_object_is_there(
+    endpoint, answering, answers, created
+):
+    answering.extend(answers)
+    assert Objects("s3://runs/other").create("one", "text") is created
+    assert answering == []
+
+
+def test_a_refusal_is_no_sign_that_an_object_is_there(endpoint, answering):
+    answering.append((403, "AccessDenied"))
+    with pytest.raises(OSError, match="s3://runs/other/one"):
+        Objects("s3://runs/other").create("one", "text")

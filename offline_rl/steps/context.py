@@ -22,9 +22,6 @@ ABOUT = "about.json"
 SUMMARY = "summary.json"
 """What was counted in a stage."""
 
-FAILURE = "failure.json"
-"""Why a stage holds nothing else."""
-
 Settings = TypeVar("Settings", bound=ModelSettings, covariant=True)
 
 
@@ -60,15 +57,22 @@ class Run(Generic[Settings]):
         if reason is None:
             self.progress.say(f"{name}: finished and unchanged, skipped")
             self._put(stage)
-        elif self._take(stage):
             return False
-        elif reason != "not done yet":
+        try:
+            if self._take(stage):
+                return False
+        except DataError as error:
+            reason = str(error)
+        if reason != "not done yet":
             self.progress.say(f"{name}: done again, since {reason}")
-        return reason is not None
+        return True
 
     def finished(self, stage: Stage) -> bool:
         """Whether a stage is finished here, or was elsewhere and has been taken from the store."""
-        return stage.finished() or self._take(stage)
+        try:
+            return stage.finished() or self._take(stage)
+        except DataError:
+            return False
 
     @contextmanager
     def work(self, stage: Stage) -> Iterator[Path]:
@@ -79,22 +83,14 @@ class Run(Generic[Settings]):
 
     def _put(self, stage: Stage) -> None:
         if self.store is not None:
-            # A failure is tried again, not handed on.
-            to_take = not (stage.folder / FAILURE).exists()
-            self.store.put(stage, self._name(stage), to_take=to_take)
+            self.store.put(stage, self._name(stage))
 
     def _take(self, stage: Stage) -> bool:
-        if self.store is None:
+        """Whether a stage was in the store. Raises DataError where it is damaged there."""
+        if self.store is None or not self.store.take(stage, self._name(stage)):
             return False
-        name = self._name(stage)
-        try:
-            taken = self.store.take(stage, name)
-        except DataError as error:
-            self.progress.say(f"{name}: done again, since {error}")
-            return False
-        if taken:
-            self.progress.say(f"{name}: taken from {self.store.objects.address}")
-        return taken
+        self.progress.say(f"{self._name(stage)}: taken from {self.store.objects.address}")
+        return True
 
     def _name(self, stage: Stage) -> str:
         return str(stage.folder.relative_to(self.folder))

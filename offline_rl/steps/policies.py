@@ -7,8 +7,8 @@ from typing import Any
 from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.methods import Method
-from offline_rl.stages import Stage, digest, read_published
-from offline_rl.steps.context import FAILURE, Run
+from offline_rl.stages import FAILURE, Stage, digest, read_published
+from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
     NO_MATTER_TO_WEIGHTS,
     TrainingSettings,

@@ -20,8 +20,8 @@ from offline_rl.config import Experiment
 from offline_rl.methods import Method
 from offline_rl.progress import Lines
 from offline_rl.redaction import redacted
-from offline_rl.stages import Stage
-from offline_rl.steps.context import FAILURE, Run
+from offline_rl.stages import FAILURE, Stage
+from offline_rl.steps.context import Run
 from offline_rl.steps.policies import Policy, exam_of, policy, policy_folder, training_of
 from offline_rl.training_settings import CHECKPOINTS
 

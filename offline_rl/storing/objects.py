@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,9 +12,10 @@ from data_gen.types import DataError
 from offline_rl.redaction import redacted
 
 ADDRESS = r"s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/[A-Za-z0-9][A-Za-z0-9_.=-]*)*/?"
-
 _LAYOUT = "layout.json"
 _ABOUT = json.dumps({"written by": "offline-rl", "layout": 1}) + "\n"
+_TAKEN, _CONFLICT = 412, 409
+_TRIES = 6
 
 
 class Objects:
@@ -32,17 +34,23 @@ class Objects:
     def check(self) -> None:
         """Puts a note of the layout, once, to see that the store can be written to.
 
-        Raises DataError for one that puts an object in place of another where it must not.
+        Raises DataError for a store of another layout, and for one that puts an object in place of
+        another where it must not.
         """
         self.create(_LAYOUT, _ABOUT)
         if self.create(_LAYOUT, _ABOUT):
             raise DataError(f"{self.address}: this store does not honour If-None-Match")
+        if self.read(_LAYOUT) != _ABOUT.encode():
+            raise DataError(
+                f"{self.address}: {_LAYOUT} is of another version: choose another place"
+            )
 
     def read(self, name: str) -> bytes | None:
         """An object's content; None where there is none."""
         with self._errors_name(name):
             try:
-                content: bytes = self._files.cat_file(f"{self.address}/{name}")
+                # With more at a time it would be asked for its size first.
+                content: bytes = self._files.cat_file(f"{self.address}/{name}", max_concurrency=1)
             except FileNotFoundError:
                 return None
             return content
@@ -57,12 +65,23 @@ class Objects:
 
         Of several that try at the same time one succeeds: the store decides (If-None-Match).
         """
+        place = f"{self.address}/{name}"
         with self._errors_name(name):
-            try:
-                self._files.pipe_file(f"{self.address}/{name}", content.encode(), mode="create")
-            except FileExistsError:
-                return False
-            return True
+            for number in range(_TRIES):
+                try:
+                    self._files.pipe_file(place, content.encode(), mode="create")
+                except FileExistsError:
+                    return False
+                except OSError as error:
+                    if _status(error) == _TAKEN:
+                        return False
+                    # Another was creating it in the same moment; the store leaves it to us.
+                    if _status(error) != _CONFLICT or number == _TRIES - 1:
+                        raise
+                    time.sleep(0.1 * 2**number)
+                else:
+                    return True
+        raise AssertionError("a try ends in an answer or an error")
 
     def send(self, path: Path, name: str) -> None:
         """Puts a file's content."""
@@ -76,6 +95,7 @@ class Objects:
 
     @contextmanager
     def _errors_name(self, name: str) -> Iterator[None]:
+        from aiohttp import ClientError
         from botocore.exceptions import BotoCoreError
 
         place = f"{self.address}/{name}"
@@ -83,11 +103,13 @@ class Objects:
             yield
         except FileNotFoundError as error:
             raise FileNotFoundError(f"{place}: there is no such bucket or object") from error
-        except (OSError, BotoCoreError) as error:
+        # An endpoint that is no address is a ValueError.
+        except (OSError, BotoCoreError, ClientError, ValueError) as error:
             # The disk's own errors have the name of a file.
             if isinstance(error, OSError) and error.filename is not None:
                 raise
-            reason = redacted(" ".join(str(error).split())) or type(error).__name__
+            said = (isinstance(error, OSError) and error.strerror) or str(error)
+            reason = redacted(" ".join(said.split())) or type(error).__name__
             raise OSError(f"{place}: the store refuses, or is not there: {reason}") from error
 
 
@@ -98,3 +120,14 @@ def _connected() -> Any:
         raise DataError('s3:// needs s3fs: pip install "offline-rl[s3]"') from error
     # A listing that is remembered would not tell what another machine has put there since.
     return S3FileSystem(use_listings_cache=False)
+
+
+def _status(error: OSError) -> int | None:
+    """The HTTP status that a store's refusal came with."""
+    from botocore.exceptions import ClientError
+
+    cause = error.__cause__
+    if not isinstance(cause, ClientError):
+        return None
+    status: int | None = cause.response.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    return status

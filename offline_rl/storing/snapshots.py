@@ -1,105 +1,165 @@
 """A whole run in an object store: what it was made with, its report, and where its stages lie."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import AfterValidator
 
 from data_gen.types import DataError
 from offline_rl.files import write_atomically
 from offline_rl.gathering import ENVIRONMENT
-from offline_rl.locating import REPORT, SETTINGS
+from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
 from offline_rl.lock import locked
 from offline_rl.progress import Progress
 from offline_rl.sealing import sealed
-from offline_rl.stages import Stage, sha256
+from offline_rl.stages import MANIFEST, Stage, read_manifest, sha256
 from offline_rl.steps.sweep import TRIALS
-from offline_rl.storing.objects import Objects
-from offline_rl.storing.stages import (
-    check_inside,
+from offline_rl.storing.manifests import (
+    File,
+    StageManifest,
+    Strict,
     content_of,
-    pointed_at,
+    inside,
     read_stored,
-    receive,
-    restore,
-    send,
 )
+from offline_rl.storing.objects import Objects
+from offline_rl.storing.stages import StageStore, pointed_at, receive, restore, send
 
 LATEST = "run.json"
 _RUN = "run"
+_FILES = (SETTINGS, ENVIRONMENT, f"sweep/{TRIALS}")
+_STAGES = (
+    *("rollouts", "dataset", "behaviour", "budget"),
+    *("sweep/*/*", "models/*/*", "evaluations/*/*/*"),
+)
 
 
-def put_snapshot(
-    objects: Objects, folder: Path, places: Mapping[str, str], runs: Sequence[str] = ()
-) -> None:
-    """Sends settings and report of a run's folder, and then makes them the latest.
+def _stage(name: str) -> str:
+    if not any(_fits(name, pattern) for pattern in _STAGES):
+        raise ValueError(f"{name!a} is no stage of a run")
+    return inside(name)
 
-    `places` says where the stages lie, by name; `runs` names folders inside of this one with runs
-    of their own, stored below this address by the same names.
+
+def _fits(name: str, pattern: str) -> bool:
+    parts, wanted = name.split("/"), pattern.split("/")
+    return len(parts) == len(wanted) and parts[0] == wanted[0]
+
+
+def _file(name: str) -> str:
+    if name not in _FILES and not _fits(name, f"{REPORT}/*"):
+        raise ValueError(f"{name!a} is no file of a run")
+    return inside(name)
+
+
+class _Stored(Strict):
+    stages: dict[Annotated[str, AfterValidator(_stage)], Annotated[str, AfterValidator(inside)]]
+    runs: list[Annotated[str, AfterValidator(inside)]]
+
+
+class RunManifest(Strict):
+    """Of settings and report of a run, with the places of its stages and the runs inside."""
+
+    inputs: _Stored
+    files: dict[Annotated[str, AfterValidator(_file)], File]
+
+
+def put_snapshot(store: StageStore, folder: Path, runs: Sequence[str] = ()) -> None:
+    """Sends what is finished in a run's folder, and then makes it the latest.
+
+    `runs` names folders inside of this one with runs of their own, stored below this address by the
+    same names.
     """
-    wanted = [SETTINGS, ENVIRONMENT, f"sweep/{TRIALS}"]
-    wanted += sorted(f"{REPORT}/{path.name}" for path in (folder / REPORT).glob("[!.]*"))
+    report = sorted(f"{REPORT}/{path.name}" for path in (folder / REPORT).glob("[!.]*"))
+    wanted = [*_FILES, *report]
     there = [name for name in wanted if (folder / name).is_file()]
+    places = {name: store.put(stage, name) for name, stage in _finished(folder)}
     manifest = {
-        "inputs": {"stages": dict(places), "runs": list(runs)},
+        "inputs": {"stages": places, "runs": list(runs)},
         "files": {name: _about(folder / name) for name in there},
     }
     content = content_of(manifest)
-    send(objects, f"{_RUN}/{content}", folder, manifest)
-    objects.write(LATEST, sealed({"content": content}))
+    send(store.objects, f"{_RUN}/{content}", folder, manifest)
+    store.objects.write(LATEST, sealed({"content": content}))
 
 
 def fetch(address: str, folder: Path, *, progress: Progress) -> None:
-    """Makes a run's folder of what is stored at an address; finished stages there stay.
+    """Makes a run's folder of what is stored at an address; what is there of that run stays.
 
     Weights are not stored, so that a run that needs them trains again. Raises DataError where no
-    run is stored, one is damaged, or the folder holds a run with other settings.
+    run is stored, one is damaged, or the folder holds something else: then nothing is changed.
     """
     objects = Objects(address)
     content = pointed_at(objects, LATEST)
     if content is None:
-        raise DataError(f"{address}: no run is stored here")
+        raise DataError(
+            f"{address}: no run has ended here (offline-rl run with this store goes on with one"
+            " that was lost)"
+        )
     place = f"{_RUN}/{content}"
-    manifest = read_stored(objects, place)
-    stages, runs = manifest["inputs"]["stages"], manifest["inputs"]["runs"]
-    for name in (*stages, *stages.values(), *runs):
-        check_inside(name)
+    manifest = read_stored(objects, place, RunManifest)
+    stages = {
+        name: (at, read_stored(objects, at, StageManifest))
+        for name, at in manifest["inputs"]["stages"].items()
+    }
     with locked(folder):
         _check_same_run(folder, manifest, address)
-        for name, at in stages.items():
-            _fetch_stage(objects, at, folder / name, progress)
+        missing = {name: one for name, one in stages.items() if _is_missing(folder / name, one[1])}
+        for name, (at, listed) in missing.items():
+            restore(objects, at, listed, Stage(folder / name, listed["inputs"]))
+            progress.say(f"{name}: fetched, {len(listed['files'])} files")
         _fetch_files(objects, place, manifest, folder)
-    for label in runs:
+    for label in manifest["inputs"]["runs"]:
         fetch(f"{objects.address}/{label}", folder / label, progress=progress)
+
+
+def _finished(folder: Path) -> Iterator[tuple[str, Stage]]:
+    """The whole stages in a run's folder, by name."""
+    for pattern in _STAGES:
+        for path in sorted(folder.glob(f"{pattern}/{MANIFEST}")):
+            manifest = read_manifest(path.parent)
+            if manifest is None or path.parent.suffix in (".partial", ".old", ".taken"):
+                continue
+            stage = Stage(path.parent, manifest["inputs"])
+            if stage.finished():
+                yield str(path.parent.relative_to(folder)), stage
 
 
 def _check_same_run(folder: Path, manifest: Mapping[str, Any], address: str) -> None:
     settings = folder / SETTINGS
     stored = manifest["files"].get(SETTINGS, {}).get("sha256")
-    if settings.is_file() and sha256(settings) != stored:
+    other = settings.is_file() and sha256(settings) != stored
+    if other or is_evaluation_alone(folder):
         raise DataError(f"{folder} holds a run with other settings than {address}: choose another")
 
 
-def _fetch_stage(objects: Objects, place: str, folder: Path, progress: Progress) -> None:
-    manifest = read_stored(objects, place)
+def _is_missing(folder: Path, manifest: Mapping[str, Any]) -> bool:
+    """Whether a stage is to be fetched. Raises DataError where it would take another's place."""
     stage = Stage(folder, manifest["inputs"])
     stage.recover()
     if stage.finished():
-        return
-    restore(objects, place, manifest, stage)
-    progress.say(f"{folder}: fetched, {len(manifest['files'])} files")
+        return False
+    conflict = stage.conflict()
+    if conflict is not None:
+        raise DataError(f"{folder} was made otherwise here ({conflict}): fetch into another folder")
+    if folder.exists() and not (folder / MANIFEST).exists():
+        raise DataError(f"{folder} is in the way: fetch into another folder")
+    return True
 
 
 def _fetch_files(objects: Objects, place: str, manifest: Mapping[str, Any], folder: Path) -> None:
     partial = folder / f".{_RUN}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
-    receive(objects, place, manifest, partial)
-    # The settings last: a folder without them is not taken for a run's.
-    for name in sorted(manifest["files"], key=lambda name: name == SETTINGS):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(folder / name, (partial / name).read_bytes())
-    shutil.rmtree(partial)
+    try:
+        receive(objects, place, manifest, partial)
+        # The settings last: a folder without them is not taken for a run's.
+        for name in sorted(manifest["files"], key=lambda name: name == SETTINGS):
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            write_atomically(folder / name, (partial / name).read_bytes())
+    finally:
+        shutil.rmtree(partial)
 
 
 def _about(path: Path) -> dict[str, Any]:

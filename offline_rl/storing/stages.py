@@ -1,15 +1,14 @@
 """Finished stages by what they were made from: put once, taken by whoever needs the same."""
 
-import hashlib
-import json
 import re
 from collections.abc import Mapping
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
 from offline_rl.sealing import sealed, unsealed
-from offline_rl.stages import MANIFEST, Stage, digest, sha256
+from offline_rl.stages import FAILURE, MANIFEST, Stage, digest, sha256
+from offline_rl.storing.manifests import StageManifest, content_of, read_stored
 from offline_rl.storing.objects import Objects
 
 FIRST = "first.json"
@@ -21,24 +20,29 @@ class StageStore:
 
     A stage lies at NAME/KEY/CONTENT: its path in the run's folder, a hash of its inputs, a hash of
     what it holds. Its files are sent first and its manifest last, so that a reader finds all of it
-    or nothing; nothing is ever replaced. Beside the contents of one key stands which was there
-    first, by a put that only one process can win; that one is what others take.
+    or nothing; nothing whole is ever replaced. Beside the contents of one key stands which was
+    there first, by a put that only one process can win; that one is what others take.
     """
 
     def __init__(self, objects: Objects) -> None:
         self.objects = objects
-        self.places: dict[str, str] = {}
-        """Where the stages of this run lie, by name."""
+        self._damaged: set[str] = set()
 
-    def put(self, stage: Stage, name: str, *, to_take: bool = True) -> None:
-        """Sends a finished stage, its weights aside, unless it is there already."""
+    def put(self, stage: Stage, name: str) -> str:
+        """Sends a finished stage, its weights aside, unless it is there; returns its place.
+
+        What `take` has found damaged is mended. A failure is kept, and not for others to take.
+        """
         manifest = stage.manifest_without_weights()
         key = f"{name}/{_key(stage)}"
         content = content_of(manifest)
-        send(self.objects, f"{key}/{content}", stage.folder, manifest)
-        if to_take:
-            self.objects.create(f"{key}/{FIRST}", sealed({"content": content}))
-        self.places[name] = f"{key}/{content}"
+        mend = key in self._damaged
+        send(self.objects, f"{key}/{content}", stage.folder, manifest, again=mend)
+        if not (stage.folder / FAILURE).exists():
+            put = self.objects.write if mend else self.objects.create
+            put(f"{key}/{FIRST}", sealed({"content": content}))
+        self._damaged.discard(key)
+        return f"{key}/{content}"
 
     def take(self, stage: Stage, name: str) -> bool:
         """Publishes in the stage's folder what was put first for its inputs; False without it.
@@ -46,30 +50,36 @@ class StageStore:
         Raises DataError where that is damaged.
         """
         key = f"{name}/{_key(stage)}"
-        content = pointed_at(self.objects, f"{key}/{FIRST}")
-        if content is None:
-            return False
-        place = f"{key}/{content}"
-        manifest = read_stored(self.objects, place)
-        if digest(manifest["inputs"]) != digest(stage.inputs):
-            raise DataError(f"{self.objects.address}/{place} was made from something else")
-        restore(self.objects, place, manifest, stage)
-        self.places[name] = place
+        try:
+            content = pointed_at(self.objects, f"{key}/{FIRST}")
+            if content is None:
+                return False
+            place = f"{key}/{content}"
+            manifest = read_stored(self.objects, place, StageManifest)
+            if digest(manifest["inputs"]) != digest(stage.inputs):
+                raise DataError(f"{self.objects.address}/{place} was made from something else")
+            restore(self.objects, place, manifest, stage)
+        except DataError:
+            self._damaged.add(key)
+            raise
         return True
 
 
-def content_of(manifest: Mapping[str, Any]) -> str:
-    """The hash in the name of what a manifest lists."""
-    return hashlib.sha256(sealed(manifest).encode()).hexdigest()[:16]
+def send(
+    objects: Objects, place: str, folder: Path, manifest: Mapping[str, Any], *, again: bool = False
+) -> None:
+    """Puts the files that a manifest lists, and then the manifest, unless that is there.
 
-
-def send(objects: Objects, place: str, folder: Path, manifest: Mapping[str, Any]) -> None:
-    """Puts the files that a manifest lists, and then the manifest."""
-    if objects.read(f"{place}/{MANIFEST}") is not None:
+    With `again` all of it replaces what is there.
+    """
+    text, at = sealed(manifest), f"{place}/{MANIFEST}"
+    if not again and objects.read(at) == text.encode():
         return
     for name in manifest["files"]:
         objects.send(folder / name, f"{place}/{name}")
-    objects.create(f"{place}/{MANIFEST}", sealed(manifest))
+    if again or not objects.create(at, text):
+        # Under the hash of its content there is this manifest, or a damaged one.
+        objects.write(at, text)
 
 
 def pointed_at(objects: Objects, name: str) -> str | None:
@@ -83,18 +93,6 @@ def pointed_at(objects: Objects, name: str) -> str | None:
     return content
 
 
-def read_stored(objects: Objects, place: str) -> dict[str, Any]:
-    """The manifest at a place. Raises DataError where it is missing, damaged, or leads outside."""
-    text = objects.read(f"{place}/{MANIFEST}")
-    manifest = None if text is None else unsealed(text)
-    if manifest is None or content_of(manifest) != place.rpartition("/")[2]:
-        state = "is missing" if text is None else "is damaged"
-        raise DataError(f"{objects.address}/{place}/{MANIFEST} {state}")
-    for name in manifest["files"]:
-        check_inside(name)
-    return manifest
-
-
 def restore(objects: Objects, place: str, manifest: Mapping[str, Any], stage: Stage) -> None:
     """Publishes the files of a place in a stage's folder."""
     with stage.restoring(manifest) as folder:
@@ -104,20 +102,14 @@ def restore(objects: Objects, place: str, manifest: Mapping[str, Any], stage: St
 def receive(objects: Objects, place: str, manifest: Mapping[str, Any], folder: Path) -> None:
     """Fetches the files that a manifest lists. Raises DataError where one is not what was sent."""
     for name, file in manifest["files"].items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            objects.receive(f"{place}/{name}", folder / name)
+            objects.receive(f"{place}/{name}", path)
         except FileNotFoundError as error:
             raise DataError(f"{objects.address}/{place}/{name} is missing") from error
-        if sha256(folder / name) != file["sha256"]:
+        if path.stat().st_size != file["bytes"] or sha256(path) != file["sha256"]:
             raise DataError(f"{objects.address}/{place}/{name} is damaged")
-
-
-def check_inside(name: str) -> None:
-    """Raises DataError for the name of a file that would lie outside of its folder."""
-    path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or not path.parts:
-        raise DataError(f"{json.dumps(name)} in the store is no name of a file")
 
 
 def _key(stage: Stage) -> str:
