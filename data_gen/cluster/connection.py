@@ -67,7 +67,10 @@ class Connection:
             self.head.check(at_once=True)
             raise
         except ConnectionError as error:
-            raise ClusterError(f"cluster: the connection to {self.head} is lost", error) from error
+            self.head.lost = "has closed the connection"
+            raise ClusterError(f"cluster: the head at {self.head} {self.head.lost}", error) from (
+                error
+            )
 
     def end(self, actor: Any) -> None:
         if not self.head.lost:
@@ -145,6 +148,8 @@ def _connected(address: str) -> Any:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     # By default a driver inside of a virtual environment has the cluster build it again.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    # By default any call after the loss of a cluster would start one on this machine.
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")
     # What fails is told by whoever waits for it; the rest ends with it.
     os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
     # Ray would try for a quarter of an hour to reach a head that is not there.
