@@ -137,6 +137,8 @@ def _run(trainer: OfflineTrainer, early_stop: EarlyStop | None, checkpoints: Pat
     trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     if early_stop is not None:
         early_stop.take_best()
+        # The first process deletes what the others read here.
+        trainer.accelerator.wait_for_everyone()
 
 
 def _outcome(trainer: OfflineTrainer) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 import os
 import sys
+import time
 from pathlib import Path
 
 from offline_rl.training import train
+from offline_rl.validation import EarlyStop
 from tests.test_launching import CASES, SHARDED, case, cut, told, validated
 from tests.training_parts import twelve_problems
 
@@ -15,10 +17,23 @@ def main(model: str, folder: str, how: str) -> None:
         shard_on_a_cpu()
         cut(rollouts, model, Path(folder))
     else:
+        be_late()
         validated(Path(folder) / "validated")
     for kind, budget, steps in SHARDED if how == "fsdp" else CASES:
         method, training = case(kind, budget, steps)
         train(method, rollouts, Path(folder) / f"{kind}-{budget}", **told(model, training))
+
+
+def be_late() -> None:
+    """The second process takes its best weights when the first has long had its own."""
+    take_best = EarlyStop.take_best
+
+    def late(early_stop: EarlyStop) -> None:
+        if os.environ["RANK"] == "1":
+            time.sleep(2)
+        take_best(early_stop)
+
+    EarlyStop.take_best = late
 
 
 def shard_on_a_cpu() -> None:
