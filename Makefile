@@ -10,8 +10,10 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/offline-rl demo
 
+# Two files at a time; a test's own processes need the rest of the machine.
+JOBS ?= 2
 test: setup
-	$(BIN)/pytest
+	$(BIN)/pytest -n $(JOBS) --dist loadfile
 
 # Hours of faults in less than one: kills, full disks, damaged files, fuzzing. Ends with a table.
 # The fuzzer has no build for some machines; the soak then says that it is skipped.
