@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from offline_rl.files import write_atomically
+from offline_rl.hashing import sha256
 from offline_rl.sealing import sealed, unsealed
-from offline_rl.stages import sha256
 
 _COMPLETE = "complete"
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from data_gen.types import DataError
 from offline_rl.files import disk_errors_name, remove_temporaries, sync_folder, write_atomically
+from offline_rl.hashing import digest, first_change, plain, sha256
 from offline_rl.sealing import sealed, unsealed
 
 MANIFEST = "stage.json"
@@ -46,7 +47,7 @@ class Stage:
         manifest = read_manifest(self.folder)
         if manifest is None:
             return self.damage() or "not done yet"
-        change = first_change(manifest["inputs"], _plain(self.inputs))
+        change = first_change(manifest["inputs"], plain(self.inputs))
         if change is not None:
             return change
         for name, file in manifest["files"].items():
@@ -85,7 +86,7 @@ class Stage:
         """
         manifest = read_manifest(self.folder)
         if manifest is not None:
-            return first_change(manifest["inputs"], _plain(self.inputs))
+            return first_change(manifest["inputs"], plain(self.inputs))
         begun = self.partial / INPUTS
         if not begun.is_file():
             return None
@@ -93,7 +94,7 @@ class Stage:
             inputs = json.loads(begun.read_bytes())
         except ValueError:
             return f"{begun.name} of {self.partial.name} is damaged"
-        return first_change(inputs, _plain(self.inputs))
+        return first_change(inputs, plain(self.inputs))
 
     @contextmanager
     def work(self) -> Iterator[Path]:
@@ -112,7 +113,7 @@ class Stage:
                     _sync(path)
                     name = str(path.relative_to(partial))
                     files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-            manifest = {"inputs": _plain(self.inputs), "files": files}
+            manifest = {"inputs": plain(self.inputs), "files": files}
             write_atomically(partial / MANIFEST, sealed(manifest))
             self._publish()
 
@@ -140,7 +141,7 @@ class Stage:
 
     def _begin(self) -> None:
         partial, inputs = self.partial, self.partial / INPUTS
-        text = json.dumps(_plain(self.inputs), indent=1, sort_keys=True) + "\n"
+        text = json.dumps(plain(self.inputs), indent=1, sort_keys=True) + "\n"
         if not inputs.is_file() or inputs.read_bytes() != text.encode():
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
@@ -153,7 +154,7 @@ class Stage:
     def recover(self) -> None:
         """Finishes the publishing that a killed process had begun, and clears what it left."""
         manifest = read_manifest(self.partial)
-        if manifest is not None and manifest["inputs"] == _plain(self.inputs):
+        if manifest is not None and manifest["inputs"] == plain(self.inputs):
             self._publish()
         for left in (self._old, self._taken):
             shutil.rmtree(left, ignore_errors=True)
@@ -248,39 +249,9 @@ def holds(folder: Path, inputs: Mapping[str, Any]) -> bool:
     if manifest is None:
         return False
     made_with = {name: manifest["inputs"].get(name) for name in inputs}
-    return first_change(made_with, _plain(inputs)) is None
-
-
-def digest(value: Any) -> str:
-    """A hash of a JSON value."""
-    text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return first_change(made_with, plain(inputs)) is None
 
 
 def _sync(path: Path) -> None:
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-def _plain(value: Any) -> Any:
-    return json.loads(json.dumps(value, allow_nan=False))
-
-
-def first_change(old: Any, new: Any, path: str = "") -> str | None:
-    """The first difference in words, by dotted path; None for equal values."""
-    if isinstance(old, dict) and isinstance(new, dict):
-        for key in [*new, *(key for key in old if key not in new)]:
-            found = first_change(old.get(key), new.get(key), f"{path}.{key}" if path else key)
-            if found is not None:
-                return found
-        return None
-    if old == new:
-        return None
-    if isinstance(old, dict | list) or isinstance(new, dict | list) or len(str(new)) > 60:
-        return f"{path} has changed"
-    return f"{path} has changed from {old} to {new}"

@@ -11,6 +11,7 @@ from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
 from offline_rl.files import write_atomically
 from offline_rl.findings import SEVERAL, Findings, report_on
 from offline_rl.gathering_notes import benchmark_notes, damage_notes
+from offline_rl.hashing import digest, first_change
 from offline_rl.locating import EVALUATION, REPORT
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import (
@@ -22,7 +23,7 @@ from offline_rl.report import (
     write_report,
 )
 from offline_rl.sealing import sealed
-from offline_rl.stages import Stage, digest, first_change, holds
+from offline_rl.stages import Stage, holds
 from offline_rl.standalone_settings import EvaluationSettings, command_of, read_labels, settings_of
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import (

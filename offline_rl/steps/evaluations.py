@@ -16,7 +16,8 @@ from offline_rl.config import Experiment
 from offline_rl.data_settings import ModelSettings
 from offline_rl.environment import SAMPLING_PACKAGES, versions
 from offline_rl.evaluation_settings import BASE, Evaluation
-from offline_rl.stages import Stage, digest
+from offline_rl.hashing import digest
+from offline_rl.stages import Stage
 from offline_rl.steps.context import ABOUT, Run, sampled_with
 from offline_rl.steps.policies import Policy
 from offline_rl.work import opened

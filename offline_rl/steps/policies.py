@@ -6,8 +6,9 @@ from typing import Any
 
 from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
+from offline_rl.hashing import digest
 from offline_rl.methods import Method
-from offline_rl.stages import FAILURE, Stage, digest, read_published
+from offline_rl.stages import FAILURE, Stage, read_published
 from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
     NO_MATTER_TO_WEIGHTS,

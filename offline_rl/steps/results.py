@@ -8,9 +8,9 @@ from offline_rl.config import Experiment
 from offline_rl.files import write_atomically
 from offline_rl.findings import Findings, report_on
 from offline_rl.gathering import gather
+from offline_rl.hashing import digest
 from offline_rl.locating import REPORT
 from offline_rl.report import FORMATS, Format, Report, write_report
-from offline_rl.stages import digest
 
 MANIFEST = "manifest.json"
 
