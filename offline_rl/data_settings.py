@@ -137,6 +137,11 @@ class DataSettings(ModelSettings):
         description="s3://bucket/folder: finished stages and the report are put there as well, and"
         " what is finished there is taken",
     )
+    store_weights: bool = Field(
+        default=False,
+        description="whether trained weights are put there too, so that a machine lost before the"
+        " evaluation costs no training",
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> "DataSettings":

@@ -31,7 +31,7 @@ from offline_rl.steps.sweep import check_sweep, sweep_step
 from offline_rl.steps.training import policies_step
 from offline_rl.storing.snapshots import put_snapshot
 from offline_rl.trackers import log_comparison
-from offline_rl.work import at_work, engines_of
+from offline_rl.work import at_work, engines_of, store_of
 
 Step = Literal["train", "evaluate", "report"]
 
@@ -44,7 +44,8 @@ def generate(
     Samples and verifies rollouts (or imports them) and filters them. Resumes, locks and raises as
     `run` does.
     """
-    with at_work(settings, Path(folder), progress or Silent(), store=settings.store) as work:
+    store = store_of(settings)
+    with at_work(settings, Path(folder), progress or Silent(), store=store) as work:
         _write_settings(work)
         stage = _data(work)
         _store(work)
@@ -67,7 +68,8 @@ def run(
     Raises DataError for input that cannot be used, EngineError for an engine that does not start.
     """
     folder = Path(folder)
-    with at_work(experiment, folder, progress or Silent(), store=experiment.store) as work:
+    store = store_of(experiment)
+    with at_work(experiment, folder, progress or Silent(), store=store) as work:
         _write_settings(work)
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.

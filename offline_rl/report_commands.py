@@ -102,7 +102,7 @@ def fetch(
     address: Annotated[str, typer.Argument(help="where a run is stored: s3://bucket/folder")],
     out: Out = None,
 ) -> None:
-    """Makes the folder of a run that is stored in an object store, trained weights aside."""
+    """Makes the folder of a run that is stored in an object store."""
     from offline_rl.progress import Terminal
     from offline_rl.storing.snapshots import fetch as fetch_run
 

@@ -171,10 +171,11 @@ class Stage:
         """Whether `drop` has taken files away."""
         return bool((read_manifest(self.folder) or {}).get("dropped"))
 
-    def manifest_without_weights(self) -> dict[str, Any]:
-        """What the stage published, as if its weights had been dropped."""
+    def manifest(self, *, weights: bool) -> dict[str, Any]:
+        """What the stage published; without `weights` as if those had been dropped."""
         manifest = self._published()
-        _take_out(manifest, [name for name in manifest["files"] if name.endswith(_WEIGHTS)])
+        if not weights:
+            _take_out(manifest, [name for name in manifest["files"] if name.endswith(_WEIGHTS)])
         return manifest
 
     def drop(self, pattern: str) -> None:

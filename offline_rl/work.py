@@ -8,7 +8,7 @@ from typing import TypeVar
 from data_gen.cluster import ClusterSettings
 from data_gen.samplers import SamplerSettings
 from data_gen.verifiers import OpenVerifier, VerifierSettings
-from offline_rl.data_settings import ModelSettings
+from offline_rl.data_settings import DataSettings, ModelSettings
 from offline_rl.engines import Engines
 from offline_rl.environment import model_fingerprint
 from offline_rl.lock import locked
@@ -22,27 +22,29 @@ S = TypeVar("S", bound=ModelSettings)
 
 @contextmanager
 def at_work(
-    settings: S, folder: Path, progress: Progress, *, store: str | None = None
+    settings: S, folder: Path, progress: Progress, *, store: StageStore | None = None
 ) -> Iterator[Run[S]]:
     """Verifier and engines end with the block.
 
-    Finished stages are put at the address `store` as well. Raises DataError while another process
-    works there, and for a model that is not there; OSError for a store that refuses.
+    Finished stages are put into `store` as well. Raises DataError while another process works
+    there, and for a model that is not there.
     """
-    stages = None if store is None else _stages_at(store)
     with (
         locked(folder),
         opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,
     ):
         base = model_fingerprint(settings.model_path, settings.revision)
-        yield Run(settings, folder, progress, engines, verify, base, stages)
+        yield Run(settings, folder, progress, engines, verify, base, store)
 
 
-def _stages_at(address: str) -> StageStore:
-    objects = Objects(address)
+def store_of(settings: DataSettings) -> StageStore | None:
+    """The store that the settings name, once it has been written to. Raises OSError, DataError."""
+    if settings.store is None:
+        return None
+    objects = Objects(settings.store)
     objects.check()
-    return StageStore(objects)
+    return StageStore(objects, weights=settings.store_weights)
 
 
 def opened(verifier: VerifierSettings, cluster: ClusterSettings | None) -> OpenVerifier:

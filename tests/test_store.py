@@ -147,6 +147,22 @@ def test_weights_stay_where_they_were_trained(stored):
     assert not [name for name in names(address) if name.endswith(".safetensors")]
 
 
+def test_stored_weights_spare_a_lost_machine_s_training(warm, stored, address, tmp_path):
+    settings = [*TWO, f"store={address}", "store_weights=true"]
+    warm.run(["train", *command(tmp_path / "lost", settings)[1:]])
+    said = warm.run(
+        command(tmp_path / "other", settings), broken={"spent": "rft", "divergent": "dft"}
+    )
+    assert "evaluate rft" in said
+    assert held(tmp_path / "other") == held(stored[0])
+    # Weights that are no longer kept here are no other stage there.
+    warm.run(command(tmp_path / "other", [*settings, "keep=none"]))
+    assert check_whole(address)
+    fetch(address, tmp_path / "fetched", progress=Silent())
+    assert not list((tmp_path / "fetched").rglob("*.safetensors"))
+    assert load_run(tmp_path / "fetched").comparison.equals(load_run(stored[0]).comparison)
+
+
 def test_policies_whose_weights_are_needed_are_trained_again(warm, stored, tmp_path):
     folder, address = stored
     more = "evaluation.benchmarks.far={source: arithmetic, split: validation, limit: 4}"

@@ -88,7 +88,7 @@ def put_snapshot(store: StageStore, folder: Path, runs: Sequence[str] = ()) -> N
 def fetch(address: str, folder: Path, *, progress: Progress) -> None:
     """Makes a run's folder of what is stored at an address; what is there of that run stays.
 
-    Weights are not stored, so that a run that needs them trains again. Raises DataError where no
+    Where weights are not stored, a run that needs them trains again. Raises DataError where no
     run is stored, one is damaged, or the folder holds something else: then nothing is changed.
     """
     objects = Objects(address)

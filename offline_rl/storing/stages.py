@@ -25,16 +25,18 @@ class StageStore:
     there first, by a put that only one process can win; that one is what others take.
     """
 
-    def __init__(self, objects: Objects) -> None:
+    def __init__(self, objects: Objects, *, weights: bool = False) -> None:
+        """With `weights` those of trained policies are put as well."""
         self.objects = objects
+        self._weights = weights
         self._damaged: set[str] = set()
 
     def put(self, stage: Stage, name: str) -> str:
-        """Sends a finished stage, its weights aside, unless it is there; returns its place.
+        """Sends a finished stage unless it is there; returns its place.
 
         What `take` has found damaged is mended. A failure is kept, and not for others to take.
         """
-        manifest = stage.manifest_without_weights()
+        manifest = stage.manifest(weights=self._weights)
         key = f"{name}/{_key(stage)}"
         content = content_of(manifest)
         mend = key in self._damaged
