@@ -45,6 +45,7 @@ def endpoint():
         environment.setenv("AWS_ACCESS_KEY_ID", "somebody")
         environment.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
         environment.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        environment.setenv("NO_PROXY", host)
         # No settings of whoever runs the tests.
         environment.setenv("AWS_CONFIG_FILE", "/dev/null")
         environment.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
