@@ -7,6 +7,8 @@ import contextlib
 import json
 import random
 import shutil
+import subprocess
+import sys
 import threading
 import time
 import zlib
@@ -627,3 +629,11 @@ def test_a_refusal_is_no_sign_that_an_object_is_there(endpoint, answering):
     answering.append((403, "AccessDenied"))
     with pytest.raises(OSError, match="s3://runs/other/one"):
         Objects("s3://runs/other").create("one", "text")
+
+
+def test_a_run_without_a_store_imports_nothing_of_one():
+    script = (
+        "import sys, offline_rl.experiment, offline_rl.reports;"
+        " sys.exit(not {'s3fs', 'botocore'}.isdisjoint(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
