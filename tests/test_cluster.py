@@ -5,6 +5,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -165,7 +167,7 @@ def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
         while len(engine._arrived) < 4:
             time.sleep(0.01)
         opened.set()
-        assert sorted(call.result()[0] for call in calls) == list("abcde")
+        assert [call.result() for call in calls] == [[name] for name in "abcde"]
         assert (inner.most, inner.streams >= 2) == (2, True)
         with pytest.raises(ValueError, match="a broken engine"):
             engine.sample(["fails"], SAMPLING)
@@ -241,6 +243,22 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
     assert re.fullmatch(r"the (loss|gradient norm) is nan at step 2 \(rollouts .*\)", reason)
 
 
+def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
+    script = (
+        "from concurrent.futures import ThreadPoolExecutor as Threads\n"
+        "from data_gen.cluster import ClusterSettings\n"
+        "from data_gen.cluster.tasks import call_on_cluster\n"
+        f"cluster = ClusterSettings(address={cluster.address!r}, cpus_per_training=0)\n"
+        "with Threads(3) as threads:\n"
+        "    done = threads.map(lambda n: call_on_cluster(cluster, abs, n), (-1, -2, -3))\n"
+        "    assert list(done) == [1, 2, 3]\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_a_cluster_without_place_for_a_training_is_no_fault_of_the_method(cluster, local, tmp_path):
     from offline_rl import load_experiment, run
 
@@ -253,9 +271,6 @@ def test_a_cluster_without_place_for_a_training_is_no_fault_of_the_method(cluste
 
 
 def test_a_local_run_imports_nothing_of_ray():
-    import subprocess
-    import sys
-
     script = (
         "import sys, offline_rl.experiment, offline_rl.reports, data_gen.cluster;"
         " sys.exit('ray' in sys.modules)"

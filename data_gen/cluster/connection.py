@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 _HEAD_SECONDS = 30
 _LOOK_SECONDS = 1
 _CLIENT = "ray://"
+_CONNECTING = threading.Lock()
 
 
 class ClusterError(EngineError):
@@ -32,11 +33,14 @@ class Connection:
     """
 
     def __init__(self, settings: ClusterSettings) -> None:
-        self.ray = _connected(settings.address)
+        # Trainings begin in several threads, and Ray can be connected to once.
+        with _CONNECTING:
+            self.ray = _connected(settings.address)
         address = settings.address
         if not address.startswith(_CLIENT):
             address = self.ray.get_runtime_context().gcs_address
         self.head = Head(self.ray, address)
+        self.head.check(at_once=True)
 
     def result(
         self,
