@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from data_gen.types import DataError
 from offline_rl.config import Experiment
@@ -34,6 +34,7 @@ from offline_rl.trackers import log_comparison
 from offline_rl.work import at_work, engines_of, store_of
 
 Step = Literal["train", "evaluate", "report"]
+S = TypeVar("S", bound=DataSettings)
 
 
 def generate(
@@ -44,11 +45,8 @@ def generate(
     Samples and verifies rollouts (or imports them) and filters them. Resumes, locks and raises as
     `run` does.
     """
-    store = store_of(settings)
-    with at_work(settings, Path(folder), progress or Silent(), store=store) as work:
-        _write_settings(work)
+    with _at_work(settings, Path(folder), progress) as work:
         stage = _data(work)
-        _store(work)
     return stage.folder
 
 
@@ -68,9 +66,7 @@ def run(
     Raises DataError for input that cannot be used, EngineError for an engine that does not start.
     """
     folder = Path(folder)
-    store = store_of(experiment)
-    with at_work(experiment, folder, progress or Silent(), store=store) as work:
-        _write_settings(work)
+    with _at_work(experiment, folder, progress) as work:
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.
         check_sweep(work)
@@ -88,21 +84,30 @@ def run(
                 work, dataset, retry_failed=retry_failed, awaited=partial(_unevaluated, work)
             )
             if until == "train":
-                _store(work)
                 return None
             jobs = [job for policy in policies for job in policy_jobs(work, policy)]
             evaluations_step(work, jobs)
         _write_environment(folder)
         _drop_weights(experiment, policies)
         if until == "evaluate":
-            _store(work)
             return None
         report = results_step(experiment, folder)
         if experiment.training.report_to:
             tracked = folder / REPORT / "trackers"
             log_comparison(report, experiment.training.report_to, tracked, work.progress)
-        _store(work)
         return report
+
+
+@contextmanager
+def _at_work(settings: S, folder: Path, progress: Progress | None) -> Iterator[Run[S]]:
+    """As `at_work`, in a folder that tells its settings; with its end the run is stored."""
+    store = store_of(settings)
+    with at_work(settings, folder, progress or Silent(), store=store) as work:
+        write_atomically(folder / SETTINGS, dump_settings(settings))
+        yield work
+        if store is not None:
+            put_snapshot(store, folder)
+            work.progress.say(f"stored at {store.objects.address}")
 
 
 @contextmanager
@@ -121,17 +126,6 @@ def _data(work: Run[DataSettings]) -> Stage:
     rollouts = rollouts_step(work)
     _write_environment(work.folder)
     return dataset_step(work, rollouts)
-
-
-def _store(work: Run[DataSettings]) -> None:
-    """Puts what is in the folder besides its stages into the store, if there is one."""
-    if work.store is not None:
-        put_snapshot(work.store, work.folder)
-        work.progress.say(f"stored at {work.store.objects.address}")
-
-
-def _write_settings(work: Run[DataSettings]) -> None:
-    write_atomically(work.folder / SETTINGS, dump_settings(work.settings))
 
 
 def _unevaluated(work: Run[Experiment], policy: Policy) -> bool:
