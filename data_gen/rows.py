@@ -135,8 +135,8 @@ def parquet_errors_name(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
-    # Of a damaged file any number may be too large, any type unknown; and a time may be one that
-    # Python does not have.
+    # Of a damaged file any number may be too large, and a time may be one that Python does not
+    # have; for a type that pyarrow cannot read it raises NotImplementedError.
     except (
         OSError,
         ValueError,
