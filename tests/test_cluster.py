@@ -12,10 +12,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from pydantic import ValidationError
 
 from data_gen import load_problems, verify
 from data_gen.cluster import ClusterError, ClusterSettings
 from data_gen.cluster.shared_engine import SharedEngine
+from data_gen.cluster.tasks import call_on_cluster
 from data_gen.samplers import EngineError, ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
@@ -101,6 +103,36 @@ def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, tran
             killed += 1
     assert killed == 2
     assert alike(found, expected)
+
+
+def test_workers_that_die_between_two_models_are_started_again(engine, transformers_engine):
+    transformers_engine.load(str(TINY_BASE))
+    for worker in engine._workers:
+        kill(worker)
+    engine.load(str(TINY_BASE))
+    assert alike(sampled(engine), sampled(transformers_engine))
+    engine._workers[0].end()
+    engine.load(str(TINY_BASE))
+    assert alike(sampled(engine), sampled(transformers_engine))
+
+
+def test_work_that_is_stopped_ends_at_once(cluster):
+    stopped = threading.Event()
+    with ThreadPoolExecutor(2) as threads:
+        calls = [
+            threads.submit(call_on_cluster, cluster, stopped, time.sleep, 600) for _ in range(2)
+        ]
+        time.sleep(2)
+        assert not any(call.done() for call in calls)
+        stopped.set()
+        for call in calls:
+            assert isinstance(call.exception(timeout=60), ClusterError)
+
+
+@pytest.mark.parametrize("address", ["ray://head", "head", "ray://h:10001/", "h:port", ""])
+def test_an_address_without_a_port_is_refused(address):
+    with pytest.raises(ValidationError):
+        ClusterSettings(address=address)
 
 
 def kill(worker):
@@ -246,12 +278,13 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
 def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
     script = (
         "from concurrent.futures import ThreadPoolExecutor as Threads\n"
+        "from threading import Event\n"
         "from data_gen.cluster import ClusterSettings\n"
         "from data_gen.cluster.tasks import call_on_cluster\n"
         f"cluster = ClusterSettings(address={cluster.address!r}, cpus_per_training=0)\n"
-        "with Threads(3) as threads:\n"
-        "    done = threads.map(lambda n: call_on_cluster(cluster, abs, n), (-1, -2, -3))\n"
-        "    assert list(done) == [1, 2, 3]\n"
+        "with Threads(2) as threads:\n"
+        "    done = threads.map(lambda n: call_on_cluster(cluster, Event(), abs, n), [-1, -2])\n"
+        "    assert list(done) == [1, 2]\n"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False

@@ -3,7 +3,6 @@
 import logging
 import math
 import os
-import re
 import socket
 import threading
 import time
@@ -167,7 +166,7 @@ def _connected(address: str) -> Any:
     if ray.is_initialized():
         return ray
     absent = f"cluster: no Ray cluster at {address!r}: ray start --head starts one"
-    if re.fullmatch(r"(ray://)?[^/]+:\d{1,5}", address) and not _reachable(_place(address)):
+    if address != "auto" and not _reachable(_place(address)):
         raise ClusterError(absent)
     try:
         logging.getLogger("ray").setLevel(logging.ERROR)

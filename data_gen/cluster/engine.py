@@ -44,11 +44,10 @@ class RayEngine(Engine):
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
         folder = None if adapter is None else seen_from_anywhere(adapter)
         self._model = (seen_from_anywhere(model), revision, folder)
-        if self._workers:
-            for worker in self._workers:
-                worker.prepare()
-        else:
+        if not self._workers:
             self._begin(Connection(self._cluster))
+        for worker in self._workers:
+            worker.prepare()
         for worker in self._workers:
             worker.ready()
 
@@ -92,8 +91,6 @@ class RayEngine(Engine):
         check_places(connection, cluster, one, count)
         self._connection = connection
         self._workers = [self._worker(connection, one) for _ in range(count)]
-        for worker in self._workers:
-            worker.begin()
 
     def _worker(self, connection: Connection, one: Reservation) -> Worker:
         actor = connection.ray.remote(EngineActor).options(
@@ -104,7 +101,7 @@ class RayEngine(Engine):
             max_concurrency=self._cluster.chunks_ahead + 3,
         )
         start = partial(actor.remote, self._settings.model_dump_json())
-        return Worker(connection, one, start, self._load, wait_seconds=self._cluster.wait_seconds)
+        return Worker(connection, one, start, self._load, self._cluster)
 
     def _load(self, actor: Any) -> Any:
         if self._model is None:

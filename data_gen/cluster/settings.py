@@ -10,7 +10,7 @@ class ClusterSettings(BaseModel):
 
     address: str = Field(
         default="auto",
-        min_length=1,
+        pattern=r"^(auto|(ray://)?[^/\s]+:\d{1,5})$",
         description="auto: the cluster that this machine belongs to (ray start); or host:port, or"
         " ray://host:10001",
     )

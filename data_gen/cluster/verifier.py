@@ -34,12 +34,12 @@ class RayVerifier(OpenVerifier):
                 one,
                 start,
                 lambda actor: actor.ready.remote(),
-                wait_seconds=cluster.wait_seconds,
+                cluster,
             )
             for _ in range(cluster.verifiers)
         ]
         for worker in self._workers:
-            worker.begin()
+            worker.prepare()
         for worker in self._workers:
             worker.ready()
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from data_gen.cluster.connection import ClusterError, Connection
 from data_gen.cluster.places import Reservation, free_in_words
+from data_gen.cluster.settings import ClusterSettings
 from data_gen.samplers.base import EngineError
 
 logger = logging.getLogger(__name__)
@@ -27,53 +28,59 @@ class Worker:
         one: Reservation,
         start: Callable[[], Any],
         prepare: Callable[[Any], Any],
-        *,
-        wait_seconds: float,
+        settings: ClusterSettings,
     ) -> None:
         self._connection = connection
         self._one = one
         self._start = start
         self._prepare = prepare
-        self._wait_seconds = wait_seconds
+        self._settings = settings
         self._wait: Wait | None = None
         self._reference: Any = None
         self.actor: Any = None
         self.about: Any = None
 
-    def begin(self) -> None:
-        """Starts the actor, which `ready` waits for."""
-        self.actor = self._start()
-        self.prepare()
-
     def prepare(self) -> None:
-        """Has the actor made ready anew, which `ready` waits for."""
+        """Has the actor made ready, one that is started first where there is none."""
+        if self.actor is None:
+            self.actor = self._start()
         self._wait = Wait(self._connection, self._one, self.actor)
         self._reference = self._prepare(self.actor)
 
     def ready(self) -> None:
-        """Raises EngineError where the actor does not get ready, or not in time."""
+        """Waits for what `prepare` began, and begins again where the actor has ended meanwhile.
+
+        Raises EngineError where none gets ready, or not in time.
+        """
         exceptions = self._connection.ray.exceptions
-        try:
-            self.about = self._connection.result(
-                self._reference, seconds=self._wait_seconds, on_wait=self._tell
-            )
-        except TimeoutError as error:
-            state = "" if self._wait is None else self._wait.state()
-            self.end()
-            raise ClusterError(
-                f"cluster: no worker was ready within {self._wait_seconds:g} s", state
-            ) from error
-        except exceptions.RayTaskError as error:
-            self.end()
-            raise EngineError("cluster: a worker failed", error.cause) from error
-        except exceptions.RayError as error:
-            self.end()
-            raise EngineError("cluster: a worker ended as it started", error) from error
+        seconds = self._settings.wait_seconds
+        for left in range(self._settings.restarts, -1, -1):
+            try:
+                self.about = self._connection.result(
+                    self._reference, seconds=seconds, on_wait=self._tell
+                )
+            # What a task raised may be a TimeoutError as well.
+            except exceptions.RayTaskError as error:
+                self.end()
+                raise EngineError("cluster: a worker failed", error.cause) from error
+            except TimeoutError as error:
+                state = "" if self._wait is None else self._wait.state()
+                self.end()
+                raise ClusterError(
+                    f"cluster: no worker was ready within {seconds:g} s", state
+                ) from error
+            except exceptions.RayError as error:
+                self.end()
+                if not left:
+                    raise EngineError("cluster: a worker ended as it started", error) from error
+                self.prepare()
+            else:
+                return
 
     def again(self) -> None:
         """In place of an actor that has ended, a new one that is ready."""
         self.end()
-        self.begin()
+        self.prepare()
         self.ready()
 
     def end(self) -> None:

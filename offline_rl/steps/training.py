@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 from data_gen.cluster import ClusterError, ClusterSettings
@@ -72,11 +73,11 @@ def _train_together(
     cluster: ClusterSettings,
 ) -> None:
     """Each policy in a thread of its own, which waits for the node that trains it."""
-    beside = replace(run, progress=Lines(run.progress))
+    beside, stopped = replace(run, progress=Lines(run.progress)), Event()
 
     def train_one(one: Policy) -> None:
         with run.work(one.stage) as folder:
-            _train(beside, one, taught(run, one.method, rollouts), folder)
+            _train(beside, one, taught(run, one.method, rollouts), folder, stopped)
 
     with (
         run.progress.task("train on the cluster, policies") as task,
@@ -88,7 +89,8 @@ def _train_together(
                 future.result()
                 task.update(count, len(policies))
         except BaseException:
-            # Those that have not begun stay undone; those at work end with their nodes.
+            # Leaving the block waits for the threads.
+            stopped.set()
             threads.shutdown(wait=False, cancel_futures=True)
             raise
 
@@ -132,7 +134,14 @@ def _is_needed(
     return damage is not None
 
 
-def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder: Path) -> None:
+def _train(
+    run: Run[Experiment],
+    policy: Policy,
+    rollouts: list[Rollout],
+    folder: Path,
+    stopped: Event | None = None,
+) -> None:
+    """Trains here; where something may stop it, on the cluster."""
     import torch
 
     from offline_rl.launching import launch_training
@@ -152,12 +161,12 @@ def _train(run: Run[Experiment], policy: Policy, rollouts: list[Rollout], folder
     }
     try:
         with run.progress.task(title) as task:
-            if experiment.cluster is not None and experiment.cluster.trainings:
+            if experiment.cluster is not None and stopped is not None:
                 from data_gen.cluster.tasks import call_on_cluster, seen_from_anywhere
 
                 told["model"] = seen_from_anywhere(experiment.model_path)
                 call_on_cluster(
-                    experiment.cluster, there, method, rollouts, folder.resolve(), **told
+                    experiment.cluster, stopped, there, method, rollouts, folder.resolve(), **told
                 )
             else:
                 there(

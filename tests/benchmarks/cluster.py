@@ -45,7 +45,7 @@ class SyntheticActor:
 class SyntheticEngine(RayEngine):
     def _worker(self, connection, one):
         start = ray.remote(SyntheticActor).options(num_cpus=0).remote
-        return Worker(connection, one, start, self._load, wait_seconds=60)
+        return Worker(connection, one, start, self._load, self._cluster)
 
 
 def chunks(count):
