@@ -90,6 +90,9 @@ from tests.cluster_parts import NODE
 nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
 print(nodes.address, flush=True)
 input()
+# Ray may end a process without a word where what serves that machine dies with the head.
+nodes.head_node.kill_gcs_server(check_alive=False)
+input()
 nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
 """
 
@@ -108,8 +111,10 @@ def run_whose_head_is_killed(folder):
         ) as process:
             while process.poll() is None and not parts(folder):
                 time.sleep(0.01)
-            head.communicate("kill\n")
+            head.stdin.write("kill the head\n")
+            head.stdin.flush()
             output, _ = process.communicate(timeout=120)
+        head.communicate("kill the rest\n")
     return process.returncode, output
 
 
