@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from data_gen.types import DataError
+from offline_rl.varlen import VARLEN, boundaries, without_mask
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +27,9 @@ _ROUNDED = 0.05
 class Packing:
     """Lets the inner layers of a causal model see no padding, wherever it is called without cache.
 
-    Calls and answers stay padded batches, so nothing around the layers knows of it. A kernel of
-    flash attention is given all rows as one sequence; others, which make a mask of the positions,
-    are given rows no wider than the batch, so that they never do more than with padding.
+    Calls and answers stay padded batches, so nothing around the layers knows of it. Kernels for
+    texts of varying lengths are given all rows as one sequence; others, which make a mask of the
+    positions, are given rows no wider than the batch, so that they never do more than with padding.
     transformers makes that mask only where it gets positions, no attention mask and no cache, and
     ignores positions in silence in layers of other kinds: so it is tried out, on the model itself.
 
@@ -47,24 +48,27 @@ class Packing:
         if packed is True and self.reason:
             raise DataError(f"training.packing: {self.reason}: set it to auto or false")
         if not self.reason:
-            self._attach(causal.base_model, one_row=_one_row(causal))
+            self._attach(causal)
         elif packed:
             logger.warning("rows are padded and not packed, since %s", self.reason)
 
-    def _attach(self, layers: Any, *, one_row: bool) -> None:
+    def _attach(self, causal: Any) -> None:
+        layers, kind = causal.base_model, _attention_of(causal)
         unchanged, counted = layers.forward, self
 
         # The library reads the parameters that a model takes off this signature.
         @functools.wraps(type(layers).forward)
         def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
             padded = None if args else _padded(kwargs)
-            layout = None if padded is None else lay(padded[1], one_row=one_row)
+            layout = None if padded is None else lay(padded[1], one_row=_one_row(kind))
             if padded is None or layout is None:
                 return unchanged(*args, **kwargs)
             counted.passes += 1
             tokens, attention = padded
-            output = unchanged(**_inputs(tokens, attention, layout))
-            kept, states = attention.flatten().nonzero().squeeze(-1), output.last_hidden_state
+            states: Any = _read(
+                unchanged, kind, *_inputs(tokens, attention, layout), layout.lengths
+            )
+            kept = attention.flatten().nonzero().squeeze(-1)
             every = states.flatten(0, 1).index_select(0, layout.places)
             grid = every.new_zeros(tokens.numel(), every.shape[-1]).index_copy(0, kept, every)
             return BaseModelOutputWithPast(last_hidden_state=grid.unflatten(0, tokens.shape))
@@ -74,12 +78,16 @@ class Packing:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Where the real tokens of a batch, row by row, lie in a batch of `rows` x `width`."""
+    """Where the real tokens of a batch, row by row, lie in a batch of `rows` x `width`.
+
+    `lengths` are those of the texts, in the order in which they lie.
+    """
 
     places: Int[Tensor, " tokens"]
     positions: Int[Tensor, " tokens"]
     rows: int
     width: int
+    lengths: tuple[int, ...]
 
 
 def lay(attention: Tensor, *, one_row: bool) -> Layout | None:
@@ -97,7 +105,8 @@ def lay(attention: Tensor, *, one_row: bool) -> Layout | None:
     positions = torch.arange(sum(lengths)) - first
     places = torch.repeat_interleave(torch.tensor(starts), counts) + positions
     device = attention.device
-    return Layout(places.to(device), positions.to(device), bins, width)
+    lying = tuple(length for _, length in sorted(zip(starts, lengths, strict=True)))
+    return Layout(places.to(device), positions.to(device), bins, width, lying)
 
 
 def _filled(lengths: Sequence[int], width: int) -> tuple[int, list[int]]:
@@ -118,18 +127,32 @@ def _filled(lengths: Sequence[int], width: int) -> tuple[int, list[int]]:
     return bins, starts
 
 
-def _inputs(tokens: Tensor, attention: Tensor, layout: Layout) -> dict[str, Any]:
-    """What is left free is padding whose position is 0: every one of them a text of its own."""
+def _inputs(tokens: Tensor, attention: Tensor, layout: Layout) -> tuple[Tensor, Tensor]:
+    """Tokens and positions. What is left free is padding whose position is 0: every one of them a
+    text of its own."""
     packed, positions = (tokens.new_zeros(layout.rows * layout.width) for _ in range(2))
     packed[layout.places] = tokens[attention > 0]
     positions[layout.places] = layout.positions
     shape = (layout.rows, layout.width)
-    return {
-        "input_ids": packed.view(shape),
-        "position_ids": positions.view(shape),
+    return packed.view(shape), positions.view(shape)
+
+
+def _read(
+    layers: Any, kind: str, tokens: Tensor, positions: Tensor, lengths: Sequence[int]
+) -> Tensor:
+    """The states that the layers give, called as texts laid end to end need it."""
+    inputs = {
+        "input_ids": tokens,
+        "position_ids": positions,
         "attention_mask": None,
         "use_cache": False,
     }
+    told: dict[str, Any] = {}
+    if kind == VARLEN:
+        told = boundaries(lengths, tokens.device)
+    with without_mask():
+        states: Tensor = layers(**inputs, **told).last_hidden_state
+    return states
 
 
 def _padded(kwargs: dict[str, Any]) -> tuple[Tensor, Tensor] | None:
@@ -158,13 +181,13 @@ def leak(causal: Any) -> str:
     causal.eval()
     try:
         with torch.no_grad():
-            behind, also = (_states(causal, torch.cat([first, text])) for first in (one, other))
+            behind, also = (_states(causal, first, text) for first in (one, other))
             alone = _states(causal, text)
     except (TypeError, ValueError, RuntimeError) as error:
         return f"the model takes no positions ({' '.join(str(error).split())})"
     finally:
         causal.train(training)
-    kind = causal.config._attn_implementation
+    kind = _attention_of(causal)
     if not torch.equal(behind, also):
         return f"texts in one row leak into each other with this model and {kind} attention"
     if not (behind - alone).abs().max() <= _ROUNDED * alone.abs().max():
@@ -172,22 +195,26 @@ def leak(causal: Any) -> str:
     return ""
 
 
-def _states(causal: Any, tokens: Tensor) -> Tensor:
-    """Of the text at the end of the row."""
-    positions = torch.arange(len(tokens))
-    if len(tokens) > _SECOND:
-        positions[-_SECOND:] = torch.arange(_SECOND)
+def _states(causal: Any, *texts: Tensor) -> Tensor:
+    """Of the last of some texts, laid end to end."""
     device = causal.get_output_embeddings().weight.device
-    states: Tensor = causal.base_model(
-        input_ids=tokens[None].to(device),
-        position_ids=positions[None].to(device),
-        attention_mask=None,
-        use_cache=False,
-    ).last_hidden_state
-    return states[0, -_SECOND:].float()
+    lengths = [len(text) for text in texts]
+    tokens, positions = torch.cat(texts), torch.cat([torch.arange(length) for length in lengths])
+    states = _read(
+        causal.base_model,
+        _attention_of(causal),
+        tokens[None].to(device),
+        positions[None].to(device),
+        lengths,
+    )
+    return states[0, -lengths[-1] :].float()
 
 
-def _one_row(causal: Any) -> bool:
-    """Whether attention needs no mask: flash attention finds the texts where positions restart,
-    and only in a batch of one row."""
-    return str(causal.config._attn_implementation).startswith("flash_attention")
+def _attention_of(causal: Any) -> str:
+    return str(causal.config._attn_implementation)
+
+
+def _one_row(kind: str) -> bool:
+    """Whether attention needs no mask: such kernels find the texts where positions restart, or are
+    told, and only in a batch of one row."""
+    return kind == VARLEN or kind.startswith("flash_attention")

@@ -108,10 +108,12 @@ class TrainingSettings(BaseModel):
         description="rows of a batch end to end, without padding; auto: unless a trial with the"
         " model shows that they leak into each other; true refuses such a model",
     )
-    attention: Literal["sdpa", "eager", "flash_attention_2", "flash_attention_3"] | None = Field(
+    attention: (
+        Literal["sdpa", "varlen", "eager", "flash_attention_2", "flash_attention_3"] | None
+    ) = Field(
         default=None,
-        description="None: as transformers chooses; flash_attention: on a GPU, in bfloat16, with"
-        " its package installed",
+        description="None: as transformers chooses; varlen: torch's own kernel for packed rows,"
+        " best on a GPU in bfloat16; flash_attention: likewise, with its package installed",
     )
     validation: Validation | None = Field(
         default=None, description="on these problems the best weights are chosen; None: the last"

@@ -5,13 +5,22 @@ import random
 import pytest
 import torch
 from accelerate import Accelerator
-from transformers import BloomConfig, BloomForCausalLM
+from transformers import (
+    AttentionInterface,
+    BloomConfig,
+    BloomForCausalLM,
+    Gemma2Config,
+    Gemma2ForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
+)
 
 from data_gen.types import DataError
 from offline_rl.batches import collate
 from offline_rl.model import load_policy
 from offline_rl.packing import Packing, lay, leak
 from offline_rl.training_settings import Lora, TrainingSettings
+from offline_rl.varlen import boundaries
 from tests.training_parts import (
     assert_equal_gradients,
     gradients_of_step,
@@ -44,10 +53,12 @@ LENGTHS = [(12, 3, 5, 1, 1, 9, 2), (30, 7, 7, 7, 8), (2, 1, 1)]
 
 
 @pytest.mark.parametrize("lengths", LENGTHS, ids=str)
-@pytest.mark.parametrize("one_row", [False, True])
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize(
+    ("attention", "one_row"),
+    [("sdpa", False), ("sdpa", True), ("eager", False), ("eager", True), ("varlen", True)],
+)
 def test_packed_hidden_states_are_those_of_every_row_by_itself(
-    lengths, one_row, attention, random_model, monkeypatch
+    lengths, attention, one_row, random_model, monkeypatch
 ):
     policy = load_policy(random_model, None, TrainingSettings(attention=attention)).eval()
     monkeypatch.setattr("offline_rl.packing._one_row", lambda _: one_row)
@@ -78,6 +89,41 @@ def test_packed_gradients_are_those_of_padded_rows(kind, random_model, rollouts,
     assert_equal_gradients(gradients_of_step(packed), gradients_of_step(padded))
     assert packed.packing.passes > 0
     assert padded.packing.passes == 0
+
+
+@pytest.mark.parametrize("kind", ["rft", "asft", "dpo"])
+def test_gradients_with_varlen_attention_are_those_of_padded_rows(
+    kind, random_model, rollouts, tmp_path
+):
+    padded, packed = (
+        make_trainer(kind, random_model, rollouts, tmp_path / name, how=how, attention=attention)
+        for name, how, attention in (("padded", PADDED, "sdpa"), ("packed", PACKED, "varlen"))
+    )
+    assert_equal_gradients(gradients_of_step(packed), gradients_of_step(padded))
+    assert packed.packing.passes > 0
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernel needs a GPU")
+@pytest.mark.parametrize("window", [None, 24])
+@pytest.mark.parametrize("head_dim", [32, 64, 128])
+def test_the_kernel_of_varlen_attention_has_the_gradients_of_float32(window, head_dim):
+    torch.manual_seed(0)
+    lengths = [5, 130, 1, 64, 33]
+    told = boundaries(lengths, torch.device("cuda"))
+    query, key, value = (
+        torch.randn(1, heads, sum(lengths), head_dim, device="cuda") for heads in (6, 2, 2)
+    )
+    slope = torch.randn(1, sum(lengths), 6, head_dim, device="cuda")
+    every = []
+    for kind in (torch.float32, torch.bfloat16):
+        leaves = [one.to(kind).requires_grad_() for one in (query, key, value)]
+        attend = AttentionInterface()["varlen"]
+        states, _ = attend(
+            torch.nn.Module(), *leaves, None, scaling=0.1, sliding_window=window, **told
+        )
+        every.append([states, *torch.autograd.grad(states, leaves, slope.to(kind))])
+    for exact, rounded in zip(*every, strict=True):
+        assert (rounded.float() - exact).norm() < 0.01 * exact.norm()
 
 
 @pytest.mark.parametrize("head", ["chunked", "trl", "plain"])
@@ -137,6 +183,60 @@ def test_what_makes_packed_rows_leak_in_silence_is_seen(change, policy):
     unchanged = policy.base_model.forward
     policy.base_model.forward = lambda **inputs: unchanged(**change(inputs))
     assert leak(policy).startswith("texts in one row leak into each other")
+
+
+def without_boundaries(inputs):
+    return {name: value for name, value in inputs.items() if "seq_lens" not in name}
+
+
+def test_a_model_that_does_not_hand_on_where_texts_lie_is_seen(random_model):
+    policy = load_policy(random_model, None, TrainingSettings(attention="varlen")).eval()
+    assert leak(policy) == ""
+    unchanged = policy.base_model.forward
+    policy.base_model.forward = lambda **inputs: unchanged(**without_boundaries(inputs))
+    assert leak(policy).startswith("texts in one row leak into each other")
+
+
+@pytest.mark.parametrize("length", [3, 40])
+def test_varlen_attention_keeps_to_a_sliding_window(length):
+    torch.manual_seed(0)
+    config = MistralConfig(
+        vocab_size=200,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        sliding_window=8,
+    )
+    model = MistralForCausalLM(config).eval()
+    tokens, mask = padded([length, 20, 5])
+    states = {}
+    for kind in ("sdpa", "varlen"):
+        model.set_attn_implementation(kind)
+        packing = Packing(model, kind == "varlen", Accelerator(cpu=True))
+        with torch.no_grad():
+            inputs = {"input_ids": tokens, "attention_mask": mask, "use_cache": False}
+            states[kind] = model.base_model(**inputs).last_hidden_state * mask[..., None]
+        assert packing.passes == (kind == "varlen")
+    torch.testing.assert_close(states["varlen"], states["sdpa"], atol=1e-5, rtol=1e-5)
+
+
+def test_a_layer_that_wants_more_than_varlen_attention_computes_is_padded():
+    torch.manual_seed(0)
+    config = Gemma2Config(
+        vocab_size=200,
+        hidden_size=16,
+        intermediate_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    model = Gemma2ForCausalLM(config)
+    model.set_attn_implementation("varlen")
+    packing = Packing(model, "auto", Accelerator(cpu=True))
+    assert packing.reason == "the model takes no positions (varlen attention knows no softcap)"
 
 
 def test_positions_that_run_on_are_seen(policy):

@@ -69,6 +69,7 @@ def make_trainer(
     *,
     budget: int = 10**6,
     lora: Lora | None = None,
+    attention: str | None = None,
     how: dict[str, Any] | None = None,
     **settings: Any,
 ) -> OfflineTrainer:
@@ -83,7 +84,7 @@ def make_trainer(
         examples=examples[:LAST],
         tokens_per_microbatch=budget,
         **(how or {}),
-        model=load_policy(model, None, TrainingSettings(lora=lora)),
+        model=load_policy(model, None, TrainingSettings(lora=lora, attention=attention)),
         args=SFTConfig(
             output_dir=str(folder),
             use_cpu=True,

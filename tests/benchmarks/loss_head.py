@@ -1,9 +1,9 @@
 """Time and peak memory of one forward and backward pass through the loss head, several ways.
 
-Each way is a new process each time; they take turns, and the median of each is compared with that
-of whole logits. Seconds are the process's own on the CPU, of one thread, so that what else the
-machine does matters little. Peak memory is that above the inputs.
-Run: `python tests/benchmarks/loss_head.py`.
+The ways take turns, and the median of each is compared with that of whole logits. On a CPU each is
+a new process each time, and seconds are the process's own, of one thread, so that what else the
+machine does matters little; on a GPU one process does it all, by the clock. Peak memory is that
+above the inputs. Run: `python tests/benchmarks/loss_head.py`, or with `--device cuda`.
 """
 
 import argparse
@@ -14,7 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -79,51 +80,76 @@ HEADS: dict[str, Head] = {
 }
 
 
-def worker(name: str, dtype: str, tokens: int, width: int, chunk: int) -> None:
-    """Answers each line on standard input with the seconds of a round, then with the peak."""
+def rounds(name: str, dtype: str, options: Any) -> Iterator[dict[str, float]]:
+    """Seconds of each round, and the peak so far."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    hidden = torch.randn(tokens, width).to(DTYPES[dtype]).requires_grad_()
-    weight = (torch.randn(VOCABULARY, width) * 0.02).to(DTYPES[dtype]).requires_grad_()
-    wanted = torch.randint(VOCABULARY, (tokens,))
-    before = _resident_mib()
-    print("ready", flush=True)
-    for _ in sys.stdin:
+    device, kind = options.device, DTYPES[dtype]
+    hidden = torch.randn(options.tokens, options.width, device=device).to(kind).requires_grad_()
+    weight = torch.randn(VOCABULARY, options.width, device=device) * 0.02
+    weight = weight.to(kind).requires_grad_()
+    wanted = torch.randint(VOCABULARY, (options.tokens,), device=device)
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    before = _mib(device)
+    while True:
         hidden.grad = weight.grad = None
-        start = time.process_time()
-        HEADS[name](hidden, weight, wanted, chunk).backward()
-        seconds = time.process_time() - start
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps({"seconds": seconds, "mib": peak - before}), flush=True)
+        start = _clock(device)
+        HEADS[name](hidden, weight, wanted, options.chunk).backward()
+        seconds = _clock(device) - start
+        yield {"seconds": seconds, "mib": _mib(device, peak=True) - before}
 
 
-def _resident_mib() -> float:
+def worker(name: str, dtype: str, options: Any) -> None:
+    """Answers each line on standard input with a round's figures."""
+    every = rounds(name, dtype, options)
+    for _ in sys.stdin:
+        print(json.dumps(next(every)), flush=True)
+
+
+def _clock(device: str) -> float:
+    if device == "cpu":
+        return time.process_time()
+    torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def _mib(device: str, *, peak: bool = False) -> float:
+    if device == "cuda":
+        held = torch.cuda.max_memory_allocated() if peak else torch.cuda.memory_allocated()
+        return held / 2**20
+    if peak:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     with open("/proc/self/statm") as file:
         return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def compare(dtype: str, tokens: int, width: int, names: list[str], options: Any) -> None:
+def compare(dtype: str, names: list[str], options: Any) -> None:
     """Whole logits are always among the `names`; only one process works at a time."""
     seconds: dict[str, list[float]] = {name: [] for name in names}
     mib: dict[str, float] = {}
     for _ in range(options.rounds):
         for name in names:
-            told = _fresh(name, dtype, tokens, width, options)
+            told = _round(name, dtype, options)
             seconds[name].append(told["seconds"])
             mib[name] = max(mib.get(name, 0), told["mib"])
-    print(f"\n{dtype}, T = {tokens}, H = {width}, V = {VOCABULARY}, {options.rounds} rounds")
+    shape = f"T = {options.tokens}, H = {options.width}, V = {VOCABULARY}, chunk {options.chunk}"
+    print(f"\n{dtype}, {shape}, {options.rounds} rounds, {options.device}")
     print(f"{'head':<14}{'seconds':>9}{'ratio':>7}{'peak MiB':>10}{'ratio':>7}")
     for name in names:
         median = statistics.median(seconds[name])
         ratio = median / statistics.median(seconds[names[0]])
         share = mib[name] / mib[names[0]]
-        print(f"{name:<14}{median:>9.2f}{ratio:>7.2f}{mib[name]:>10.0f}{share:>7.2f}", flush=True)
+        print(f"{name:<14}{median:>9.4f}{ratio:>7.2f}{mib[name]:>10.0f}{share:>7.2f}", flush=True)
 
 
-def _fresh(name: str, dtype: str, tokens: int, width: int, options: Any) -> dict[str, float]:
-    """The last of some rounds in a new process; memory is the peak of all."""
+def _round(name: str, dtype: str, options: Any) -> dict[str, float]:
+    """The last of some rounds; memory is the peak of all."""
+    if options.device == "cuda":
+        return next(islice(rounds(name, dtype, options), options.warm, None))
     command = [sys.executable, __file__, "--worker", name, "--dtype", dtype]
-    command += ["--tokens", str(tokens), "--width", str(width), "--chunk", str(options.chunk)]
+    for setting in ("tokens", "width", "chunk"):
+        command += [f"--{setting}", str(getattr(options, setting))]
     done = subprocess.run(
         command, input="go\n" * (options.warm + 1), capture_output=True, text=True, check=True
     )
@@ -133,6 +159,7 @@ def _fresh(name: str, dtype: str, tokens: int, width: int, options: Any) -> dict
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--worker", choices=HEADS)
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--dtype", choices=DTYPES)
     parser.add_argument("--tokens", type=int, default=1024)
     parser.add_argument("--width", type=int, default=896)
@@ -142,11 +169,11 @@ def main() -> None:
     parser.add_argument("--without", nargs="*", default=[], choices=HEADS)
     options = parser.parse_args()
     if options.worker:
-        worker(options.worker, options.dtype, options.tokens, options.width, options.chunk)
+        worker(options.worker, options.dtype, options)
         return
     names = [name for name in HEADS if name not in options.without]
     for dtype in [options.dtype] if options.dtype else DTYPES:
-        compare(dtype, options.tokens, options.width, names, options)
+        compare(dtype, names, options)
 
 
 if __name__ == "__main__":
