@@ -14,7 +14,7 @@ from typing import IO, Any
 
 from data_gen.frames import Message, read_frame, write_frame
 
-_LOG_TAIL_BYTES = 4000
+_LOG_TAIL_BYTES = 20_000
 
 
 class ChildDied(RuntimeError):

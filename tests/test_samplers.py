@@ -23,6 +23,7 @@ from data_gen.samplers import (
     start_engine,
 )
 from data_gen.samplers.base import Request, request_seed
+from data_gen.samplers.replica import cause
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.vllm import device_shares
 from data_gen.types import Problem, Sampling
@@ -395,3 +396,20 @@ def test_auto_takes_vllm_and_falls_back_with_a_word(random_model, tmp_path, capl
     with caplog.at_level(logging.WARNING), start_engine(AutoSettings(), str(odd)) as engine:
         assert engine.description["engine"] == "transformers"
     assert "vLLM does not start, transformers samples instead" in caplog.text
+
+
+LOG = """
+INFO 11-28 04:29:01 [core.py:107] Initializing a V1 LLM engine
+(EngineCore pid=71) ERROR 11-28 04:29:08 [core.py:1165] Traceback (most recent call last):
+(EngineCore pid=71) ERROR 11-28 04:29:08 [core.py:1165]   File "worker.py", line 2, in init
+(EngineCore pid=71) ERROR 11-28 04:29:08 [core.py:1165]     raise ValueError("Free memory")
+(EngineCore pid=71) ERROR 11-28 04:29:08 [core.py:1165] ValueError: Free memory on device is less
+(EngineCore pid=71) Process EngineCore:
+"""
+
+
+def test_what_failed_inside_vllm_is_told_and_not_that_something_did():
+    told = "RuntimeError: Engine core initialization failed. See root cause above. Failed: {}"
+    assert cause(told, LOG + told) == "ValueError: Free memory on device is less"
+    assert cause(told, "no line of an error\n" + told) == told
+    assert cause("ValueError: no such model", LOG) == "ValueError: no such model"

@@ -1,5 +1,6 @@
 """One vLLM process, as seen from outside of it."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,10 @@ from data_gen.samplers.wire import pack_requests, unpack_samples
 from data_gen.types import Sampling
 
 _SAMPLING = "vLLM cannot sample"
+# At the end of a traceback, behind what vLLM's log puts before each line.
+_ERROR = re.compile(
+    r"(?:^|[\])] +)((?:\w+\.)*\w*(?:Error|Exception|Interrupt): .*\S)", re.MULTILINE
+)
 
 
 class Replica(Closing):
@@ -77,8 +82,17 @@ class Replica(Closing):
         except ChildDied as error:
             raise EngineError(failure, error) from error
         if "error" in message:
-            raise EngineError(failure, message["error"])
+            raise EngineError(failure, cause(message["error"], self._child.output()))
         return message, payload
+
+
+def cause(error: str, output: str) -> str:
+    """The error that a vLLM process reports; if that only says that another one failed, which
+    holds the model on a GPU, the last error that the other one has printed."""
+    if "See root cause above" not in error:
+        return error
+    printed = [line for line in _ERROR.findall(output) if line not in error]
+    return printed[-1] if printed else error
 
 
 def _loading(options: Mapping[str, Any]) -> str:
