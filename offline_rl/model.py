@@ -9,6 +9,7 @@ from trl.trainer.utils import disable_dropout_in_model
 
 from data_gen.types import DataError
 from offline_rl.training_settings import Lora, TrainingSettings
+from offline_rl.varlen import VARLEN
 
 
 def load_policy(model: str, revision: str | None, training: TrainingSettings) -> Any:
@@ -16,7 +17,8 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
 
     Weights come from safetensors only and the model's own code is never run. bfloat16 training
     keeps float32 weights and rounds activations. Dropout is off because the importance ratio and
-    the preference margin compare the policy with a reference that is scored without it.
+    the preference margin compare the policy with a reference that is scored without it. On a GPU
+    in bfloat16 attention is torch's kernel for packed rows, unless the settings name another.
     """
     try:
         policy = AutoModelForCausalLM.from_pretrained(
@@ -34,7 +36,15 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
         reason = " ".join(str(error).split())[:400] or type(error).__name__
         raise DataError(f"model {model!r} cannot be loaded: {reason}") from error
     disable_dropout_in_model(policy)
+    if training.attention is None and _serves_varlen(policy, training):
+        policy.set_attn_implementation(VARLEN)
     return policy if training.lora is None else add_lora(policy, training.lora)
+
+
+def _serves_varlen(policy: Any, training: TrainingSettings) -> bool:
+    """Whether torch's kernel for packed rows takes the place of the attention it came with."""
+    half = training.precision == "bfloat16" and torch.cuda.is_available()
+    return half and bool(training.packing) and policy.config._attn_implementation == "sdpa"
 
 
 def add_lora(policy: Any, lora: Lora) -> Any:

@@ -34,22 +34,24 @@ class Packing:
     ignores positions in silence in layers of other kinds: so it is tried out, on the model itself.
 
     `auto` packs unless texts were seen to leak into each other; `reason` then says so. True raises
-    DataError instead.
+    DataError instead. `auto` leaves it on a GPU where attention needs a mask, which takes longer
+    there than padding.
     """
 
     def __init__(self, causal: Any, packed: Packed, accelerator: Any) -> None:
         """To be made before the model is wrapped for training."""
         self.passes = 0
         """Forward passes that were given less than their padded batch."""
-        self.reason = "" if packed else "training.packing is false"
-        if packed:
-            with accelerator.autocast():
-                self.reason = leak(causal)
-        if packed is True and self.reason:
-            raise DataError(f"training.packing: {self.reason}: set it to auto or false")
+        self.reason = _not_wanted(packed, _attention_of(causal), accelerator.device.type)
+        if self.reason:
+            return
+        with accelerator.autocast():
+            self.reason = leak(causal)
         if not self.reason:
             self._attach(causal)
-        elif packed:
+        elif packed is True:
+            raise DataError(f"training.packing: {self.reason}: set it to auto or false")
+        else:
             logger.warning("rows are padded and not packed, since %s", self.reason)
 
     def _attach(self, causal: Any) -> None:
@@ -208,6 +210,14 @@ def _states(causal: Any, *texts: Tensor) -> Tensor:
         lengths,
     )
     return states[0, -lengths[-1] :].float()
+
+
+def _not_wanted(packed: Packed, kind: str, device: str) -> str:
+    if not packed:
+        return "training.packing is false"
+    if packed == "auto" and device == "cuda" and not _one_row(kind):
+        return f"masks of packed rows cost a GPU more than padding ({kind} attention)"
+    return ""
 
 
 def _attention_of(causal: Any) -> str:

@@ -106,14 +106,15 @@ class TrainingSettings(BaseModel):
     packing: bool | Literal["auto"] = Field(
         default="auto",
         description="rows of a batch end to end, without padding; auto: unless a trial with the"
-        " model shows that they leak into each other; true refuses such a model",
+        " model shows that they leak into each other, and on a GPU only with varlen or flash"
+        " attention; true refuses such a model",
     )
     attention: (
         Literal["sdpa", "varlen", "eager", "flash_attention_2", "flash_attention_3"] | None
     ) = Field(
         default=None,
-        description="None: as transformers chooses; varlen: torch's own kernel for packed rows,"
-        " best on a GPU in bfloat16; flash_attention: likewise, with its package installed",
+        description="None: varlen on a GPU in bfloat16, otherwise as transformers chooses;"
+        " varlen: torch's own kernel for packed rows; flash_attention: with its package installed",
     )
     validation: Validation | None = Field(
         default=None, description="on these problems the best weights are chosen; None: the last"

@@ -18,7 +18,7 @@ from transformers import (
 from data_gen.types import DataError
 from offline_rl.batches import collate
 from offline_rl.model import load_policy
-from offline_rl.packing import Packing, lay, leak
+from offline_rl.packing import Packing, _not_wanted, lay, leak
 from offline_rl.training_settings import Lora, TrainingSettings
 from offline_rl.varlen import boundaries
 from tests.training_parts import (
@@ -281,3 +281,19 @@ def test_rows_are_laid_whole_and_apart_in_no_more_room_than_padding_takes(one_ro
             assert positions.tolist() == list(range(len(places)))
             assert (places - positions).unique().numel() == 1
             assert (places // layout.width).unique().numel() == 1
+
+
+@pytest.mark.parametrize(
+    ("packed", "kind", "device", "left"),
+    [
+        (False, "varlen", "cuda", "training.packing is false"),
+        ("auto", "sdpa", "cuda", "masks of packed rows cost a GPU more than padding"),
+        ("auto", "varlen", "cuda", ""),
+        ("auto", "flash_attention_2", "cuda", ""),
+        ("auto", "sdpa", "cpu", ""),
+        (True, "sdpa", "cuda", ""),
+    ],
+)
+def test_rows_that_need_a_mask_are_packed_on_a_gpu_only_if_asked_for(packed, kind, device, left):
+    assert _not_wanted(packed, kind, device).startswith(left)
+    assert bool(_not_wanted(packed, kind, device)) == bool(left)

@@ -16,6 +16,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from data_gen.cluster import ClusterSettings
+from data_gen.cluster.actors import Loaded
 from data_gen.cluster.engine import RayEngine
 from data_gen.cluster.worker import Worker
 from data_gen.samplers import TransformersSettings
@@ -36,7 +37,7 @@ class SyntheticActor:
     def load(self, *_):
         tokens, logps = array("i", range(TOKENS)), array("f", [-0.5] * TOKENS)
         self.answer = [Sample(tokens, logps, "x" * 3 * TOKENS, "stop")] * SAMPLES
-        return {}, 4096
+        return Loaded("a node", {}, 4096)
 
     def sample(self, value, payload, _):
         return pack_samples([self.answer for _ in unpack_requests(value, payload)])

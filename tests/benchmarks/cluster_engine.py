@@ -12,7 +12,7 @@ from ray.cluster_utils import Cluster
 
 from data_gen import load_problems
 from data_gen.cluster import ClusterSettings
-from data_gen.cluster.actors import EngineActor
+from data_gen.cluster.actors import EngineActor, own_threads
 from data_gen.cluster.engine import RayEngine
 from data_gen.samplers import ModelSampler, VllmSettings
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -29,7 +29,7 @@ class Alone(RayEngine):
     def _worker(self, connection, one):
         worker = super()._worker(connection, one)
         actor = ray.remote(EngineActor).options(num_cpus=one.cpus)
-        worker._start = partial(actor.remote, self._settings.model_dump_json())
+        worker._start = partial(actor.remote, self._settings.model_dump_json(), own_threads())
         return worker
 
 

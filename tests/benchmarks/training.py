@@ -292,6 +292,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--size", choices=SCALES, default="tiny")
+    parser.add_argument("--only", nargs="*", help="these sides alone, by their names")
     parser.add_argument("--sft", type=int, nargs=3, metavar=("ROWS", "STEP", "MICRO"))
     parser.add_argument("--dpo", type=int, nargs=3, metavar=("PAIRS", "STEP", "MICRO"))
     options = parser.parse_args()
@@ -301,28 +302,19 @@ def main() -> None:
     large = scale.device == "cuda"
     sft = Size(*(options.sft or ((512, 128, 8) if large else (128, 32, 8))))
     dpo = Size(*(options.dpo or ((192, 64, 4) if large else (48, 16, 4))))
-    compare(
-        "SFT",
-        singles(sft.rows),
-        sft,
-        {
-            **_ours("rft"),
-            "TRL, equal settings": lambda rows, size: trl_sft(rows, size, **EQUAL),
-            "TRL, its own defaults": trl_sft,
-        },
-        options.rounds,
+    kinds = (
+        ("SFT", "rft", trl_sft, singles, sft),
+        ("DPO with reference", "dpo", trl_dpo, pairs, dpo),
     )
-    compare(
-        "DPO with reference",
-        pairs(dpo.rows),
-        dpo,
-        {
-            **_ours("dpo"),
-            "TRL, equal settings": lambda rows, size: trl_dpo(rows, size, **EQUAL),
-            "TRL, its own defaults": trl_dpo,
-        },
-        options.rounds,
-    )
+    for name, kind, trl, examples, size in kinds:
+        sides: dict[str, Side] = {
+            **_ours(kind),
+            "TRL, equal settings": partial(trl, **EQUAL),
+            "TRL, its own defaults": trl,
+        }
+        chosen = {side: run for side, run in sides.items() if side in (options.only or sides)}
+        if size.rows:
+            compare(name, examples(size.rows), size, chosen, options.rounds)
 
 
 if __name__ == "__main__":
