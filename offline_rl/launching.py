@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import torch
 
 from data_gen.selection import Selection
 from data_gen.storage import save_rollouts
@@ -46,9 +47,17 @@ def launch_training(
 ) -> None:
     """As offline_rl.training.train, in `launch.processes` processes of this machine.
 
-    Raises LaunchError with the reason that a process gave, or the end of what they printed, and
-    OSError for what a process could not write or read.
+    Raises LaunchError with the reason that a process gave, or the end of what they printed, or for
+    more processes than GPUs where there are any, and OSError for what a process could not write or
+    read.
     """
+    gpus = torch.cuda.device_count()
+    # A file of accelerate's settings may ask for CPUs.
+    if launch.config is None and 0 < gpus < launch.processes:
+        raise LaunchError(
+            f"training.launch.processes: {launch.processes} processes need as many GPUs, and"
+            f" {gpus} {'is' if gpus == 1 else 'are'} in sight"
+        )
     with tempfile.TemporaryDirectory() as scratch:
         job = Path(scratch) / "job.json"
         save_rollouts(rollouts, Path(scratch) / "rollouts.parquet")

@@ -4,6 +4,8 @@ from pathlib import Path
 # One thread: several on a busy machine are slower by far, and results stay the same to the bit.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# Laws that hold to the bit hold on CPUs; `CUDA_VISIBLE_DEVICES=0 pytest ...` tests with a GPU.
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 
 import pytest
 from jaxtyping import install_import_hook

@@ -285,3 +285,13 @@ def test_a_config_that_is_not_there_is_told(random_model, rollouts, tmp_path):
         DataError, match="no file nothing, and none shipped but deepspeed_zero2, fsdp"
     ):
         launch_training(launch, METHODS["rft"](), rollouts, tmp_path, **told(random_model))
+
+
+@pytest.mark.parametrize(("gpus", "told_of"), [(1, "1 is in sight"), (2, "2 are in sight")])
+def test_more_processes_than_gpus_are_refused(
+    gpus, told_of, random_model, rollouts, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("torch.cuda.device_count", lambda: gpus)
+    three = Launch(processes=3)
+    with pytest.raises(LaunchError, match=f"3 processes need as many GPUs, and {told_of}"):
+        launch_training(three, METHODS["rft"](), rollouts, tmp_path, **told(random_model))

@@ -103,7 +103,7 @@ def test_gradients_with_varlen_attention_are_those_of_padded_rows(
     assert packed.packing.passes > 0
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernel needs a GPU")
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU: set CUDA_VISIBLE_DEVICES")
 @pytest.mark.parametrize("window", [None, 24])
 @pytest.mark.parametrize("head_dim", [32, 64, 128])
 def test_the_kernel_of_varlen_attention_has_the_gradients_of_float32(window, head_dim):
