@@ -17,7 +17,7 @@ from transformers import (
 
 from data_gen.types import DataError
 from offline_rl.batches import collate
-from offline_rl.model import load_policy
+from offline_rl.model import load_policy, save_policy
 from offline_rl.packing import Packing, _not_wanted, lay, leak
 from offline_rl.training_settings import Lora, TrainingSettings
 from offline_rl.varlen import boundaries
@@ -91,14 +91,17 @@ def test_packed_gradients_are_those_of_padded_rows(kind, random_model, rollouts,
     assert padded.packing.passes == 0
 
 
+@pytest.mark.parametrize("again", [False, True], ids=["kept", "layers passed twice"])
 @pytest.mark.parametrize("kind", ["rft", "asft", "dpo"])
 def test_gradients_with_varlen_attention_are_those_of_padded_rows(
-    kind, random_model, rollouts, tmp_path
+    kind, again, random_model, rollouts, tmp_path
 ):
     padded, packed = (
         make_trainer(kind, random_model, rollouts, tmp_path / name, how=how, attention=attention)
         for name, how, attention in (("padded", PADDED, "sdpa"), ("packed", PACKED, "varlen"))
     )
+    if again:
+        packed.model.gradient_checkpointing_enable({"use_reentrant": False})
     assert_equal_gradients(gradients_of_step(packed), gradients_of_step(padded))
     assert packed.packing.passes > 0
 
@@ -250,13 +253,22 @@ def test_positions_that_run_on_are_seen(policy):
     assert leak(policy).startswith("positions do not start again")
 
 
-def test_sampling_goes_past_packing(policy):
-    packing = Packing(policy, True, Accelerator(cpu=True))
+@pytest.mark.parametrize("attention", ["sdpa", "varlen"])
+def test_sampling_goes_past_packing(attention, policy, random_model):
+    packed = load_policy(random_model, None, TrainingSettings(attention=attention)).eval()
+    packing = Packing(packed, True, Accelerator(cpu=True))
     tokens, mask = padded([9, 4, 3])
     told = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}
-    policy.generate(input_ids=tokens.flip(1), attention_mask=mask.flip(1), **told)
-    policy.base_model(input_ids=tokens.flip(1), attention_mask=mask.flip(1), use_cache=False)
+    inputs = {"input_ids": tokens.flip(1), "attention_mask": mask.flip(1)}
+    assert torch.equal(packed.generate(**inputs, **told), policy.generate(**inputs, **told))
+    packed.base_model(**inputs, use_cache=False)
     assert packing.passes == 0
+
+
+def test_the_attention_of_training_is_not_saved_with_the_policy(random_model, tmp_path):
+    policy = load_policy(random_model, None, TrainingSettings(attention="varlen"))
+    save_policy(policy, str(tmp_path))
+    assert "varlen" not in (tmp_path / "config.json").read_text()
 
 
 @pytest.mark.parametrize("one_row", [False, True])
