@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.rows import Row, jsonl_rows, parquet_errors_name, plain_text, readable_text
+from data_gen.rows import Row, jsonl_rows, parquet_rows, plain_text, readable_text
 from data_gen.types import DataError, FinishReason, Problem
 
 PROBLEM = ("problem", "question", "prompt")
@@ -24,8 +24,6 @@ LOGPS = ("logps", "logprobs")
 REWARD = ("reward", "rewards", "score", "scores", "is_correct", "grader_score")
 FINISH_REASON = ("finish_reason", "finish_reasons")
 
-# Rows of a Parquet file held as Python objects at a time.
-_ROWS = 512
 # A log-softmax in float32 may end this far above zero.
 _ROUNDING = 1e-3
 _LARGEST = 3e38
@@ -57,7 +55,8 @@ def foreign_rows(path: Path) -> Iterator[tuple[str, Row]]:
         for number, row in jsonl_rows(path):
             yield f"{path}:{number}", row
     elif path.suffix == ".parquet":
-        yield from _parquet_rows(path)
+        for number, row in enumerate(parquet_rows(path), 1):
+            yield f"{path} row {number}", row
     else:
         raise DataError(f"{path}: only .jsonl and .parquet files are read")
 
@@ -78,17 +77,6 @@ def written(row: Row, place: str) -> Iterator[Written]:
             reward=_reward(told, place),
             place=place,
         )
-
-
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
-    import pyarrow.parquet as pq
-
-    number = 0
-    with parquet_errors_name(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        for batch in file.iter_batches(batch_size=_ROWS):
-            for row in batch.to_pylist():
-                number += 1
-                yield f"{path} row {number}", row
 
 
 def _problem(row: Row, place: str) -> Problem:

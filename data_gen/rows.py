@@ -13,6 +13,9 @@ from data_gen.types import DataError
 
 Row = dict[str, Any]
 
+# Rows of a Parquet file held as Python objects at a time.
+_ROWS = 512
+
 
 @dataclass(frozen=True, slots=True)
 class Table:
@@ -37,7 +40,7 @@ def read_file(path: str | Path) -> Table:
     if path.suffix == ".jsonl":
         return _read_jsonl(path)
     if path.suffix == ".parquet":
-        return _read_parquet(path)
+        return Table(str(path), list(parquet_rows(path)))
     raise DataError(f"{path}: only .jsonl and .parquet files are read")
 
 
@@ -121,11 +124,14 @@ def _read_jsonl(path: Path) -> Table:
     return Table(str(path), [row for _, row in numbered], [number for number, _ in numbered])
 
 
-def _read_parquet(path: Path) -> Table:
-    import pyarrow.parquet as pq
+def parquet_rows(path: Path) -> Iterator[Row]:
+    """The rows of a Parquet file, few in memory at a time. Raises DataError naming the file."""
+    # Loads pyarrow, which takes a while.
+    from data_gen.decoding import decoded
 
-    with parquet_errors_name(path), pq.ParquetFile(path, page_checksum_verification=True) as file:
-        return Table(str(path), file.read().to_pylist())
+    with parquet_errors_name(path):
+        for batch in decoded(path, _ROWS):
+            yield from batch.to_pylist()
 
 
 @contextmanager

@@ -1,18 +1,21 @@
 """Fuzzes what reads hostile text, led by coverage, and says what it tried.
 
-    python tests/soak/fuzz.py [--seconds 600] [--only worker,verifier,importer,parquet]
+    python tests/soak/fuzz.py [--seconds 600] [--only worker,verifier,importer,decoder,parquet]
 
 `worker` is what a verifier's process does with two answers, `verifier` the whole verifier with its
-processes, which must outlive all of it, `importer` a .jsonl file of rollouts made elsewhere and
-`parquet` a damaged Parquet file, read in every way. A crash is anything but a verdict or a
-DataError, or a process that takes this one with it; the input that did it is kept and named, and
-the exit code is 1. Needs atheris (pip install atheris): without it nothing is tried, which is said.
+processes, which must outlive all of it, `importer` a .jsonl file of rollouts made elsewhere,
+`decoder` what the process that decodes Parquet files does with a damaged one, and `parquet` such a
+file read in every way, that process included. A crash is anything but a verdict or a DataError, or
+a process that takes this one with it; the input that did it is kept and named, and the exit code
+is 1. Needs atheris (pip install atheris): without it nothing is tried, which is said.
 """
 
 import argparse
 import importlib.util
+import io
 import json
 import re
+import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-TARGETS = ("worker", "verifier", "importer", "parquet")
 WORDS = [
     *("\\boxed{", "\\frac{", "\\sqrt{", "\\text{", "\\left(", "\\right)", "\\cup", "\\infty"),
     *("\\begin{pmatrix}", "\\end{pmatrix}", "\\\\", "\\pi", "^{", "_{", "!", "\\binom{", "\\in"),
@@ -125,6 +127,33 @@ def importer() -> Callable[[bytes], None]:
     return one
 
 
+def decoder() -> Callable[[bytes], None]:
+    import pyarrow as pa
+
+    from data_gen.decoding_worker import Refused, send
+    from data_gen.foreign import written
+    from data_gen.rows import parquet_errors_name
+    from data_gen.types import DataError
+
+    path = Path(tempfile.mkdtemp()) / "x.parquet"
+    # As in that process.
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+    def one(data: bytes) -> None:
+        path.write_bytes(data)
+        sink = io.BytesIO()
+        try:
+            with parquet_errors_name(path):
+                send(path, 512, (), 256 << 20, sink)
+                for batch in pa.ipc.open_stream(sink.getvalue()):
+                    for row in batch.to_pylist():
+                        list(written(row, "x"))
+        except (DataError, Refused):
+            return
+
+    return one
+
+
 def parquet() -> Callable[[bytes], None]:
     from data_gen.foreign import foreign_rows, written
     from data_gen.rows import read_file
@@ -144,6 +173,7 @@ def parquet() -> Callable[[bytes], None]:
                 read(path)
             except DataError:
                 continue
+        assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss >> 10 < 5000
 
     return one
 
@@ -155,15 +185,28 @@ def parquet_seeds() -> list[bytes]:
     from data_gen.storage import save_rollouts
     from data_gen.types import Completion, Problem, Rollout, Verdict
 
+    sys.path.append(str(Path(__file__).parents[2]))
+    from tests.parquet_bombs import list_of_nothing, rows_of_nothing
+
     path = Path(tempfile.mkdtemp()) / "x.parquet"
     completion = Completion("p", 0, 1, "q", [1], "text", [2, 3], [-0.5, -1], "stop")
     save_rollouts([Rollout(Problem("p", "q", "1"), completion, Verdict.correct("1"))] * 3, path)
     seeds = [path.read_bytes()]
+    seeds += [rows_of_nothing(3), list_of_nothing(3)]
     table = {"problem": ["q"], "answer": ["1"], "completions": [["a"]], "rewards": [[1.0]]}
     for compression in ("none", "zstd"):
         pq.write_table(pa.table(table), path, compression=compression)
         seeds.append(path.read_bytes())
     return seeds
+
+
+RUN = {
+    "worker": worker,
+    "verifier": verifier,
+    "importer": importer,
+    "decoder": decoder,
+    "parquet": parquet,
+}
 
 
 def fuzz(target: str, seconds: int, folder: Path) -> None:
@@ -173,11 +216,10 @@ def fuzz(target: str, seconds: int, folder: Path) -> None:
     # Imported under its eyes; libraries of parsers too, or it would be led by our own lines alone.
     watched = ["data_gen", "latex2sympy2_extended", "math_verify", "json"]
     with atheris.instrument_imports(include=watched):
-        run = {"worker": worker, "verifier": verifier, "importer": importer, "parquet": parquet}
-        one = run[target]()
+        one = RUN[target]()
     corpus = folder / "corpus"
     corpus.mkdir()
-    seeds = parquet_seeds() if target == "parquet" else SEEDS[target]
+    seeds = parquet_seeds() if target in ("decoder", "parquet") else SEEDS[target]
     for number, seed in enumerate(seeds):
         (corpus / str(number)).write_bytes(seed)
     words = folder / "words"
@@ -192,8 +234,8 @@ def fuzz(target: str, seconds: int, folder: Path) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=int, default=600, help="for all targets together")
-    parser.add_argument("--only", default=",".join(TARGETS))
-    parser.add_argument("--target", choices=TARGETS, help=argparse.SUPPRESS)
+    parser.add_argument("--only", default=",".join(RUN))
+    parser.add_argument("--target", choices=RUN, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.target:
