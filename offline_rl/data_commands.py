@@ -148,6 +148,7 @@ def export(
     # A tokenizer would warn of texts longer than the model's context, which no model sees here.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from data_gen.exporting import export_rollouts
+    from data_gen.remote_code import remote_code_runs
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.storage import load_rollouts
     from offline_rl.data_settings import TINY
@@ -159,7 +160,8 @@ def export(
     if model is not None:
         tokenizer = load_tokenizer(str(TINY_BASE) if model == TINY else model)
     elif settings is not None:
-        tokenizer = load_tokenizer(settings.model_path, settings.revision)
+        with remote_code_runs(settings.remote_code):
+            tokenizer = load_tokenizer(settings.model_path, settings.revision)
     done = export_rollouts(
         load_rollouts(path),
         out,

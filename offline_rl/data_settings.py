@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -25,6 +26,7 @@ TINY = "tiny"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
 
 
+_COMMIT = re.compile(r"[0-9a-f]{40}")
 _MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
 
 
@@ -90,6 +92,11 @@ class ModelSettings(Frozen):
     name: Label = Field(description="of the run and its folder")
     model: str = Field(min_length=1, description="tiny, a folder, or a hub name")
     revision: str | None = Field(default=None, description="of a model of the hub")
+    remote_code: bool = Field(
+        default=False,
+        description="runs the Python code that comes with the model, with all your rights; false: a"
+        " model that needs it is refused. Of the hub, revision must then be a whole commit hash",
+    )
     prompt: str = Field(
         default="raw",
         description="raw: the problem as it is; chat: the model's chat template around it;"
@@ -105,6 +112,19 @@ class ModelSettings(Frozen):
     @classmethod
     def _known_prompt(cls, value: str) -> str:
         return check_style(value)
+
+    @model_validator(mode="after")
+    def _known_code(self) -> Self:
+        if not self.remote_code:
+            return self
+        if self.cluster is not None:
+            raise ValueError("remote_code: the workers of a cluster run no code of a model")
+        from_hub = self.model != TINY and not Path(self.model).is_dir()
+        if from_hub and not _COMMIT.fullmatch(self.revision or ""):
+            raise ValueError(
+                "remote_code: set revision to the commit (40 digits) whose code you have read"
+            )
+        return self
 
     @property
     def model_path(self) -> str:

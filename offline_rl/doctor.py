@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging as transformers_logging
 
+from data_gen.remote_code import remote_code_runs
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
 from offline_rl.checks import arithmetic, processes, sampling, versions
@@ -58,8 +59,8 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
     settings = experiment.sampling.model_copy(update={"samples": _SAMPLES})
     if settings.temperature == 0:
         settings = settings.model_copy(update={"temperature": 1.0})
-    tokenizer = load_tokenizer(experiment.model_path, experiment.revision)
     with (
+        remote_code_runs(experiment.remote_code),
         tempfile.TemporaryDirectory() as folder,
         Engines(
             experiment.sampler,
@@ -69,6 +70,7 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
             base_revision=experiment.revision,
         ) as engines,
     ):
+        tokenizer = load_tokenizer(experiment.model_path, experiment.revision)
         sampler = engines.sampler(
             experiment.model_path, experiment.revision, adapter=experiment.sampler.adapter
         )

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from data_gen.closing import Closing
 from data_gen.cluster import ClusterSettings
 from data_gen.prompts import render
+from data_gen.remote_code import remote_code, with_remedy
 from data_gen.samplers import (
     Engine,
     EngineError,
@@ -110,10 +111,12 @@ def stored_dtype(model: str, revision: str | None) -> str:
     from transformers import AutoConfig
 
     try:
-        config = AutoConfig.from_pretrained(model, revision=revision, trust_remote_code=False)
+        config = AutoConfig.from_pretrained(
+            model, revision=revision, trust_remote_code=remote_code()
+        )
     # A folder from anywhere makes the library fail in any way.
     except Exception as error:
-        first = (str(error).strip() or type(error).__name__).splitlines()[0]
+        first = with_remedy((str(error).strip() or type(error).__name__).splitlines()[0])
         raise DataError(f"model {model!r} has no usable configuration: {first}") from error
     dtype = str(config.get_text_config().dtype).removeprefix("torch.")
     return dtype if dtype in ("float32", "bfloat16", "float16") else "auto"

@@ -44,11 +44,17 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def model_fingerprint(model: str, revision: str | None) -> dict[str, Any]:
-    """What tells one base model from another: its files' hashes, or its name in the hub."""
+def model_fingerprint(
+    model: str, revision: str | None, *, remote_code: bool = False
+) -> dict[str, Any]:
+    """What tells one base model from another: its files' hashes, or its name in the hub.
+
+    Code of its own that runs may compute something else than the library's.
+    """
+    run: dict[str, Any] = {"remote_code": True} if remote_code else {}
     if not Path(model).is_dir():
-        return {"name": model, "revision": revision}
-    return path_fingerprint(model)
+        return {"name": model, "revision": revision, **run}
+    return {**path_fingerprint(model), **run}
 
 
 def path_fingerprint(path: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM
 from trl.trainer.utils import disable_dropout_in_model
 
+from data_gen.remote_code import remote_code, with_remedy
 from data_gen.types import DataError
 from offline_rl.training_settings import Lora, TrainingSettings
 from offline_rl.varlen import VARLEN
@@ -15,10 +16,11 @@ from offline_rl.varlen import VARLEN
 def load_policy(model: str, revision: str | None, training: TrainingSettings) -> Any:
     """The base model in float32 with dropout off, adapters added where asked for.
 
-    Weights come from safetensors only and the model's own code is never run. bfloat16 training
-    keeps float32 weights and rounds activations. Dropout is off because the importance ratio and
-    the preference margin compare the policy with a reference that is scored without it. On a GPU
-    in bfloat16 attention is torch's kernel for packed rows, unless the settings name another.
+    Weights come from safetensors only, and the model's own code runs only inside
+    `remote_code_runs(True)`. bfloat16 training keeps float32 weights and rounds activations.
+    Dropout is off because the importance ratio and the preference margin compare the policy with a
+    reference that is scored without it. On a GPU in bfloat16 attention is torch's kernel for packed
+    rows, unless the settings name another.
     """
     try:
         policy = AutoModelForCausalLM.from_pretrained(
@@ -26,14 +28,14 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
             revision=revision,
             dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=False,
+            trust_remote_code=remote_code(),
             attn_implementation=training.attention,
         )
     # A folder from anywhere makes the library fail in any way; memory is the machine's own matter.
     except (MemoryError, torch.OutOfMemoryError):
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())[:400] or type(error).__name__
+        reason = with_remedy(" ".join(str(error).split())[:400] or type(error).__name__)
         raise DataError(f"model {model!r} cannot be loaded: {reason}") from error
     disable_dropout_in_model(policy)
     if training.attention is None and _serves_varlen(policy, training):

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoTokenizer, PrinterCallback, set_seed
+from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
+from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
@@ -65,7 +66,7 @@ def train(
     # Adapters are drawn at random, and must not depend on what this process did before.
     set_seed(seed)
     policy = load_policy(model, revision, training)
-    tokenizer = AutoTokenizer.from_pretrained(model, revision=revision, trust_remote_code=False)
+    tokenizer: Any = load_tokenizer(model, revision)
     tokens_per_epoch = sum(row.trained_tokens for example in examples for row in example)
     steps = training.total_steps(len(examples), tokens_per_epoch)
     with memory_told(training), disk_errors_name(checkpoints):

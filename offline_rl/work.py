@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from data_gen.cluster import ClusterSettings
+from data_gen.remote_code import remote_code_runs
 from data_gen.samplers import SamplerSettings
 from data_gen.verifiers import OpenVerifier, VerifierSettings
 from offline_rl.data_settings import DataSettings, ModelSettings
@@ -30,11 +31,16 @@ def at_work(
     there, and for a model that is not there.
     """
     with (
+        remote_code_runs(settings.remote_code),
         locked(folder),
         opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,
     ):
-        base = model_fingerprint(settings.model_path, settings.revision)
+        base = model_fingerprint(
+            settings.model_path, settings.revision, remote_code=settings.remote_code
+        )
+        if settings.remote_code:
+            progress.say(f"the code that comes with {settings.model} runs (remote_code: true)")
         yield Run(settings, folder, progress, engines, verify, base, store)
 
 

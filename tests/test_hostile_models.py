@@ -96,7 +96,7 @@ def test_vllm_refuses_pickled_weights_too(model, bait):
     assert not bait.exists()
 
 
-def test_a_models_own_code_is_never_run(model, bait, transformers_engine):
+def test_a_models_own_code_is_not_run_unasked(model, bait, transformers_engine):
     code = f"import os\nos.mkdir({str(bait)!r})\nclass C: ...\n"
     (model / "evil.py").write_text(code)
     own = {"AutoConfig": "evil.C", "AutoModelForCausalLM": "evil.C"}
@@ -106,13 +106,13 @@ def test_a_models_own_code_is_never_run(model, bait, transformers_engine):
     change(model / "config.json", model_type="evil")
     said = refusals(model, transformers_engine)
     assert len(said) == 3
-    assert all("contains custom code" in one for one in said)
+    assert all("runs only with remote_code: true" in one for one in said)
     shutil.copy(TINY_BASE / "config.json", model / "config.json")
     tokenizer = {"auto_map": {"AutoTokenizer": ["evil.C", None]}, "tokenizer_class": "C"}
     change(model / "tokenizer_config.json", **tokenizer)
     said = refusals(model, transformers_engine)
     assert len(said) == 2
-    assert all("contains custom code" in one for one in said)
+    assert all("runs only with remote_code: true" in one for one in said)
     assert not bait.exists()
 
 

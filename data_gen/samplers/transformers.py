@@ -18,6 +18,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
+from data_gen.remote_code import remote_code, with_remedy
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.types import FinishReason, Sampling
 
@@ -42,18 +43,20 @@ class TransformersEngine(Engine):
         self.close()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
-                model, revision=revision, trust_remote_code=False
+                model, revision=revision, trust_remote_code=remote_code()
             )
             self._model = AutoModelForCausalLM.from_pretrained(
                 model,
                 revision=revision,
                 dtype=self._dtype,
                 use_safetensors=True,
-                trust_remote_code=False,
+                trust_remote_code=remote_code(),
             ).to(self._device)
         # A folder from anywhere makes the library fail in any way.
         except Exception as error:
-            raise EngineError(f"transformers cannot load {model}", error) from error
+            raise EngineError(
+                f"transformers cannot load {model}", with_remedy(str(error))
+            ) from error
         self._model.eval()
         self._ends = self._end_tokens()
         # What a model's file recommends (a repetition penalty, a top-k) must not touch the samples.

@@ -11,6 +11,7 @@ from array import array
 from typing import Any
 
 from data_gen.process import Parent
+from data_gen.remote_code import remote_code
 from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests
 
@@ -68,7 +69,7 @@ class Worker:
         self._llm = vllm.LLM(
             **options,
             seed=0,
-            trust_remote_code=False,
+            trust_remote_code=remote_code(),
             load_format="safetensors",
             disable_log_stats=True,
         )

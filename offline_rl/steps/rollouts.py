@@ -207,6 +207,7 @@ def _policy(run: Run[DataSettings]) -> dict[str, Any]:
     return {
         "model": public_name(settings.model),
         "revision": settings.revision,
+        **({"remote_code": True} if settings.remote_code else {}),
         "model_sha256": digest(run.base),
         "tokenizer_sha256": digest(tokenizer.get_vocab()),
         "prompt": settings.prompt,

@@ -1,0 +1,107 @@
+"""Code that comes with a model runs if the settings ask for it, and in no other case."""
+
+import json
+import os
+import shutil
+
+import pytest
+from pydantic import ValidationError
+
+from data_gen.remote_code import remote_code, remote_code_runs
+from data_gen.samplers.base import EngineError
+from data_gen.types import DataError
+from offline_rl.config import Experiment
+from offline_rl.experiment import run
+from offline_rl.model import load_policy
+from offline_rl.tiny_base import TINY_BASE
+from offline_rl.training_settings import TrainingSettings
+
+OWN = """
+from transformers import LlamaConfig, LlamaForCausalLM
+
+class OwnConfig(LlamaConfig):
+    model_type = "own"
+
+class OwnForCausalLM(LlamaForCausalLM):
+    config_class = OwnConfig
+"""
+
+
+@pytest.fixture
+def model(tmp_path, monkeypatch):
+    """The tiny base as a kind of model that the library does not know, with its code beside it."""
+    monkeypatch.setattr(
+        "transformers.dynamic_module_utils.HF_MODULES_CACHE", str(tmp_path / "code")
+    )
+    folder = shutil.copytree(TINY_BASE, tmp_path / "model")
+    (folder / "own.py").write_text(OWN)
+    config = json.loads((folder / "config.json").read_text())
+    names = {"AutoConfig": "own.OwnConfig", "AutoModelForCausalLM": "own.OwnForCausalLM"}
+    config |= {"model_type": "own", "auto_map": names, "architectures": ["OwnForCausalLM"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    return folder
+
+
+def experiment(model, **settings):
+    problems = {"source": "arithmetic", "split": "train", "limit": 8}
+    sampling = {"samples": 2, "max_tokens": 16}
+    return Experiment.model_validate(
+        {
+            "name": "own",
+            "model": str(model),
+            "problems": problems,
+            "sampling": sampling,
+            "selection": {"min_reward": 0},
+            "sampler": {"kind": "transformers", "dtype": "float32"},
+            "training": {"steps": 1, "examples_per_step": 2},
+            "methods": {"rft": {}},
+            "behaviour_check": 2,
+            "evaluation": {
+                "sampling": sampling,
+                "benchmarks": {"a": {**problems, "split": "test", "limit": 2}},
+            },
+            **settings,
+        }
+    )
+
+
+def test_a_model_with_code_of_its_own_is_trained_and_evaluated_where_the_settings_ask(
+    model, tmp_path
+):
+    folder = tmp_path / "run"
+    with pytest.raises(EngineError, match="runs only with remote_code: true in the settings"):
+        run(experiment(model), folder)
+    report = run(experiment(model, remote_code=True), folder)
+    assert report is not None
+    assert not report.failures
+    # What was trained is the same kind of model, and needs the same code.
+    (trained,) = folder.glob("models/*/*/own.py")
+    assert "OwnForCausalLM" in trained.read_text()
+    assert "remote_code: true" in (folder / "experiment.yaml").read_text()
+    assert "remote\\_code" in (folder / "rollouts" / "README.md").read_text()
+    assert not remote_code()
+    with pytest.raises(DataError, match="runs only with remote_code: true"):
+        load_policy(str(trained.parent), None, TrainingSettings())
+
+
+@pytest.mark.parametrize("asked", [True, False])
+@pytest.mark.parametrize("before", [None, "1"])
+def test_nothing_outside_of_the_block_is_touched(asked, before, monkeypatch):
+    monkeypatch.delenv("OFFLINE_RL_REMOTE_CODE", raising=False)
+    if before is not None:
+        monkeypatch.setenv("OFFLINE_RL_REMOTE_CODE", before)
+    with remote_code_runs(asked):
+        assert remote_code() == asked
+    assert os.environ.get("OFFLINE_RL_REMOTE_CODE") == before
+
+
+@pytest.mark.parametrize("revision", [None, "main", "a" * 39])
+def test_code_of_the_hub_needs_its_commit(revision):
+    with pytest.raises(ValidationError, match="set revision to the commit"):
+        experiment("somebody/model", remote_code=True, revision=revision)
+    experiment("somebody/model", remote_code=True, revision="a" * 40)
+
+
+def test_workers_of_a_cluster_run_no_code_of_a_model(model):
+    with pytest.raises(ValidationError, match="the workers of a cluster run no code of a model"):
+        experiment(model, remote_code=True, cluster={})
