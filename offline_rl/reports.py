@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl.config import Experiment
@@ -73,7 +74,7 @@ def run_series(
 
     Resumes as `run` does; a finished model is not touched again. A model whose run ends with an
     error stands among the report's failures and the others go on. Raises what the last of them
-    raised where no model's run ends without one.
+    raised where no model's run ends without one, and ClusterError, which is no model's fault.
     """
     folder, progress = Path(folder), progress or Silent()
     folder.mkdir(parents=True, exist_ok=True)
@@ -90,6 +91,8 @@ def run_series(
                     progress=progress,
                     retry_failed=retry_failed,
                 )
+            except ClusterError:
+                raise
             except (DataError, EngineError) as error:
                 failures[label] = redacted(" ".join(str(error).split()))
                 progress.say(f"base model {label}: failed: {failures[label]}")

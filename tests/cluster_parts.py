@@ -5,15 +5,21 @@ import subprocess
 import sys
 import time
 
-from data_gen.samplers import TransformersSettings
+from data_gen.cluster.actors import EngineActor, Loaded, own_threads
+from data_gen.cluster.engine import RayEngine
+from data_gen.cluster.shared_engine import SharedEngine
+from data_gen.cluster.worker import Worker
+from data_gen.samplers import EngineError, TransformersSettings
 from data_gen.samplers.base import Engine
+from data_gen.samplers.replica import Replica
 from data_gen.types import Sampling
+from tests.cluster_heads import HEAD, Process
 
 TRANSFORMERS = TransformersSettings(dtype="float32", batch_size=64)
 SAMPLING = Sampling(samples=2, max_tokens=24)
-# Five parts of rollouts.
+# Four parts of rollouts.
 RUN = [
-    "problems.limit=1100",
+    "problems.limit=800",
     "sampling.samples=2",
     "sampler=transformers",
     "training.steps=2",
@@ -31,10 +37,51 @@ class Suicidal:
     """An actor that ends with its first chunk."""
 
     def load(self, *_):
-        return {}, 256
+        return Loaded("a node", {}, 256)
 
     def sample(self, *_):
         os.kill(os.getpid(), 9)
+
+
+class Staffed(RayEngine):
+    """Workers of a given kind."""
+
+    def __init__(self, cluster, actor, *told):
+        super().__init__(cluster, TRANSFORMERS)
+        self._actor, self._told = actor, told
+
+    def _worker(self, connection, one):
+        actor = connection.ray.remote(self._actor).options(max_concurrency=5)
+        return Worker(connection, one, lambda: actor.remote(*self._told), self._load, self._cluster)
+
+
+class Restless(EngineActor):
+    """Takes another number of sequences at once than TRANSFORMERS says."""
+
+    def __init__(self):
+        super().__init__(TRANSFORMERS.model_copy(update={"batch_size": 32}).model_dump_json(), None)
+
+
+def die(*_, **__):
+    os.kill(os.getpid(), 9)
+
+
+def die_once(note, value):
+    """Gives `value` where `note` is there, and else dies for having made it."""
+    if not note.exists():
+        note.touch()
+        die()
+    return value
+
+
+class Counted:
+    """Counts how often it is pickled."""
+
+    times = 0
+
+    def __reduce__(self):
+        Counted.times += 1
+        return int, (7,)
 
 
 class Gated(Engine):
@@ -74,47 +121,83 @@ class Gated(Engine):
         pass
 
 
+def bereft_engine(*model):
+    """As TRANSFORMERS, with a process as vLLM's beside it, whose end after a batch is its own."""
+    from data_gen.samplers.transformers import TransformersEngine
+
+    class Bereft(TransformersEngine):
+        process = Replica({})
+        answered = 0
+
+        def stream(self, batches, sampling):
+            for batch in batches:
+                if self.answered:
+                    self._lose()
+                self.answered += 1
+                yield self._answers(batch, sampling)
+
+        def _lose(self):
+            if self.process is None:
+                raise EngineError("no model is loaded")
+            process, self.process = self.process, None
+            os.kill(process.pid, 9)
+            with process:
+                process.answers(1)
+
+    engine = Bereft("float32", TRANSFORMERS.batch_size)
+    engine.load(*model)
+    return engine
+
+
+class Bereft(EngineActor):
+    """The first of its kind loses a process of its engine, the next are as usual."""
+
+    def __init__(self, note):
+        super().__init__(TRANSFORMERS.model_dump_json(), own_threads())
+        if not note.exists():
+            note.touch()
+            self._engine = SharedEngine(bereft_engine)
+
+
 IMPATIENT = """
-import data_gen.cluster.connection as connection
+from data_gen.cluster import head
 from offline_rl.cli import main
 
-connection._HEAD_SECONDS = 2
+head._HEAD_SECONDS = 2
 main()
 """
 
-# In a process of its own: Ray ends those that have known a head a minute after that was killed.
-HEAD = """
-from ray.cluster_utils import Cluster
-from tests.cluster_parts import NODE
+LOCAL = """
+import sys
+import offline_rl.engines
+from offline_rl import load_experiment, run
+from tests.cluster_parts import RUN
+from tests.fault_child import scripted_engine
 
-nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-print(nodes.address, flush=True)
-input()
-# Ray may end a process without a word where what serves that machine dies with the head.
-nodes.head_node.kill_gcs_server(check_alive=False)
-input()
-nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+offline_rl.engines.start_engine = scripted_engine()
+report = run(load_experiment("demo", [*RUN, "problems.limit=40", "seeds=[0]"]), sys.argv[1])
+assert not report.failures
+sys.exit("ray" in sys.modules)
 """
 
 
 def run_whose_head_is_killed(folder):
     """Begins RUN on a cluster of its own and kills that with the first part; code and output."""
-    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-    with subprocess.Popen([sys.executable, "-c", HEAD], **pipes) as head:
-        settings = f"cluster={{address: '{head.stdout.readline().strip()}'}}"
+    with Process(HEAD) as head:
+        settings = f"cluster={{address: '{head.line()}'}}"
         command = [sys.executable, "-P", "-c", IMPATIENT, "run", "demo", *RUN, settings]
         with subprocess.Popen(
             [*command, "--out", str(folder)],
+            stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
-            **pipes,
+            text=True,
         ) as process:
             while process.poll() is None and not parts(folder):
                 time.sleep(0.01)
-            head.stdin.write("kill the head\n")
-            head.stdin.flush()
+            head.go_on()
             output, _ = process.communicate(timeout=120)
-        head.communicate("kill the rest\n")
+        head.end()
     return process.returncode, output
 
 

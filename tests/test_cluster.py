@@ -16,19 +16,29 @@ from pydantic import ValidationError
 
 from data_gen import load_problems, verify
 from data_gen.cluster import ClusterError, ClusterSettings
-from data_gen.cluster.shared_engine import SharedEngine
-from data_gen.cluster.tasks import call_on_cluster
+from data_gen.cluster.connection import Connection
+from data_gen.cluster.shared_engine import EngineLost, SharedEngine
+from data_gen.cluster.tasks import ClusterCalls
 from data_gen.samplers import EngineError, ModelSampler
+from data_gen.samplers.base import Request
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
 from tests.cluster_parts import (
+    LOCAL,
     NODE,
     RUN,
     SAMPLING,
     TRANSFORMERS,
+    Bereft,
+    Counted,
     Gated,
+    Restless,
+    Staffed,
     Suicidal,
+    bereft_engine,
+    die,
+    die_once,
     parts,
     run_whose_head_is_killed,
 )
@@ -95,40 +105,63 @@ def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, tran
     transformers_engine.load(str(TINY_BASE))
     expected = sampled(transformers_engine)
     sampler = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
-    found, killed = [], 0
-    for number, chunk in enumerate(sampler.stream(chunks(), SAMPLING)):
-        found.extend(chunk)
-        if number in (0, 3):
-            kill(engine._workers[number % 2])
-            killed += 1
-    assert killed == 2
+    stream = sampler.stream(chunks(), SAMPLING)
+    found, first = list(next(stream)), engine._workers[1].actor
+    kill(engine._workers[1])
+    found.extend(completion for chunk in stream for completion in chunk)
+    assert engine._workers[1].actor is not first
     assert alike(found, expected)
 
 
 def test_workers_that_die_between_two_models_are_started_again(engine, transformers_engine):
     transformers_engine.load(str(TINY_BASE))
-    # One that another test has killed may not have been needed since.
-    engine.load(str(TINY_BASE))
-    for worker in engine._workers:
-        kill(worker)
-    engine.load(str(TINY_BASE))
-    assert alike(sampled(engine), sampled(transformers_engine))
-    engine._workers[0].end()
+    kill(engine._workers[0])
+    engine._workers[1].end()
     engine.load(str(TINY_BASE))
     assert alike(sampled(engine), sampled(transformers_engine))
 
 
 def test_work_that_is_stopped_ends_at_once(cluster):
     stopped = threading.Event()
-    with ThreadPoolExecutor(2) as threads:
-        calls = [
-            threads.submit(call_on_cluster, cluster, stopped, time.sleep, 600) for _ in range(2)
-        ]
+    with ClusterCalls(cluster, stopped) as call, ThreadPoolExecutor(2) as threads:
+        calls = [threads.submit(call, time.sleep, 600) for _ in range(2)]
         time.sleep(2)
         assert not any(call.done() for call in calls)
         stopped.set()
         for call in calls:
             assert isinstance(call.exception(timeout=60), ClusterError)
+
+
+def test_lost_work_is_done_again_with_what_was_sent_once(cluster, tmp_path):
+    patient = cluster.model_copy(update={"restarts": 1})
+    with ClusterCalls(patient, threading.Event()) as call:
+        value = call.shared(Counted())
+        assert call(die_once, tmp_path / "note", value) == 7
+        assert call(abs, value) == 7
+        assert Counted.times == 1
+        with pytest.raises(ClusterError, match="the cluster lost this work 2 times"):
+            call(die)
+
+
+def test_work_on_a_node_is_told_of_threads_what_this_process_is(cluster, engine, monkeypatch):
+    from data_gen.cluster.engine import RayEngine
+
+    several = cluster.model_copy(update={"cpus_per_training": 2, "cpus_per_replica": 2})
+    for threads in ("3", None):
+        if threads is None:
+            monkeypatch.delenv("OMP_NUM_THREADS")
+        else:
+            monkeypatch.setenv("OMP_NUM_THREADS", threads)
+        with ClusterCalls(several, threading.Event()) as call:
+            assert call(os.getenv, "OMP_NUM_THREADS") == threads
+    with RayEngine(several, TRANSFORMERS) as other:
+        other._begin(Connection(several))
+        actor = other._workers[0]._start()
+        assert ray.get(actor.__ray_call__.remote(own_threads)) is None
+
+
+def own_threads(_):
+    return os.environ.get("OMP_NUM_THREADS")
 
 
 @pytest.mark.parametrize("address", ["ray://head", "head", "ray://h:10001/", "h:port", ""])
@@ -141,30 +174,37 @@ def kill(worker):
     os.kill(ray.get(worker.actor.__ray_call__.remote(own_pid)), signal.SIGKILL)
 
 
-def test_a_worker_that_always_dies_ends_the_sampling_with_a_reason(cluster):
-    from data_gen.cluster.engine import RayEngine
-
-    one = cluster.model_copy(update={"replicas": 1, "restarts": 1, "cpus_per_replica": 0})
-    with RayEngine(one, TRANSFORMERS) as engine:
+def test_a_worker_whose_engine_lost_a_process_is_started_again(
+    cluster, transformers_engine, tmp_path
+):
+    transformers_engine.load(str(TINY_BASE))
+    one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
+    with Staffed(one, Bereft, tmp_path / "note") as engine:
         engine.load(str(TINY_BASE))
-        stream = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw").stream(
-            chunks(), SAMPLING
-        )
-        next(stream)
-        engine._workers[0]._start = lambda: ray.remote(Suicidal).remote()
-        kill(engine._workers[0])
+        first = engine._workers[0].actor
+        assert alike(sampled(engine), sampled(transformers_engine))
+        assert engine._workers[0].actor is not first
+
+
+def test_a_worker_that_always_dies_ends_the_sampling_with_a_reason(cluster):
+    one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
+    with Staffed(one, Suicidal) as engine:
+        engine.load(str(TINY_BASE))
         with pytest.raises(EngineError, match="2 workers ended at it"):
-            list(stream)
+            sampled(engine)
 
 
 def test_what_is_wrong_is_told_once_and_in_words(cluster):
     from data_gen.cluster.engine import RayEngine
 
     greedy = cluster.model_copy(update={"replicas": 3, "gpus_per_replica": 1, "wait_seconds": 1})
-    with pytest.raises(ClusterError, match=r"3 x an engine with 1 CPU and 1 GPU each.*place for 0"):
-        RayEngine(greedy, TRANSFORMERS).load(str(TINY_BASE))
-    with pytest.raises(EngineError, match="no model folder /nowhere"):
-        RayEngine(cluster.model_copy(update={"cpus_per_replica": 0}), TRANSFORMERS).load("/nowhere")
+    lack = r"3 x an engine with 1 CPU and 1 GPU each.*place for 0"
+    with RayEngine(greedy, TRANSFORMERS) as engine, pytest.raises(ClusterError, match=lack):
+        engine.load(str(TINY_BASE))
+    free = cluster.model_copy(update={"replicas": 1, "cpus_per_replica": 0})
+    absent = "no model folder /nowhere"
+    with RayEngine(free, TRANSFORMERS) as engine, pytest.raises(EngineError, match=absent):
+        engine.load("/nowhere")
 
 
 def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monkeypatch):
@@ -182,9 +222,25 @@ def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monk
     monkeypatch.setattr("data_gen.cluster.worker._TOLD_AFTER_SECONDS", 1)
     whole_node = {"replicas": 1, "cpus_per_replica": 4, "wait_seconds": 3}
     lack = r"waiting for a place for \d s: it needs 4 CPU and 0 GPU; free are \d CPU and 0 GPU of 8"
-    with pytest.raises(ClusterError, match=f"no worker was ready within 3 s: an engine.*{lack}"):
-        RayEngine(cluster.model_copy(update=whole_node), TRANSFORMERS).load(str(TINY_BASE))
+    told = f"no worker was ready within 3 s: an engine.*{lack}"
+    asked = cluster.model_copy(update=whole_node)
+    with RayEngine(asked, TRANSFORMERS) as other, pytest.raises(ClusterError, match=told):
+        other.load(str(TINY_BASE))
     assert re.search(lack, caplog.text)
+
+
+def test_a_worker_that_would_sample_otherwise_is_refused(engine):
+    usual = engine._workers[1]._start
+    engine._workers[1]._start = lambda: ray.remote(Restless).remote()
+    kill(engine._workers[1])
+    other = r"node \S+ \(\w+\) would sample otherwise than node \S+ \(\w+\)"
+    difference = f"{other}: batch_size '32' instead of '64';"
+    with pytest.raises(EngineError, match=difference):
+        sampled(engine)
+    with pytest.raises(EngineError, match=difference):
+        engine.load(str(TINY_BASE))
+    engine._workers[1]._start = usual
+    engine._workers[1].end()
 
 
 def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
@@ -206,6 +262,16 @@ def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
         with pytest.raises(ValueError, match="a broken engine"):
             engine.sample(["fails"], SAMPLING)
         assert engine.sample(["f"], SAMPLING) == ["f"]
+
+
+def test_an_engine_whose_process_has_ended_is_lost_to_all_that_ask_it():
+    engine = SharedEngine(bereft_engine)
+    engine.load(str(TINY_BASE), None, None)
+    asked = [Request([0], 1)], SAMPLING
+    assert len(engine.sample(*asked)) == 1
+    for _ in range(2):
+        with pytest.raises(EngineLost, match="vLLM cannot sample: the child process"):
+            engine.sample(*asked)
 
 
 def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
@@ -282,11 +348,13 @@ def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
         "from concurrent.futures import ThreadPoolExecutor as Threads\n"
         "from threading import Event\n"
         "from data_gen.cluster import ClusterSettings\n"
-        "from data_gen.cluster.tasks import call_on_cluster\n"
+        "from data_gen.cluster.tasks import ClusterCalls\n"
         f"cluster = ClusterSettings(address={cluster.address!r}, cpus_per_training=0)\n"
+        "def call(n):\n"
+        "    with ClusterCalls(cluster, Event()) as calls:\n"
+        "        return calls(abs, n)\n"
         "with Threads(2) as threads:\n"
-        "    done = threads.map(lambda n: call_on_cluster(cluster, Event(), abs, n), [-1, -2])\n"
-        "    assert list(done) == [1, 2]\n"
+        "    assert list(threads.map(call, [-1, -2])) == [1, 2]\n"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False
@@ -294,20 +362,32 @@ def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
     assert done.returncode == 0, done.stderr
 
 
-def test_a_cluster_without_place_for_a_training_is_no_fault_of_the_method(cluster, local, tmp_path):
+@pytest.mark.parametrize(
+    ("lacking", "reason"),
+    [
+        (
+            {"gpus_per_training": 1, "wait_seconds": 1},
+            r"1 x a training with 1 CPU and 1 GPU.*place for 0",
+        ),
+        ({"restarts": 0}, "the cluster lost this work 1 times"),
+    ],
+)
+def test_what_a_cluster_lacks_is_no_fault_of_the_method(
+    cluster, local, tmp_path, monkeypatch, lacking, reason
+):
     from offline_rl import load_experiment, run
 
+    monkeypatch.setattr("offline_rl.training.train", die)
     shutil.copytree(local, tmp_path / "run")
-    lacking = {"trainings": 1, "gpus_per_training": 1, "wait_seconds": 1}
-    settings = f"cluster={ ({**cluster.model_dump(), **lacking}) }"
-    with pytest.raises(ClusterError, match=r"1 x a training with 1 CPU and 1 GPU.*place for 0"):
+    settings = f"cluster={ ({**cluster.model_dump(), 'verifiers': 0, 'trainings': 1, **lacking}) }"
+    with pytest.raises(ClusterError, match=reason):
         run(load_experiment("demo", [*RUN, "training.steps=4", settings]), tmp_path / "run")
     assert not list(tmp_path.rglob("failure.json"))
 
 
-def test_a_local_run_imports_nothing_of_ray():
-    script = (
-        "import sys, offline_rl.experiment, offline_rl.reports, data_gen.cluster;"
-        " sys.exit('ray' in sys.modules)"
+def test_a_local_run_imports_nothing_of_ray(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", LOCAL, tmp_path / "run"], capture_output=True, text=True, check=False
     )
-    assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "run/report/comparison.csv").exists()

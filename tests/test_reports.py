@@ -10,6 +10,7 @@ from random import Random
 import pandas as pd
 import pytest
 
+from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl import load_run, run
@@ -212,6 +213,14 @@ def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(serie
     none = load_settings(tmp_path / "both.yaml", ["models={three: /nowhere/model}"])
     with pytest.raises((DataError, EngineError)):
         run_series(none, tmp_path / "none")
+
+
+def test_a_lost_cluster_is_no_base_models_fault(tmp_path):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    nowhere = load_settings(tmp_path / "both.yaml", ["cluster={address: '127.0.0.1:1'}"])
+    with pytest.raises(ClusterError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
+        run_series(nowhere, tmp_path / "run")
+    assert not (tmp_path / "run" / "two").exists()
 
 
 def test_no_report_uses_a_file_that_changed_after_it_was_written(series, tmp_path):

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from data_gen.cluster.actors import EngineActor
+from data_gen.cluster.actors import EngineActor, Loaded, own_threads
 from data_gen.cluster.connection import Connection
+from data_gen.cluster.head import ClusterError
 from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
 from data_gen.cluster.tasks import seen_from_anywhere
-from data_gen.cluster.worker import Worker
+from data_gen.cluster.worker import Worker, is_lost
 from data_gen.samplers import SamplerSettings
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples
@@ -40,22 +41,29 @@ class RayEngine(Engine):
         self._connection: Connection | None = None
         self._workers: list[Worker] = []
         self._model: tuple[str, str | None, str | None] | None = None
+        self._loaded: Loaded | None = None
 
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
         folder = None if adapter is None else seen_from_anywhere(adapter)
         self._model = (seen_from_anywhere(model), revision, folder)
-        if not self._workers:
+        if self._connection is None:
             self._begin(Connection(self._cluster))
+        else:
+            self._connection.head.check()
         for worker in self._workers:
             worker.prepare()
         for worker in self._workers:
             worker.ready()
+        self._loaded = self._workers[0].about
+        for worker in self._workers:
+            self._check_alike(worker)
 
     def stream(
         self, batches: Iterable[Sequence[Request]], sampling: Sampling
     ) -> Generator[list[list[Sample]]]:
-        if not self._workers:
+        if self._connection is None:
             raise EngineError("the cluster cannot sample: no model is loaded")
+        self._connection.head.check()
         settings = sampling.model_dump_json()
         most = (self._cluster.chunks_ahead + 1) * len(self._workers)
         source = iter(batches)
@@ -74,21 +82,30 @@ class RayEngine(Engine):
 
     @property
     def description(self) -> dict[str, str]:
-        return dict(self._workers[0].about[0]) if self._workers else {}
+        return {} if self._loaded is None else dict(self._loaded.description)
 
     @property
     def context_tokens(self) -> int:
-        return int(self._workers[0].about[1])
+        if self._loaded is None:
+            raise EngineError("the cluster has no context: no model is loaded")
+        return self._loaded.context_tokens
 
     def close(self) -> None:
         for worker in self._workers:
             worker.end()
-        self._workers = []
+        self._workers, self._loaded = [], None
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def _begin(self, connection: Connection) -> None:
         cluster, count = self._cluster, self._cluster.replicas
         one = Reservation("an engine", cluster.cpus_per_replica, cluster.gpus_per_replica)
-        check_places(connection, cluster, one, count)
+        try:
+            check_places(connection, cluster, one, count)
+        except ClusterError:
+            connection.close()
+            raise
         self._connection = connection
         self._workers = [self._worker(connection, one) for _ in range(count)]
 
@@ -100,13 +117,22 @@ class RayEngine(Engine):
             # The chunks that are handed in at most, and what else an actor is asked.
             max_concurrency=self._cluster.chunks_ahead + 3,
         )
-        start = partial(actor.remote, self._settings.model_dump_json())
+        start = partial(actor.remote, self._settings.model_dump_json(), own_threads())
         return Worker(connection, one, start, self._load, self._cluster)
 
     def _load(self, actor: Any) -> Any:
         if self._model is None:
             raise EngineError("the cluster has no model to load")
         return actor.load.remote(*self._model)
+
+    def _check_alike(self, worker: Worker) -> None:
+        """Raises EngineError where a worker would sample otherwise than the first one loaded."""
+        own, first = worker.about, self._loaded
+        if first is not None and (difference := own.difference(first)):
+            raise EngineError(
+                f"cluster: node {own.node} would sample otherwise than node {first.node}",
+                f"{difference}; name one sampler.kind, and install the same versions on all nodes",
+            )
 
     def _submit(self, batch: _Batch, settings: str) -> None:
         actor = self._workers[batch.worker].actor
@@ -122,16 +148,25 @@ class RayEngine(Engine):
             try:
                 answer: tuple[dict[str, Any], bytes] = self._connection.result(first.answer)
             except exceptions.RayTaskError as error:
-                raise EngineError("the cluster cannot sample", error.cause) from error
+                if not is_lost(error):
+                    raise EngineError("the cluster cannot sample", error.cause) from error
+                self._again(inside, settings, error.cause)
             except exceptions.RayError as error:
-                if first.tries == self._cluster.restarts:
-                    raise EngineError(
-                        f"the cluster cannot sample: {first.tries + 1} workers ended at it", error
-                    ) from error
-                first.tries += 1
-                self._workers[first.worker].again()
-                for batch in inside:
-                    if batch.worker == first.worker:
-                        self._submit(batch, settings)
+                self._again(inside, settings, error)
             else:
                 return answer
+
+    def _again(self, inside: deque[_Batch], settings: str, error: Exception) -> None:
+        """A new worker for all that waits at the one that has ended with the first batch."""
+        first = inside[0]
+        if first.tries == self._cluster.restarts:
+            raise EngineError(
+                f"the cluster cannot sample: {first.tries + 1} workers ended at it", error
+            ) from error
+        first.tries += 1
+        worker = self._workers[first.worker]
+        worker.again()
+        self._check_alike(worker)
+        for batch in inside:
+            if batch.worker == first.worker:
+                self._submit(batch, settings)

@@ -6,7 +6,8 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from data_gen.cluster.connection import ClusterError, Connection
+from data_gen.cluster.connection import Connection
+from data_gen.cluster.head import ClusterError
 from data_gen.cluster.settings import ClusterSettings
 
 logger = logging.getLogger(__name__)

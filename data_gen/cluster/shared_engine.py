@@ -6,8 +6,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from data_gen.samplers.base import Engine, Request, Sample
+from data_gen.process import ChildDied
+from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.types import Sampling
+
+
+class EngineLost(EngineError):
+    """The process that an engine had started has ended: another engine can do the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +32,7 @@ class SharedEngine:
         """`start` gives an engine with its first model."""
         self._start = start
         self._engine: Engine | None = None
+        self._lost: EngineLost | None = None
         # Held by the one thread that uses the engine.
         self._turn = threading.Lock()
         self._arrived: deque[_Chunk] = deque()
@@ -34,17 +40,31 @@ class SharedEngine:
         self._stream: Generator[list[list[Sample]]] | None = None
 
     def load(self, model: str, revision: str | None, adapter: str | None) -> Engine:
-        """Puts a model in place of the one before. Chunks that are still here are dropped."""
+        """Puts a model in place of the one before. Chunks that are still here are dropped.
+
+        Raises EngineLost where a process of the engine has ended, and what the engine raises.
+        """
         with self._turn:
             self._drop()
-            if self._engine is None:
-                self._engine = self._start(model, revision, adapter)
-            else:
-                self._engine.load(model, revision, adapter)
+            try:
+                if self._engine is None:
+                    self._engine = self._start(model, revision, adapter)
+                else:
+                    self._engine.load(model, revision, adapter)
+            except EngineError as error:
+                self._lost = _as_lost(error)
+                if self._lost is None:
+                    raise
+                raise self._lost from error
+            self._lost = None
             return self._engine
 
     def sample(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
-        """As `Engine.generate`. Raises CancelledError for a chunk that is dropped."""
+        """As `Engine.generate`.
+
+        Raises CancelledError for a chunk that is dropped, and EngineLost, from then on, where a
+        process of the engine has ended.
+        """
         chunk = _Chunk(requests, sampling)
         self._arrived.append(chunk)
         with self._turn:
@@ -54,6 +74,10 @@ class SharedEngine:
 
     def _advance(self) -> None:
         """Has the engine answer the next of the chunks inside of it."""
+        if self._lost is not None:
+            # What such an engine says of itself no longer tells why.
+            _fail(self._arrived, self._lost)
+            return
         if self._stream is None:
             self._stream = self._opened(self._arrived[0].sampling)
         try:
@@ -63,8 +87,8 @@ class SharedEngine:
         # Every thread whose chunk was inside raises it.
         except Exception as error:
             self._stream = None
-            while self._inside:
-                self._inside.popleft().answers.set_exception(error)
+            self._lost = _as_lost(error)
+            _fail(self._inside, self._lost or error)
         else:
             self._inside.popleft().answers.set_result(answers)
 
@@ -80,6 +104,15 @@ class SharedEngine:
         for chunks in (self._inside, self._arrived):
             while chunks:
                 chunks.popleft().answers.cancel()
+
+
+def _fail(chunks: deque[_Chunk], error: Exception) -> None:
+    while chunks:
+        chunks.popleft().answers.set_exception(error)
+
+
+def _as_lost(error: Exception) -> EngineLost | None:
+    return EngineLost(str(error)) if isinstance(error.__cause__, ChildDied) else None
 
 
 class _Arrivals(Iterator[Sequence[Request]]):

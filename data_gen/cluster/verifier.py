@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
-from data_gen.cluster.actors import VerifierActor
+from data_gen.cluster.actors import VerifierActor, own_threads
 from data_gen.cluster.connection import Connection
 from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
@@ -22,28 +22,16 @@ class RayVerifier(OpenVerifier):
     def __init__(self, cluster: ClusterSettings, settings: Settings) -> None:
         self._cluster = cluster
         self._connection = Connection(cluster)
-        one = Reservation("a verifier", cpus=1)
-        check_places(self._connection, cluster, one, cluster.verifiers)
-        actor = self._connection.ray.remote(VerifierActor).options(
-            num_cpus=one.cpus, scheduling_strategy="SPREAD"
-        )
-        start = partial(actor.remote, settings.model_dump_json())
-        self._workers = [
-            Worker(
-                self._connection,
-                one,
-                start,
-                lambda actor: actor.ready.remote(),
-                cluster,
-            )
-            for _ in range(cluster.verifiers)
-        ]
-        for worker in self._workers:
-            worker.prepare()
-        for worker in self._workers:
-            worker.ready()
+        self._workers: list[Worker] = []
+        try:
+            self._begin(settings)
+        except EngineError:
+            self.close()
+            raise
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
+        # Long after the last call there may be no cluster to hand anything to.
+        self._connection.head.check()
         slices = [pairs[at : at + _PAIRS_AT_ONCE] for at in range(0, len(pairs), _PAIRS_AT_ONCE)]
         waiting = [
             (number % len(self._workers), slice_, self._submit(number % len(self._workers), slice_))
@@ -55,6 +43,23 @@ class RayVerifier(OpenVerifier):
         for worker in self._workers:
             worker.end()
         self._workers = []
+        self._connection.close()
+
+    def _begin(self, settings: Settings) -> None:
+        cluster, one = self._cluster, Reservation("a verifier", cpus=1)
+        check_places(self._connection, cluster, one, cluster.verifiers)
+        actor = self._connection.ray.remote(VerifierActor).options(
+            num_cpus=one.cpus, scheduling_strategy="SPREAD"
+        )
+        start = partial(actor.remote, settings.model_dump_json(), own_threads())
+        self._workers = [
+            Worker(self._connection, one, start, lambda actor: actor.ready.remote(), cluster)
+            for _ in range(cluster.verifiers)
+        ]
+        for worker in self._workers:
+            worker.prepare()
+        for worker in self._workers:
+            worker.ready()
 
     def _submit(self, worker: int, pairs: Sequence[tuple[str, str]]) -> tuple[Any, Any]:
         """The actor that was asked, and the reference to its answer."""

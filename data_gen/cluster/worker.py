@@ -5,9 +5,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from data_gen.cluster.connection import ClusterError, Connection
+from data_gen.cluster.connection import Connection
+from data_gen.cluster.head import ClusterError
 from data_gen.cluster.places import Reservation, free_in_words
 from data_gen.cluster.settings import ClusterSettings
+from data_gen.cluster.shared_engine import EngineLost
 from data_gen.samplers.base import EngineError
 
 logger = logging.getLogger(__name__)
@@ -62,7 +64,9 @@ class Worker:
             # What a task raised may be a TimeoutError as well.
             except exceptions.RayTaskError as error:
                 self.end()
-                raise EngineError("cluster: a worker failed", error.cause) from error
+                if not is_lost(error):
+                    raise EngineError("cluster: a worker failed", error.cause) from error
+                self._begin_again(left, error.cause)
             except TimeoutError as error:
                 state = "" if self._wait is None else self._wait.state()
                 self.end()
@@ -71,9 +75,7 @@ class Worker:
                 ) from error
             except exceptions.RayError as error:
                 self.end()
-                if not left:
-                    raise EngineError("cluster: a worker ended as it started", error) from error
-                self.prepare()
+                self._begin_again(left, error)
             else:
                 return
 
@@ -88,9 +90,19 @@ class Worker:
             self._connection.end(self.actor)
             self.actor = None
 
+    def _begin_again(self, left: int, error: Exception) -> None:
+        if not left:
+            raise EngineError("cluster: a worker ended as it started", error) from error
+        self.prepare()
+
     def _tell(self) -> None:
         if self._wait is not None:
             self._wait.tell()
+
+
+def is_lost(error: Any) -> bool:
+    """Whether what a task raised says that its worker is of no more use."""
+    return isinstance(error.cause, EngineLost)
 
 
 class Wait:

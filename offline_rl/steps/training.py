@@ -12,6 +12,7 @@ from threading import Event
 from typing import Any
 
 from data_gen.cluster import ClusterError, ClusterSettings
+from data_gen.cluster.tasks import ClusterCalls, seen_from_anywhere
 from data_gen.demonstrations import demonstrations
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
@@ -74,16 +75,21 @@ def _train_together(
 ) -> None:
     """Each policy in a thread of its own, which waits for the node that trains it."""
     beside, stopped = replace(run, progress=Lines(run.progress)), Event()
+    lessons: dict[str, Any] = {}
 
-    def train_one(one: Policy) -> None:
+    def train_one(one: Policy, calls: ClusterCalls) -> None:
         with run.work(one.stage) as folder:
-            _train(beside, one, taught(run, one.method, rollouts), folder, stopped)
+            _train(beside, one, lessons[one.method.learns_from], folder, calls)
 
     with (
+        ClusterCalls(cluster, stopped) as calls,
         run.progress.task("train on the cluster, policies") as task,
         ThreadPoolExecutor(cluster.trainings) as threads,
     ):
-        done = [threads.submit(train_one, one) for one in policies]
+        for method in (one.method for one in policies):
+            if method.learns_from not in lessons:
+                lessons[method.learns_from] = calls.shared(taught(run, method, rollouts))
+        done = [threads.submit(train_one, one, calls) for one in policies]
         try:
             for count, future in enumerate(as_completed(done), 1):
                 future.result()
@@ -137,11 +143,11 @@ def _is_needed(
 def _train(
     run: Run[Experiment],
     policy: Policy,
-    rollouts: list[Rollout],
+    rollouts: Any,
     folder: Path,
-    stopped: Event | None = None,
+    calls: ClusterCalls | None = None,
 ) -> None:
-    """Trains here; where something may stop it, on the cluster."""
+    """Trains here, or by `calls` on the cluster, for which `rollouts` are what these share."""
     import torch
 
     from offline_rl.launching import launch_training
@@ -161,13 +167,9 @@ def _train(
     }
     try:
         with run.progress.task(title) as task:
-            if experiment.cluster is not None and stopped is not None:
-                from data_gen.cluster.tasks import call_on_cluster, seen_from_anywhere
-
+            if calls is not None:
                 told["model"] = seen_from_anywhere(experiment.model_path)
-                call_on_cluster(
-                    experiment.cluster, stopped, there, method, rollouts, folder.resolve(), **told
-                )
+                calls(there, method, rollouts, folder.resolve(), **told)
             else:
                 there(
                     method,

@@ -1,0 +1,136 @@
+"""Clusters whose heads are killed and started again, and the processes that had known them."""
+
+import socket
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+
+# In a process of its own: Ray ends those that have known a head a minute after that was killed.
+# Ray may also end a process without a word where what serves its machine dies with the head.
+HEAD = """
+import sys
+from ray.cluster_utils import Cluster
+from tests.cluster_parts import NODE
+
+ports = dict(zip(("gcs_server_port", "ray_client_server_port"), map(int, sys.argv[1:])))
+head = {**NODE, **ports, "include_dashboard": False}
+nodes = Cluster(initialize_head=True, head_node_args=head)
+print(nodes.address, flush=True)
+input()
+nodes.head_node.kill_gcs_server(check_alive=False)
+print("the head is gone", flush=True)
+input()
+nodes.head_node.kill_all_processes(check_alive=False, allow_graceful=False, wait=True)
+"""
+
+# What each does between two lines that it reads is in the words of the tests.
+DRIVER = """
+import os, sys
+what, address, other = sys.argv[1:]
+# Ray's own patience, in place of a minute.
+os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "60" if what == "anew" else "12"
+os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "5"
+from data_gen.cluster import ClusterError, ClusterSettings, head
+from data_gen.cluster.connection import Connection
+
+def connection(address):
+    return Connection(ClusterSettings(address=address))
+
+def told(work, *arguments):
+    try:
+        work(*arguments)
+    except ClusterError as error:
+        print("told:", error, flush=True)
+
+head._HEAD_SECONDS = 60 if what == "anew" else 2
+try:
+    first = connection(address)
+except ClusterError:
+    # Ray's server for clients gives itself too little time to start on a busy machine.
+    first = connection(address)
+one = first.ray.put(1)
+assert first.result(one) == 1
+if what == "closed":
+    told(connection, other)
+    first.close()
+    assert "RAY_ENABLE_AUTO_CONNECT" not in os.environ
+print("ready", flush=True)
+input()
+if what != "closed":
+    told(first.result, one)
+    told(connection, address)
+    first.close()
+if what in ("closed", "idle"):
+    with connection(other) as second:
+        print("and then:", second.result(second.ray.put(2)), flush=True)
+"""
+
+
+class Process:
+    """A script that prints lines and goes on when it is told."""
+
+    def __init__(self, script, *arguments, **pipes):
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", script, *map(str, arguments)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            **pipes,
+        )
+
+    def line(self):
+        return self.process.stdout.readline().strip()
+
+    def go_on(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.communicate()
+
+    def end(self):
+        """The exit code and what was left to be read."""
+        output, _ = self.process.communicate("\n\n", timeout=120)
+        return self.process.returncode, output
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("", 0))
+        return one.getsockname()[1]
+
+
+def drivers_whose_head_is_killed():
+    """What those said, by name; all but the client knew the head that is killed first."""
+    # Where Ray's own workers look for ports of theirs, a client's server is not to be.
+    client_port = next(port for port in iter(free_port, None) if not 10_002 <= port <= 19_999)
+    with ExitStack() as stack:
+        enter = stack.enter_context
+        first, second = (enter(Process(HEAD, *ports)) for ports in ([], [free_port(), client_port]))
+        address, other = first.line(), second.line()
+        names = {"idle": address, "closed": address, "anew": address}
+        names["client"] = f"ray://{other.rpartition(':')[0]}:{client_port}"
+        drivers = {
+            name: enter(Process(DRIVER, name, at, other, stderr=subprocess.STDOUT))
+            for name, at in names.items()
+        }
+        said = dict.fromkeys(drivers, "")
+        for name, driver in drivers.items():
+            while driver.process.poll() is None and (line := driver.line()) != "ready":
+                said[name] += f"{line}\n"
+        first.go_on()
+        assert first.line() == "the head is gone", said
+        time.sleep(16)
+        ends = {name: drivers[name].end() for name in ("idle", "closed")}
+        anew = enter(Process(HEAD, address.rpartition(":")[2]))
+        assert anew.line() == address, said
+        ends["anew"] = drivers["anew"].end()
+        for head in (first, anew, second):
+            head.end()
+        ends["client"] = drivers["client"].end()
+        return {name: (code, said[name] + rest) for name, (code, rest) in ends.items()}
