@@ -37,16 +37,31 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
     except Exception as error:
         reason = with_remedy(" ".join(str(error).split())[:400] or type(error).__name__)
         raise DataError(f"model {model!r} cannot be loaded: {reason}") from error
-    disable_dropout_in_model(policy)
+    if training.attention == VARLEN and not policy._supports_flash_attn:
+        raise DataError(f"training.attention: no varlen for {type(policy).__name__}: leave it out")
+    _disable_dropout(policy)
     if training.attention is None and _serves_varlen(policy, training):
         policy.set_attn_implementation(VARLEN)
     return policy if training.lora is None else add_lora(policy, training.lora)
 
 
+def _disable_dropout(policy: Any) -> None:
+    disable_dropout_in_model(policy)
+    for module in policy.modules():
+        # Most models have numbers besides, which they hand to functions: dropout, resid_pdrop, ...
+        for name, value in vars(module).items():
+            if "drop" in name and isinstance(value, float):
+                setattr(module, name, 0.0)
+
+
 def _serves_varlen(policy: Any, training: TrainingSettings) -> bool:
-    """Whether torch's kernel for packed rows takes the place of the attention it came with."""
+    """Whether torch's kernel for packed rows takes the place of the attention it came with.
+
+    Where flash attention is served, layers say all that they want of it, and nothing by a mask.
+    """
     half = training.precision == "bfloat16" and torch.cuda.is_available()
-    return half and bool(training.packing) and policy.config._attn_implementation == "sdpa"
+    known = policy.config._attn_implementation == "sdpa" and policy._supports_flash_attn
+    return half and bool(training.packing) and bool(known)
 
 
 def add_lora(policy: Any, lora: Lora) -> Any:

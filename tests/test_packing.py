@@ -309,3 +309,17 @@ def test_rows_are_laid_whole_and_apart_in_no_more_room_than_padding_takes(one_ro
 def test_rows_that_need_a_mask_are_packed_on_a_gpu_only_if_asked_for(packed, kind, device, left):
     assert _not_wanted(packed, kind, device).startswith(left)
     assert bool(_not_wanted(packed, kind, device)) == bool(left)
+
+
+def test_layers_that_look_ahead_are_padded(random_model):
+    policy = load_policy(random_model, None, TrainingSettings(attention="varlen"))
+    policy.base_model.layers[1].self_attn.is_causal = False
+    packing = Packing(policy, "auto", Accelerator(cpu=True))
+    assert packing.reason == "the model takes no positions (varlen attention looks back alone)"
+
+
+def test_a_model_whose_layers_want_more_of_a_mask_is_refused(tmp_path):
+    config = BloomConfig(vocab_size=200, hidden_size=16, n_layer=1, n_head=2, bos_token_id=None)
+    BloomForCausalLM(config).save_pretrained(tmp_path)
+    with pytest.raises(DataError, match=r"training\.attention: no varlen for BloomForCausalLM"):
+        load_policy(str(tmp_path), None, TrainingSettings(attention="varlen"))
