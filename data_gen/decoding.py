@@ -23,19 +23,21 @@ _WORKER = Path(__file__).with_name("decoding_worker.py")
 _REFUSED = 3
 
 
-def decoded(path: Path, rows: int, columns: Sequence[str] = ()) -> Iterator[Any]:
+def decoded(
+    path: Path, rows: int, columns: Sequence[str] = (), *, most: int | None = None
+) -> Iterator[Any]:
     """Record batches of at most `rows` rows, with those of `columns` that are there, or with all.
 
     The first one is empty, so that a file without rows tells its columns too. Raises DataError
     naming a file that is not whole, that takes too much memory to decode, or that unpacks to far
-    more than an honest file of its size.
+    more than an honest file of its size, or to more than `most` bytes of Python objects.
     """
     if not _has_both_ends(path):
         raise DataError(f"{path}: not a whole Parquet file (no PAR1 at each end)")
     with (
         tempfile.TemporaryFile() as said,
         subprocess.Popen(
-            [sys.executable, "-P", str(_WORKER), str(path), str(rows), *columns],
+            [sys.executable, "-P", str(_WORKER), str(path), str(rows), str(most or 0), *columns],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=said,

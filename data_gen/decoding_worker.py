@@ -44,8 +44,13 @@ def send(path: Path, rows: int, columns: Sequence[str], unpacked: int, sink: Bin
     """
     # So a column's pages are in memory one after another, not all at once.
     streaming = {"pre_buffer": False, "buffer_size": 1 << 20}
+    allowed = unpacked
     with pq.ParquetFile(path, page_checksum_verification=True, **streaming) as file:
-        schema = pa.schema([one for one in file.schema_arrow if one.name in columns or not columns])
+        schema = file.schema_arrow
+        if columns:
+            # Batches have their columns as they were asked for, and not as the file has them.
+            there = [name for name in columns if name in schema.names]
+            schema = pa.schema([schema.field(name) for name in there])
         rows = max(1, min(rows, _DECODED // max(1, _average_row(file.metadata))))
         with pa.ipc.new_stream(sink, schema) as stream:
             # Made of Python's values it would load pandas.
@@ -56,8 +61,8 @@ def send(path: Path, rows: int, columns: Sequence[str], unpacked: int, sink: Bin
                     unpacked -= size
                     if unpacked < 0:
                         raise Refused(
-                            f"unpacks to more than {_UNPACKED_PER_BYTE} times its size"
-                            f" and {_UNPACKED // _GB} GB"
+                            f"unpacks to more than {allowed / _GB:.1g} GB, for which it is too"
+                            " small, or which is too much to be held at once"
                         )
                     stream.write_batch(piece)
 
@@ -111,9 +116,11 @@ def _limit_memory(unpacked: int) -> int:
 def main() -> None:
     path = Path(sys.argv[1])
     unpacked = _UNPACKED + _UNPACKED_PER_BYTE * path.stat().st_size
+    rows, most = (int(text) for text in sys.argv[2:4])
     limit = _limit_memory(unpacked)
+    unpacked = min(unpacked, most) if most else unpacked
     try:
-        send(path, int(sys.argv[2]), sys.argv[3:], unpacked, sys.stdout.buffer)
+        send(path, rows, sys.argv[4:], unpacked, sys.stdout.buffer)
     except Refused as error:
         reason = str(error)
     except MemoryError:

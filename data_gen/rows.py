@@ -15,6 +15,8 @@ Row = dict[str, Any]
 
 # Rows of a Parquet file held as Python objects at a time.
 _ROWS = 512
+# Bytes of a whole file that is held at once.
+_MOST_KEPT = 8 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ def read_file(path: str | Path) -> Table:
     if path.suffix == ".jsonl":
         return _read_jsonl(path)
     if path.suffix == ".parquet":
-        return Table(str(path), list(parquet_rows(path)))
+        return Table(str(path), list(parquet_rows(path, most=_MOST_KEPT)))
     raise DataError(f"{path}: only .jsonl and .parquet files are read")
 
 
@@ -124,13 +126,17 @@ def _read_jsonl(path: Path) -> Table:
     return Table(str(path), [row for _, row in numbered], [number for number, _ in numbered])
 
 
-def parquet_rows(path: Path) -> Iterator[Row]:
-    """The rows of a Parquet file, few in memory at a time. Raises DataError naming the file."""
+def parquet_rows(path: Path, *, most: int | None = None) -> Iterator[Row]:
+    """The rows of a Parquet file, few in memory at a time.
+
+    Raises DataError naming the file, also for one that unpacks to more than `most` bytes of Python
+    objects.
+    """
     # Loads pyarrow, which takes a while.
     from data_gen.decoding import decoded
 
     with parquet_errors_name(path):
-        for batch in decoded(path, _ROWS):
+        for batch in decoded(path, _ROWS, most=most):
             yield from batch.to_pylist()
 
 

@@ -41,10 +41,11 @@ def load_rollouts(path: str | os.PathLike[str]) -> list[Rollout]:
     return list(iterate_rollouts(path))
 
 
-def iterate_rollouts(path: str | os.PathLike[str]) -> Iterator[Rollout]:
+def iterate_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> Iterator[Rollout]:
     """Reads what `save_rollouts` wrote: one file, or a folder of `part-*.parquet` in order.
 
-    Some thousands of rollouts are in memory at a time.
+    Some thousands of rollouts are in memory at a time. Where the files are `foreign`, nothing in
+    them is taken at its word, which takes half a second more for each.
     Raises DataError naming the file (and line) that is not whole or has other columns.
     """
     path = Path(path)
@@ -53,11 +54,11 @@ def iterate_rollouts(path: str | os.PathLike[str]) -> Iterator[Rollout]:
         if not parts:
             raise DataError(f"{path}: no part-*.parquet in this folder")
         for part in parts:
-            yield from _read_parquet(part)
+            yield from _read_parquet(part, foreign)
     elif not path.is_file():
         raise DataError(f"{path}: no such file")
     elif path.suffix == ".parquet":
-        yield from _read_parquet(path)
+        yield from _read_parquet(path, foreign)
     elif path.suffix == ".jsonl":
         for number, row in jsonl_rows(path):
             yield _rollout(row, f"{path}:{number}")
@@ -93,11 +94,11 @@ def _sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def _read_parquet(path: Path) -> Iterator[Rollout]:
+def _read_parquet(path: Path, foreign: bool) -> Iterator[Rollout]:
     # Loads pyarrow, which takes a while: for those who read alone.
     from data_gen.parquet import read_parquet
 
-    return read_parquet(path)
+    return read_parquet(path, foreign=foreign)
 
 
 def _write_jsonl(rollouts: Sequence[Rollout], path: Path) -> None:

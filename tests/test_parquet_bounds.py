@@ -4,6 +4,7 @@ import gc
 import json
 import subprocess
 import sys
+from array import array
 
 import numpy as np
 import psutil
@@ -15,8 +16,9 @@ from data_gen.columns import COLUMNS
 from data_gen.decoding import decoded
 from data_gen.foreign import foreign_rows
 from data_gen.rows import parquet_rows, read_file
-from data_gen.storage import load_rollouts
-from data_gen.types import DataError
+from data_gen.seal import BLANK, KEY, is_sealed, seal
+from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from tests.parquet_bombs import list_of_nothing, rows_of_nothing
 
 READERS = {
@@ -27,6 +29,14 @@ READERS = {
         "    for _ in foreign_rows(path): pass"
     ),
     "load": "from data_gen.storage import load_rollouts as read",
+    "import": (
+        "from data_gen.importing import import_rollouts\n"
+        "from data_gen.samplers.tokenizer import load_tokenizer\n"
+        "from offline_rl.tiny_base import TINY_BASE\n"
+        "def read(path):\n"
+        "    how = {'tokenizer': load_tokenizer(str(TINY_BASE)), 'style': 'raw', 'verify': None}\n"
+        "    import_rollouts(path.parent, **how)"
+    ),
 }
 # What the reader and the process that decodes for it print, in one line: the error, the most
 # memory of each in MB.
@@ -56,7 +66,7 @@ def measured(path, reader):
 
 
 def one_long_text(rows):
-    """A file of rollouts, each with the same solution of a megabyte."""
+    """Rollouts, each with the same solution of a megabyte."""
     columns = {"string": "q", "int32": 1, "int64": 1, "float64": 1.0}
     table = {
         name: pa.array([[1]] * rows, pa.list_(pa.type_for_alias(kind.removeprefix("list:"))))
@@ -68,14 +78,18 @@ def one_long_text(rows):
     table["solution"] = pa.DictionaryArray.from_arrays(where, pa.array(["x" * (1 << 20)]))
     table["finish_reason"] = pa.array(["stop"] * rows)
     table["verdict"] = pa.array(["correct"] * rows)
+    return pa.table(table)
+
+
+def in_a_file(table):
     sink = pa.BufferOutputStream()
-    pq.write_table(pa.table(table), sink, compression="zstd", store_schema=False)
+    pq.write_table(table, sink, compression="zstd", store_schema=False)
     return sink.getvalue().to_pybytes()
 
 
 BOMBS = {
     "a page of many rows": (
-        rows_of_nothing(2**28), "file", "unpacks to more than 10000 times its size"
+        rows_of_nothing(2**28), "file", "unpacks to more than 2 GB"
     ),
     "a page of one row of as many elements as a number can tell": (
         list_of_nothing(2**31 - 1), "foreign", "of memory to decode"
@@ -87,7 +101,7 @@ BOMBS = {
         list_of_nothing(2**25), "foreign", "a row unpacks to more than 1 GB"
     ),
     "one long text in each rollout": (
-        one_long_text(5000), "load", "of memory to decode"
+        in_a_file(one_long_text(5000)), "load", "of memory to decode"
     ),
 }  # fmt: skip
 
@@ -105,13 +119,48 @@ def test_a_small_file_that_stands_for_a_lot_is_refused_in_bounded_memory(name, t
     assert "\n" not in told
 
 
+def test_a_seal_that_anybody_can_make_spares_no_foreign_file_the_limit(tmp_path):
+    path, table = tmp_path / "part-00000.parquet", one_long_text(5000)
+    how = {"compression": "zstd", "store_schema": False}
+    with pq.ParquetWriter(path, table.schema, **how) as writer:
+        writer.write_table(table)
+        writer.add_key_value_metadata({KEY: BLANK})
+    seal(path)
+    assert is_sealed(path)
+    told, reading, decoding = measured(path, "import")
+    assert told is not None
+    assert "of memory to decode" in told
+    assert max(reading, decoding) < 2600
+
+
+def test_columns_come_in_any_order(tmp_path):
+    rollout = Rollout(
+        Problem("p", "q", "1", "s"),
+        Completion("p", 0, 5, "q", (1, 2), "t", (3,), array("f", [-1.0]), "stop"),
+        Verdict.correct("1"),
+    )
+    save_rollouts([rollout], tmp_path / "ours.parquet")
+    table = pq.read_table(tmp_path / "ours.parquet")
+    turned = table.select(table.column_names[::-1]).replace_schema_metadata()
+    pq.write_table(turned, tmp_path / "theirs.parquet")
+    assert load_rollouts(tmp_path / "theirs.parquet") == [rollout]
+
+
+def test_a_file_that_is_held_whole_is_no_larger_than_was_allowed(tmp_path):
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"a": range(10_000)}), path)
+    assert len(list(parquet_rows(path, most=1 << 28))) == 10_000
+    with pytest.raises(DataError, match="is too much to be held at once"):
+        list(parquet_rows(path, most=1 << 20))
+
+
 def test_what_a_bomb_is_made_by_is_read_where_it_is_small(tmp_path):
     path = tmp_path / "small.parquet"
     path.write_bytes(rows_of_nothing(3))
     assert read_file(path).rows == [{"reward": None}] * 3
     path.write_bytes(list_of_nothing(5))
     assert [row for _, row in foreign_rows(path)] == [{"rewards": [None] * 5}]
-    path.write_bytes(one_long_text(2))
+    path.write_bytes(in_a_file(one_long_text(2)))
     assert [len(one.problem.solution) for one in load_rollouts(path)] == [1 << 20] * 2
 
 
