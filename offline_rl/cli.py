@@ -13,6 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from data_gen.remote_code import remote_code_runs
 from offline_rl import data_commands, report_commands
 from offline_rl.data_commands import Out, quiet_libraries
 from offline_rl.running import console, run_experiment
@@ -223,7 +224,9 @@ def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
 def main() -> Any:
     """Entry point of the console script."""
     try:
-        sys.exit(app())
+        # Settings alone ask for a model's code, whatever the shell's environment holds.
+        with remote_code_runs(False):
+            sys.exit(app())
     # Python would print the message of an error, which may quote hostile text, as it is.
     except Exception:
         _say(traceback.format_exc())

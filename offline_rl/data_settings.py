@@ -11,6 +11,7 @@ from data_gen.cluster import ClusterSettings
 from data_gen.filters import Filters
 from data_gen.problems import ProblemSource
 from data_gen.prompts import check_style
+from data_gen.remote_code import check_code
 from data_gen.samplers import AutoSettings, SamplerSettings
 from data_gen.selection import Selection
 from data_gen.types import Sampling
@@ -26,7 +27,6 @@ TINY = "tiny"
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
 
 
-_COMMIT = re.compile(r"[0-9a-f]{40}")
 _MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
 
 
@@ -94,8 +94,8 @@ class ModelSettings(Frozen):
     revision: str | None = Field(default=None, description="of a model of the hub")
     remote_code: bool = Field(
         default=False,
-        description="runs the Python code that comes with the model, with all your rights; false: a"
-        " model that needs it is refused. Of the hub, revision must then be a whole commit hash",
+        description="runs the Python code that lies in the model's folder, with all your rights;"
+        " false: a model that needs it is refused",
     )
     prompt: str = Field(
         default="raw",
@@ -119,11 +119,7 @@ class ModelSettings(Frozen):
             return self
         if self.cluster is not None:
             raise ValueError("remote_code: the workers of a cluster run no code of a model")
-        from_hub = self.model != TINY and not Path(self.model).is_dir()
-        if from_hub and not _COMMIT.fullmatch(self.revision or ""):
-            raise ValueError(
-                "remote_code: set revision to the commit (40 digits) whose code you have read"
-            )
+        check_code(Path(self.model_path))
         return self
 
     @property

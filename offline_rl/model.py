@@ -37,7 +37,8 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
     except Exception as error:
         reason = with_remedy(" ".join(str(error).split())[:400] or type(error).__name__)
         raise DataError(f"model {model!r} cannot be loaded: {reason}") from error
-    if training.attention == VARLEN and not policy._supports_flash_attn:
+    # Where nothing is packed it is sdpa, which must be right too.
+    if training.attention == VARLEN and not (policy._supports_flash_attn and policy._supports_sdpa):
         raise DataError(f"training.attention: no varlen for {type(policy).__name__}: leave it out")
     _disable_dropout(policy)
     if training.attention is None and _serves_varlen(policy, training):

@@ -43,15 +43,14 @@ class Packing:
         self.passes = 0
         """Forward passes that were given less than their padded batch."""
         self.reason = _not_wanted(packed, _attention_of(causal), accelerator.device.type)
-        if self.reason:
-            return
-        with accelerator.autocast():
-            self.reason = leak(causal)
+        if not self.reason:
+            with accelerator.autocast():
+                self.reason = leak(causal)
         if not self.reason:
             self._attach(causal)
         elif packed is True:
             raise DataError(f"training.packing: {self.reason}: set it to auto or false")
-        else:
+        elif packed:
             logger.warning("rows are padded and not packed, since %s", self.reason)
 
     def _attach(self, causal: Any) -> None:
@@ -172,7 +171,7 @@ def leak(causal: Any) -> str:
     """Why texts laid end to end would not be read as each by itself; empty if they are.
 
     Tried on the second of two texts: whatever the first one is, not a bit of its states may
-    change, and they are those that it has alone.
+    change, and they are those that it has alone, with a mask.
     """
     generator = torch.Generator().manual_seed(0)
     size = causal.config.get_text_config().vocab_size
@@ -184,7 +183,7 @@ def leak(causal: Any) -> str:
     try:
         with torch.no_grad():
             behind, also = (_states(causal, first, text) for first in (one, other))
-            alone = _states(causal, text)
+            alone = _alone(causal, text)
     except (TypeError, ValueError, RuntimeError) as error:
         return f"the model takes no positions ({' '.join(str(error).split())})"
     finally:
@@ -195,6 +194,15 @@ def leak(causal: Any) -> str:
     if not (behind - alone).abs().max() <= _ROUNDED * alone.abs().max():
         return f"positions do not start again with this model and {kind} attention"
     return ""
+
+
+def _alone(causal: Any, text: Tensor) -> Tensor:
+    """The states of a text as the model reads it when nothing is packed."""
+    tokens = text[None].to(causal.get_output_embeddings().weight.device)
+    states: Tensor = causal.base_model(
+        input_ids=tokens, attention_mask=torch.ones_like(tokens), use_cache=False
+    ).last_hidden_state
+    return states[0].float()
 
 
 def _states(causal: Any, *texts: Tensor) -> Tensor:
@@ -216,7 +224,7 @@ def _not_wanted(packed: Packed, kind: str, device: str) -> str:
     if not packed:
         return "training.packing is false"
     if packed == "auto" and device == "cuda" and not _one_row(kind):
-        return f"masks of packed rows cost a GPU more than padding ({kind} attention)"
+        return f"masks of packed rows cost a GPU more than padding ({kind} attention needs them)"
     return ""
 
 

@@ -9,6 +9,8 @@ from transformers import (
     AttentionInterface,
     BloomConfig,
     BloomForCausalLM,
+    DogeConfig,
+    DogeForCausalLM,
     Gemma2Config,
     Gemma2ForCausalLM,
     MistralConfig,
@@ -323,3 +325,20 @@ def test_a_model_whose_layers_want_more_of_a_mask_is_refused(tmp_path):
     BloomForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(DataError, match=r"training\.attention: no varlen for BloomForCausalLM"):
         load_policy(str(tmp_path), None, TrainingSettings(attention="varlen"))
+
+
+def test_layers_whose_mask_says_more_than_where_texts_lie_are_padded():
+    torch.manual_seed(0)
+    config = DogeConfig(
+        vocab_size=200,
+        hidden_size=32,
+        intermediate_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        keep_window_size=2,
+    )
+    model = DogeForCausalLM(config)
+    model.set_attn_implementation("varlen")
+    packing = Packing(model, "auto", Accelerator(cpu=True))
+    assert packing.reason.startswith("positions do not start again")

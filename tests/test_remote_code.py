@@ -10,6 +10,7 @@ from pydantic import ValidationError
 from data_gen.remote_code import remote_code, remote_code_runs
 from data_gen.samplers.base import EngineError
 from data_gen.types import DataError
+from offline_rl.cli import main
 from offline_rl.config import Experiment
 from offline_rl.experiment import run
 from offline_rl.model import load_policy
@@ -95,11 +96,28 @@ def test_nothing_outside_of_the_block_is_touched(asked, before, monkeypatch):
     assert os.environ.get("OFFLINE_RL_REMOTE_CODE") == before
 
 
-@pytest.mark.parametrize("revision", [None, "main", "a" * 39])
-def test_code_of_the_hub_needs_its_commit(revision):
-    with pytest.raises(ValidationError, match="set revision to the commit"):
-        experiment("somebody/model", remote_code=True, revision=revision)
-    experiment("somebody/model", remote_code=True, revision="a" * 40)
+def test_code_that_is_not_in_the_models_folder_is_refused(model):
+    with pytest.raises(ValidationError, match="give model as a folder, whose code you have read"):
+        experiment("somebody/model", remote_code=True, revision="a" * 40)
+    for name in ("config.json", "tokenizer_config.json"):
+        file = model / name
+        before = file.read_text()
+        elsewhere = {
+            "auto_map": {"AutoModel": "own.A", "AutoConfig": ["somebody/else--own.B", None]}
+        }
+        file.write_text(json.dumps(json.loads(before) | elsewhere))
+        with pytest.raises(ValidationError, match=f"{name} names code that is not in the model"):
+            experiment(model, remote_code=True)
+        file.write_text(before)
+    experiment(model, remote_code=True)
+
+
+def test_what_the_shell_says_is_nothing_that_the_settings_ask(model, monkeypatch, capsys):
+    monkeypatch.setenv("OFFLINE_RL_REMOTE_CODE", "1")
+    monkeypatch.setattr("sys.argv", ["offline-rl", "doctor", "--model", str(model)])
+    with pytest.raises(SystemExit):
+        main()
+    assert "runs only with remote_code: true" in capsys.readouterr().err
 
 
 def test_workers_of_a_cluster_run_no_code_of_a_model(model):
