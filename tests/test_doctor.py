@@ -98,8 +98,8 @@ def test_layouts_of_batches_are_checked(patient, monkeypatch):
     apart = packing._inputs
 
     def as_one_text(tokens, attention, layout):
-        inputs = apart(tokens, attention, layout)
-        return {**inputs, "attention_mask": torch.ones_like(inputs["input_ids"])}
+        packed, positions = apart(tokens, attention, layout)
+        return packed, torch.arange(positions.shape[1]).expand_as(positions)
 
     monkeypatch.setattr(packing, "_inputs", as_one_text)
     assert [one.result for one in arithmetic.layouts(patient)] == ["fail", "fail"]
