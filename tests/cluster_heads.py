@@ -5,6 +5,18 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from itertools import repeat
+from threading import Event
+
+from data_gen.cluster import link
+from data_gen.cluster.actors import Loaded
+from data_gen.cluster.engine import RayEngine
+from data_gen.cluster.tasks import ClusterCalls
+from data_gen.cluster.verifier import RayVerifier
+from data_gen.samplers import TransformersSettings
+from data_gen.samplers.wire import pack_samples
+from data_gen.types import Sampling
+from data_gen.verifiers.math import MathSettings
 
 # In a process of its own: Ray ends those that have known a head a minute after that was killed.
 # Ray may also end a process without a word where what serves its machine dies with the head.
@@ -49,7 +61,8 @@ try:
 except ClusterError:
     # Ray's server for clients gives itself too little time to start on a busy machine.
     first = connection(address)
-one = first.ray.put(1)
+put, initialized = first.ray.put, first.ray.is_initialized
+one = first.ask(put, 1)
 assert first.result(one) == 1
 if what == "closed":
     told(connection, other)
@@ -58,12 +71,16 @@ if what == "closed":
 print("ready", flush=True)
 input()
 if what != "closed":
+    told(first.ask, put, 2)
     told(first.result, one)
     told(connection, address)
+    assert os.environ["RAY_ENABLE_AUTO_CONNECT"] == "0"
     first.close()
+    assert not initialized()
+    assert "RAY_ENABLE_AUTO_CONNECT" not in os.environ
 if what in ("closed", "idle"):
     with connection(other) as second:
-        print("and then:", second.result(second.ray.put(2)), flush=True)
+        print("and then:", second.result(second.ask(second.ray.put, 2)), flush=True)
 """
 
 
@@ -134,3 +151,98 @@ def drivers_whose_head_is_killed():
             head.end()
         ends["client"] = drivers["client"].end()
         return {name: (code, said[name] + rest) for name, (code, rest) in ends.items()}
+
+
+_ANSWERS = {
+    "load": Loaded("a node", {}, 256),
+    "sample": pack_samples([[]]),
+    "ready": True,
+    "verify": [None],
+    "call": 1,
+}
+
+
+class ScriptedRay:
+    """In place of the `ray` module: a cluster with place for all, whose actors answer at once."""
+
+    def __init__(self, exceptions):
+        self.exceptions = exceptions
+        self.connected, self.reachable, self.finished = True, True, True
+        self.place_error = self.end_error = None
+        self.unguarded, self.ended = [], 0
+
+    def asked(self, what):
+        """What is asked while the connection may be left could start another cluster."""
+        if not (self.connected and link._current._inside):
+            self.unguarded.append(what)
+
+    def remote(self, _):
+        return ScriptedActor(self)
+
+    def nodes(self):
+        self.asked("nodes")
+        if self.place_error is not None:
+            raise self.place_error
+        return [{"Alive": True, "Resources": {"CPU": 8}}]
+
+    def wait(self, references, timeout):
+        self.asked("wait")
+        return (references, []) if self.finished else ([], references)
+
+    def get(self, reference):
+        self.asked("get")
+        return _ANSWERS[reference]
+
+    def put(self, _):
+        self.asked("put")
+
+    def kill(self, *_, **__):
+        self.asked("kill")
+        self.ended += 1
+        if self.end_error is not None:
+            raise self.end_error
+
+    def shutdown(self):
+        self.connected = False
+
+
+class ScriptedActor:
+    """A class of actors, an actor, and a method of it."""
+
+    def __init__(self, ray, method="start"):
+        self._ray, self._method = ray, method
+
+    def options(self, **_):
+        return self
+
+    def __getattr__(self, method):
+        return ScriptedActor(self._ray, method)
+
+    def remote(self, *_):
+        self._ray.asked(self._method)
+        return self if self._method == "start" else self._method
+
+
+def sampling(cluster):
+    with RayEngine(cluster, TransformersSettings()) as engine:
+        engine.load("a model")
+        yield from engine.stream(repeat([]), Sampling())
+
+
+def loading(cluster):
+    with RayEngine(cluster, TransformersSettings()) as engine:
+        while True:
+            yield engine.load("a model")
+
+
+def verifying(cluster):
+    with RayVerifier(cluster, MathSettings()) as verify:
+        while True:
+            yield verify([("1", "1")])
+
+
+def calling(cluster):
+    with ClusterCalls(cluster, Event()) as call:
+        while True:
+            call.shared(1)
+            yield call(abs, -1)

@@ -1,12 +1,14 @@
 """What the tests of the cluster are made of."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 
 from data_gen.cluster.actors import EngineActor, Loaded, own_threads
 from data_gen.cluster.engine import RayEngine
+from data_gen.cluster.head import LOOK_SECONDS
 from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.cluster.worker import Worker
 from data_gen.samplers import EngineError, TransformersSettings
@@ -121,8 +123,17 @@ class Gated(Engine):
         pass
 
 
-def bereft_engine(*model):
-    """As TRANSFORMERS, with a process as vLLM's beside it, whose end after a batch is its own."""
+def killed(process):
+    os.kill(process.pid, 9)
+
+
+def failed(process):
+    """It stays alive and tells of an error: no model is loaded that has anything to be dropped."""
+    process.drop(1)
+
+
+def bereft_engine(*model, loss=killed):
+    """As TRANSFORMERS, with a process as vLLM's beside it, whose loss after a batch is its own."""
     from data_gen.samplers.transformers import TransformersEngine
 
     class Bereft(TransformersEngine):
@@ -140,9 +151,9 @@ def bereft_engine(*model):
             if self.process is None:
                 raise EngineError("no model is loaded")
             process, self.process = self.process, None
-            os.kill(process.pid, 9)
             with process:
-                process.answers(1)
+                loss(process)
+                process.answers(2)
 
     engine = Bereft("float32", TRANSFORMERS.batch_size)
     engine.load(*model)
@@ -195,7 +206,12 @@ def run_whose_head_is_killed(folder):
         ) as process:
             while process.poll() is None and not parts(folder):
                 time.sleep(0.01)
+            # It would be through in less time than lies between two looks at the head.
+            process.send_signal(signal.SIGSTOP)
             head.go_on()
+            head.line()
+            time.sleep(LOOK_SECONDS)
+            process.send_signal(signal.SIGCONT)
             output, _ = process.communicate(timeout=120)
         head.end()
     return process.returncode, output

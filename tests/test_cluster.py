@@ -17,10 +17,11 @@ from pydantic import ValidationError
 from data_gen import load_problems, verify
 from data_gen.cluster import ClusterError, ClusterSettings
 from data_gen.cluster.connection import Connection
-from data_gen.cluster.shared_engine import EngineLost, SharedEngine
+from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.cluster.tasks import ClusterCalls
 from data_gen.samplers import EngineError, ModelSampler
-from data_gen.samplers.base import Request
+from data_gen.samplers.base import EngineLost, Request
+from data_gen.samplers.replica import Replica
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
@@ -39,6 +40,8 @@ from tests.cluster_parts import (
     bereft_engine,
     die,
     die_once,
+    failed,
+    killed,
     parts,
     run_whose_head_is_killed,
 )
@@ -264,14 +267,27 @@ def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
         assert engine.sample(["f"], SAMPLING) == ["f"]
 
 
-def test_an_engine_whose_process_has_ended_is_lost_to_all_that_ask_it():
-    engine = SharedEngine(bereft_engine)
+@pytest.mark.parametrize(
+    ("loss", "reason"), [(killed, "the child process"), (failed, "AttributeError: 'NoneType'")]
+)
+def test_an_engine_whose_process_has_ended_or_failed_is_lost_to_all_that_ask_it(loss, reason):
+    engine = SharedEngine(lambda *model: bereft_engine(*model, loss=loss))
     engine.load(str(TINY_BASE), None, None)
     asked = [Request([0], 1)], SAMPLING
     assert len(engine.sample(*asked)) == 1
     for _ in range(2):
-        with pytest.raises(EngineLost, match="vLLM cannot sample: the child process"):
+        with pytest.raises(EngineLost, match=f"vLLM cannot sample: {reason}"):
             engine.sample(*asked)
+
+
+def test_a_model_that_does_not_load_is_not_to_be_loaded_again_elsewhere(tmp_path):
+    (tmp_path / "torch.py").write_text("raise ImportError('no such driver')")
+    options = {"model": "any"}
+    with Replica({"PYTHONPATH": str(tmp_path)}) as replica:
+        replica.load(options, None)
+        with pytest.raises(EngineError, match="vLLM cannot load any: ImportError: no") as caught:
+            replica.loaded(options)
+    assert not isinstance(caught.value, EngineLost)
 
 
 def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):

@@ -1,12 +1,27 @@
 """A process that has known a cluster outlives its head, and says in one line what is wrong."""
 
+import os
 import re
+import time
+from threading import Event
 
 import pytest
 
-from tests.cluster_heads import drivers_whose_head_is_killed
+from data_gen.cluster import ClusterError, ClusterSettings, head, link
+from data_gen.cluster.tasks import ClusterCalls
+from tests.cluster_heads import (
+    ScriptedRay,
+    calling,
+    drivers_whose_head_is_killed,
+    loading,
+    sampling,
+    verifying,
+)
 
-pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
+ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
+
+CLUSTER = ClusterSettings(address="ray://host:10001", replicas=2, verifiers=2)
+every_use = pytest.mark.parametrize("use", [sampling, loading, verifying, calling])
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +37,7 @@ def test_a_process_that_was_idle_when_the_head_died_is_told_so_when_it_asks(driv
     code, output = drivers["idle"]
     assert code == 0, output
     lines = told(output)
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         assert re.fullmatch(r"cluster: the head at \S+ has not answered for 2 s: .*", line)
     assert "and then: 2" in output
@@ -40,7 +55,7 @@ def test_a_head_that_was_started_anew_is_told_from_the_one_before(drivers):
     code, output = drivers["anew"]
     assert code == 0, output
     lines = told(output)
-    assert len(lines) == 2
+    assert len(lines) == 3
     for line in lines:
         assert re.fullmatch(r"cluster: the head at \S+ was started anew: .*", line)
 
@@ -49,5 +64,80 @@ def test_a_client_that_lost_its_server_is_told_so(drivers):
     code, output = drivers["client"]
     assert code == 0, output
     lines = told(output)
-    assert len(lines) == 2
+    assert len(lines) == 3
     assert re.match(r"cluster: the head at \S+ (has not answered|has closed)", lines[0])
+
+
+@pytest.fixture
+def scripted(monkeypatch):
+    for name in link._VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    scripted = ScriptedRay(ray.exceptions)
+    monkeypatch.setattr(link, "_current", None)
+    monkeypatch.setattr(link, "_connected", lambda _: (scripted, True))
+    monkeypatch.setattr(head, "_reachable", lambda _: scripted.reachable)
+    monkeypatch.setattr(head, "_HEAD_SECONDS", 0)
+    monkeypatch.setattr(head, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(link, "LOOK_SECONDS", 0.01)
+    return scripted
+
+
+def is_released():
+    return link._current is None and not link._VARIABLES.keys() & os.environ.keys()
+
+
+@every_use
+def test_whatever_is_asked_of_a_cluster_is_asked_while_it_is_not_left(scripted, use):
+    using = use(CLUSTER)
+    next(using)
+    next(using)
+    using.close()
+    assert (scripted.unguarded, scripted.connected) == ([], False)
+    assert is_released()
+
+
+@every_use
+def test_a_cluster_that_is_lost_between_two_answers_is_not_asked_again(scripted, use):
+    using = use(CLUSTER)
+    next(using)
+    scripted.reachable = False
+    while scripted.connected:
+        time.sleep(0.01)
+    assert os.environ["RAY_ENABLE_AUTO_CONNECT"] == "0"
+    with pytest.raises(ClusterError, match="the head at host:10001 has not answered"):
+        next(using)
+    assert scripted.unguarded == []
+    assert is_released()
+
+
+@pytest.mark.parametrize(
+    ("error", "tries"), [(ConnectionError("dropped"), 1), (ray.exceptions.RaySystemError("no"), 2)]
+)
+@pytest.mark.parametrize("use", [sampling, verifying])
+def test_a_user_that_can_end_no_worker_gives_the_connection_back(scripted, use, error, tries):
+    using = use(CLUSTER)
+    next(using)
+    scripted.end_error = error
+    using.close()
+    assert scripted.ended == tries
+    assert is_released()
+
+
+def test_a_worker_that_cannot_be_ended_does_not_hide_why_it_was_to_end(scripted):
+    stopped = Event()
+    stopped.set()
+    scripted.finished, scripted.end_error = False, ConnectionError("dropped")
+    with (
+        ClusterCalls(CLUSTER, stopped) as call,
+        pytest.raises(ClusterError, match="this work was stopped with other work"),
+    ):
+        call(abs, -1)
+    assert is_released()
+
+
+@every_use
+def test_a_user_that_is_interrupted_as_it_begins_gives_the_connection_back(scripted, use):
+    scripted.place_error = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt):
+        next(use(CLUSTER))
+    assert is_released()

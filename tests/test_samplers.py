@@ -408,8 +408,16 @@ INFO 11-28 04:29:01 [core.py:107] Initializing a V1 LLM engine
 """
 
 
-def test_what_failed_inside_vllm_is_told_and_not_that_something_did():
-    told = "RuntimeError: Engine core initialization failed. See root cause above. Failed: {}"
-    assert cause(told, LOG + told) == "ValueError: Free memory on device is less"
-    assert cause(told, "no line of an error\n" + told) == told
+@pytest.mark.parametrize(
+    "told",
+    [
+        "RuntimeError: Engine core initialization failed. See root cause above. Failed: {}",
+        "EngineDeadError: EngineCore encountered an issue. See stack trace (above) for the root"
+        " cause.",
+    ],
+)
+def test_what_failed_inside_vllm_is_told_and_not_that_something_did(told):
+    printed = f"(EngineCore pid=70) ERROR 11-28 04:29:09 [core.py:9] vllm.exceptions.{told}\n"
+    assert cause(told, LOG + printed) == "ValueError: Free memory on device is less"
+    assert cause(told, "no line of an error\n" + printed) == told
     assert cause("ValueError: no such model", LOG) == "ValueError: no such model"

@@ -8,7 +8,6 @@ from typing import Any
 
 from data_gen.cluster.actors import EngineActor, Loaded, own_threads
 from data_gen.cluster.connection import Connection
-from data_gen.cluster.head import ClusterError
 from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
 from data_gen.cluster.tasks import seen_from_anywhere
@@ -48,8 +47,6 @@ class RayEngine(Engine):
         self._model = (seen_from_anywhere(model), revision, folder)
         if self._connection is None:
             self._begin(Connection(self._cluster))
-        else:
-            self._connection.head.check()
         for worker in self._workers:
             worker.prepare()
         for worker in self._workers:
@@ -61,9 +58,7 @@ class RayEngine(Engine):
     def stream(
         self, batches: Iterable[Sequence[Request]], sampling: Sampling
     ) -> Generator[list[list[Sample]]]:
-        if self._connection is None:
-            raise EngineError("the cluster cannot sample: no model is loaded")
-        self._connection.head.check()
+        self._connected()
         settings = sampling.model_dump_json()
         most = (self._cluster.chunks_ahead + 1) * len(self._workers)
         source = iter(batches)
@@ -91,23 +86,30 @@ class RayEngine(Engine):
         return self._loaded.context_tokens
 
     def close(self) -> None:
-        for worker in self._workers:
-            worker.end()
-        self._workers, self._loaded = [], None
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        workers, self._workers, self._loaded = self._workers, [], None
+        connection, self._connection = self._connection, None
+        try:
+            for worker in workers:
+                worker.end()
+        finally:
+            if connection is not None:
+                connection.close()
 
     def _begin(self, connection: Connection) -> None:
         cluster, count = self._cluster, self._cluster.replicas
         one = Reservation("an engine", cluster.cpus_per_replica, cluster.gpus_per_replica)
         try:
             check_places(connection, cluster, one, count)
-        except ClusterError:
+            self._workers = [self._worker(connection, one) for _ in range(count)]
+        except BaseException:
             connection.close()
             raise
         self._connection = connection
-        self._workers = [self._worker(connection, one) for _ in range(count)]
+
+    def _connected(self) -> Connection:
+        if self._connection is None:
+            raise EngineError("the cluster cannot sample: no model is loaded")
+        return self._connection
 
     def _worker(self, connection: Connection, one: Reservation) -> Worker:
         actor = connection.ray.remote(EngineActor).options(
@@ -136,17 +138,16 @@ class RayEngine(Engine):
 
     def _submit(self, batch: _Batch, settings: str) -> None:
         actor = self._workers[batch.worker].actor
-        batch.answer = actor.sample.remote(*batch.packed, settings)
+        batch.answer = self._connected().ask(actor.sample.remote, *batch.packed, settings)
 
     def _answer(self, inside: deque[_Batch], settings: str) -> tuple[dict[str, Any], bytes]:
         """The first batch's answer; what waits at a worker that has ended is handed in again."""
-        if self._connection is None:
-            raise EngineError("the cluster cannot sample: no model is loaded")
-        exceptions = self._connection.ray.exceptions
+        connection = self._connected()
+        exceptions = connection.ray.exceptions
         first = inside[0]
         while True:
             try:
-                answer: tuple[dict[str, Any], bytes] = self._connection.result(first.answer)
+                answer: tuple[dict[str, Any], bytes] = connection.result(first.answer)
             except exceptions.RayTaskError as error:
                 if not is_lost(error):
                     raise EngineError("the cluster cannot sample", error.cause) from error

@@ -14,7 +14,8 @@ _VARIABLES = {
     "RAY_USAGE_STATS_ENABLED": "0",
     # By default a driver inside of a virtual environment has the cluster build it again.
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
-    # By default any call after the loss of a cluster would start one on this machine.
+    # By default any call after the loss of a cluster would start one on this machine; Ray looks at
+    # this as it is imported, which somebody else may have done before.
     "RAY_ENABLE_AUTO_CONNECT": "0",
     # What fails is told by whoever waits for it; the rest ends with it.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
@@ -62,14 +63,12 @@ class Link:
             with self._asking:
                 self._inside -= 1
 
-    def leave(self) -> None:
-        """Ends the connection, unless somebody else had made it. Safe to call twice."""
-        if self._left.is_set():
-            return
-        self._left.set()
-        if self._is_ours:
-            self.ray.shutdown()
-        self._unset()
+    def end(self) -> None:
+        """Leaves the cluster, and what was set for Ray with it: nobody uses this any more."""
+        try:
+            self._leave()
+        finally:
+            self._unset()
 
     def _watch(self) -> None:
         """Leaves a lost cluster before Ray ends this process, which may be busy with other work.
@@ -83,7 +82,14 @@ class Link:
                 # Whoever asks looks at the head as well, and has an answer to that within seconds.
                 with _CHANGING, self._asking:
                     if self._inside == 0:
-                        self.leave()
+                        self._leave()
+
+    def _leave(self) -> None:
+        """Ends the connection, unless somebody else had made it. Safe to call twice."""
+        if not self._left.is_set():
+            self._left.set()
+            if self._is_ours:
+                self.ray.shutdown()
 
     def _unset(self) -> None:
         for name in self._set:
@@ -115,7 +121,7 @@ def part(link: Link) -> None:
         link.users -= 1
         if link.users == 0:
             _current = None
-            link.leave()
+            link.end()
 
 
 def _connected(address: str) -> tuple[Any, bool]:

@@ -43,7 +43,7 @@ def check_places(
     while (places := _places(connection, one)) < count:
         lack = (
             f"cluster: {count} x {one.what} with {one} each, and the whole cluster has place for"
-            f" {places:g} ({_in_words(connection.ray.cluster_resources())})"
+            f" {places:g} ({_in_words(connection.ask(connection.ray.cluster_resources))})"
         )
         if settings.autoscaling:
             logger.warning("%s: waiting for it to grow", lack)
@@ -59,12 +59,12 @@ def check_places(
 def free_in_words(connection: Connection) -> str:
     """What nobody has reserved at this moment, and what there is in all."""
     ray = connection.ray
-    free, there = ray.available_resources(), ray.cluster_resources()
+    free, there = map(connection.ask, (ray.available_resources, ray.cluster_resources))
     return f"free are {_in_words(free)} of {_in_words(there)}"
 
 
 def _places(connection: Connection, one: Reservation) -> float:
-    nodes = [node for node in connection.ray.nodes() if node["Alive"]]
+    nodes = [node for node in connection.ask(connection.ray.nodes) if node["Alive"]]
     return sum(one.places_on(node["Resources"]) for node in nodes)
 
 

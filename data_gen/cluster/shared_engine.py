@@ -6,13 +6,8 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
-from data_gen.process import ChildDied
-from data_gen.samplers.base import Engine, EngineError, Request, Sample
+from data_gen.samplers.base import Engine, EngineLost, Request, Sample
 from data_gen.types import Sampling
-
-
-class EngineLost(EngineError):
-    """The process that an engine had started has ended: another engine can do the work."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,28 +37,26 @@ class SharedEngine:
     def load(self, model: str, revision: str | None, adapter: str | None) -> Engine:
         """Puts a model in place of the one before. Chunks that are still here are dropped.
 
-        Raises EngineLost where a process of the engine has ended, and what the engine raises.
+        Raises what the engine raises.
         """
         with self._turn:
             self._drop()
+            self._lost = None
             try:
                 if self._engine is None:
                     self._engine = self._start(model, revision, adapter)
                 else:
                     self._engine.load(model, revision, adapter)
-            except EngineError as error:
-                self._lost = _as_lost(error)
-                if self._lost is None:
-                    raise
-                raise self._lost from error
-            self._lost = None
+            except EngineLost as error:
+                self._lost = error
+                raise
             return self._engine
 
     def sample(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
         """As `Engine.generate`.
 
-        Raises CancelledError for a chunk that is dropped, and EngineLost, from then on, where a
-        process of the engine has ended.
+        Raises CancelledError for a chunk that is dropped, and EngineLost, once the engine has
+        raised it, from then on.
         """
         chunk = _Chunk(requests, sampling)
         self._arrived.append(chunk)
@@ -87,8 +80,9 @@ class SharedEngine:
         # Every thread whose chunk was inside raises it.
         except Exception as error:
             self._stream = None
-            self._lost = _as_lost(error)
-            _fail(self._inside, self._lost or error)
+            if isinstance(error, EngineLost):
+                self._lost = error
+            _fail(self._inside, error)
         else:
             self._inside.popleft().answers.set_result(answers)
 
@@ -109,10 +103,6 @@ class SharedEngine:
 def _fail(chunks: deque[_Chunk], error: Exception) -> None:
     while chunks:
         chunks.popleft().answers.set_exception(error)
-
-
-def _as_lost(error: Exception) -> EngineLost | None:
-    return EngineLost(str(error)) if isinstance(error.__cause__, ChildDied) else None
 
 
 class _Arrivals(Iterator[Sequence[Request]]):

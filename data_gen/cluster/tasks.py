@@ -29,13 +29,13 @@ class ClusterCalls(Closing):
         self._connection = Connection(cluster)
         try:
             check_places(self._connection, cluster, self._one)
-        except ClusterError:
+        except BaseException:
             self.close()
             raise
 
     def shared(self, value: Any) -> Any:
         """Stands for `value` among the arguments of calls, and is sent to each node once."""
-        return self._connection.ray.put(value)
+        return self._connection.ask(self._connection.ray.put, value)
 
     def __call__(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """`work(*arguments, **named)` in a process of its own, which may start others.
@@ -44,17 +44,17 @@ class ClusterCalls(Closing):
         where its node ran out of memory once more than `cluster.restarts`, and ClusterError where
         it was lost as often otherwise, the head is gone, or the calls were stopped.
         """
-        ray = self._connection.ray
+        connection, ray = self._connection, self._connection.ray
         actor_class = ray.remote(CallActor).options(
             num_cpus=self._one.cpus, num_gpus=self._one.gpus, scheduling_strategy="SPREAD"
         )
         lost = 0
         while True:
-            actor = actor_class.remote(own_threads())
-            on_wait = partial(self._on_wait, Wait(self._connection, self._one, actor))
+            actor = connection.ask(actor_class.remote, own_threads())
             try:
-                answer = actor.call.remote(work, named, *arguments)
-                return self._connection.result(answer, on_wait=on_wait)
+                on_wait = partial(self._on_wait, Wait(connection, self._one, actor))
+                answer = connection.ask(actor.call.remote, work, named, *arguments)
+                return connection.result(answer, on_wait=on_wait)
             except ray.exceptions.RayTaskError as error:
                 raise error.cause from error
             except ray.exceptions.RayError as error:
@@ -65,7 +65,7 @@ class ClusterCalls(Closing):
                     kind = EngineError if memory else ClusterError
                     raise kind(f"the cluster lost this work {lost} times", error) from error
             finally:
-                self._connection.end(actor)
+                connection.end(actor)
 
     def close(self) -> None:
         self._connection.close()

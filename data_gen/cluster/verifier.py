@@ -25,13 +25,11 @@ class RayVerifier(OpenVerifier):
         self._workers: list[Worker] = []
         try:
             self._begin(settings)
-        except EngineError:
+        except BaseException:
             self.close()
             raise
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        # Long after the last call there may be no cluster to hand anything to.
-        self._connection.head.check()
         slices = [pairs[at : at + _PAIRS_AT_ONCE] for at in range(0, len(pairs), _PAIRS_AT_ONCE)]
         waiting = [
             (number % len(self._workers), slice_, self._submit(number % len(self._workers), slice_))
@@ -40,10 +38,12 @@ class RayVerifier(OpenVerifier):
         return [verdict for one in waiting for verdict in self._verdicts(*one)]
 
     def close(self) -> None:
-        for worker in self._workers:
-            worker.end()
-        self._workers = []
-        self._connection.close()
+        workers, self._workers = self._workers, []
+        try:
+            for worker in workers:
+                worker.end()
+        finally:
+            self._connection.close()
 
     def _begin(self, settings: Settings) -> None:
         cluster, one = self._cluster, Reservation("a verifier", cpus=1)
@@ -64,7 +64,7 @@ class RayVerifier(OpenVerifier):
     def _submit(self, worker: int, pairs: Sequence[tuple[str, str]]) -> tuple[Any, Any]:
         """The actor that was asked, and the reference to its answer."""
         actor = self._workers[worker].actor
-        return actor, actor.verify.remote(list(pairs))
+        return actor, self._connection.ask(actor.verify.remote, list(pairs))
 
     def _verdicts(
         self, worker: int, pairs: Sequence[tuple[str, str]], asked: tuple[Any, Any]

@@ -9,8 +9,7 @@ from data_gen.cluster.connection import Connection
 from data_gen.cluster.head import ClusterError
 from data_gen.cluster.places import Reservation, free_in_words
 from data_gen.cluster.settings import ClusterSettings
-from data_gen.cluster.shared_engine import EngineLost
-from data_gen.samplers.base import EngineError
+from data_gen.samplers.base import EngineError, EngineLost
 
 logger = logging.getLogger(__name__)
 
@@ -45,9 +44,9 @@ class Worker:
     def prepare(self) -> None:
         """Has the actor made ready, one that is started first where there is none."""
         if self.actor is None:
-            self.actor = self._start()
+            self.actor = self._connection.ask(self._start)
         self._wait = Wait(self._connection, self._one, self.actor)
-        self._reference = self._prepare(self.actor)
+        self._reference = self._connection.ask(self._prepare, self.actor)
 
     def ready(self) -> None:
         """Waits for what `prepare` began, and begins again where the actor has ended meanwhile.
@@ -87,8 +86,8 @@ class Worker:
 
     def end(self) -> None:
         if self.actor is not None:
-            self._connection.end(self.actor)
-            self.actor = None
+            actor, self.actor = self.actor, None
+            self._connection.end(actor)
 
     def _begin_again(self, left: int, error: Exception) -> None:
         if not left:
@@ -111,7 +110,7 @@ class Wait:
     def __init__(self, connection: Connection, one: Reservation, actor: Any) -> None:
         self._connection = connection
         self._one = one
-        self._placed = actor.__ray_ready__.remote()
+        self._placed = connection.ask(actor.__ray_ready__.remote)
         self._began = time.monotonic()
         self._next = _TOLD_AFTER_SECONDS
 
@@ -137,4 +136,5 @@ class Wait:
         return time.monotonic() - self._began
 
     def _is_placed(self) -> bool:
-        return bool(self._connection.ray.wait([self._placed], timeout=0)[0])
+        placed, _ = self._connection.ask(self._connection.ray.wait, [self._placed], timeout=0)
+        return bool(placed)

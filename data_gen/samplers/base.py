@@ -23,6 +23,10 @@ class EngineError(RuntimeError):
         super().__init__(f"{what}: {reason}" if reason else what)
 
 
+class EngineLost(EngineError):
+    """A process of the engine has ended, or failed as it sampled: another may do the same work."""
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """One prompt to be continued; sample j of it uses the seed `seed + j`."""

@@ -6,11 +6,13 @@ from typing import Any
 
 from data_gen.closing import Closing
 from data_gen.process import Child, ChildDied
-from data_gen.samplers.base import EngineError, Request, Sample
+from data_gen.samplers.base import EngineError, EngineLost, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples
 from data_gen.types import Sampling
 
 _SAMPLING = "vLLM cannot sample"
+# In whatever vLLM says of a failure that it has not seen itself.
+_ELSEWHERE = "root cause"
 # At the end of a traceback, behind what vLLM's log puts before each line.
 _ERROR = re.compile(
     r"(?:^|[\])] +)((?:\w+\.)*\w*(?:Error|Exception|Interrupt): .*\S)", re.MULTILINE
@@ -20,8 +22,9 @@ _ERROR = re.compile(
 class Replica(Closing):
     """A process that holds a model and several batches of requests at once.
 
-    Every method raises EngineError when the process ends or reports a failure; it is of no use
-    afterwards.
+    It is of no use after an error. Every method raises EngineLost when the process has ended or
+    failed as it sampled, which another process need not do, and `loaded` EngineError when the
+    model does not load.
     """
 
     def __init__(self, environment: Mapping[str, str]) -> None:
@@ -41,7 +44,7 @@ class Replica(Closing):
     def loaded(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What the process says of itself with the model loaded."""
         while True:
-            message, _ = self._receive(_loading(options))
+            message, _ = self._receive(_loading(options), EngineError)
             if "loaded" in message:
                 about: dict[str, Any] = message["loaded"]
                 return about
@@ -56,7 +59,7 @@ class Replica(Closing):
     def answers(self, number: int) -> list[list[Sample]]:
         """Waits for the answers to one batch."""
         while number not in self._early:
-            message, payload = self._receive(_SAMPLING)
+            message, payload = self._receive(_SAMPLING, EngineLost)
             if message.get("batch", 0) > self._dropped:
                 self._early[message["batch"]] = unpack_samples(message["samples"], payload)
         return self._early.pop(number)
@@ -74,24 +77,25 @@ class Replica(Closing):
         try:
             self._child.send(message, payload)
         except ChildDied as error:
-            raise EngineError(failure, error) from error
+            raise EngineLost(failure, error) from error
 
-    def _receive(self, failure: str) -> tuple[dict[str, Any], bytes]:
+    def _receive(self, failure: str, reported: type[EngineError]) -> tuple[dict[str, Any], bytes]:
+        """The next message; raises `reported` for a failure that it tells of."""
         try:
             message, payload = self._child.receive_with_payload()
         except ChildDied as error:
-            raise EngineError(failure, error) from error
+            raise EngineLost(failure, error) from error
         if "error" in message:
-            raise EngineError(failure, cause(message["error"], self._child.output()))
+            raise reported(failure, cause(message["error"], self._child.output()))
         return message, payload
 
 
 def cause(error: str, output: str) -> str:
     """The error that a vLLM process reports; if that only says that another one failed, which
     holds the model on a GPU, the last error that the other one has printed."""
-    if "See root cause above" not in error:
+    if _ELSEWHERE not in error:
         return error
-    printed = [line for line in _ERROR.findall(output) if line not in error]
+    printed = [line for line in _ERROR.findall(output) if _ELSEWHERE not in line]
     return printed[-1] if printed else error
 
 
