@@ -73,7 +73,8 @@ def _attention(
     asked = [name for name in _UNKNOWN if kwargs.get(name) is not None]
     if asked:
         raise ValueError(f"varlen attention knows no {asked[0]}")
-    if not (kwargs.get("is_causal") or getattr(module, "is_causal", True)):
+    causal = kwargs.get("is_causal")
+    if not (getattr(module, "is_causal", True) if causal is None else causal):
         raise ValueError("varlen attention looks back alone")
     # Rotary positions are float32 and leave queries and keys so, which autocast does not see.
     kind = torch.promote_types(query.dtype, value.dtype)
