@@ -30,6 +30,14 @@ from tests.training_parts import (
     twelve_problems,
 )
 
+SMALL = {
+    "vocab_size": 200,
+    "hidden_size": 32,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
 PACKED, PADDED = ({"packing": packed} for packed in (True, False))
 
 
@@ -205,15 +213,7 @@ def test_a_model_that_does_not_hand_on_where_texts_lie_is_seen(random_model):
 @pytest.mark.parametrize("length", [3, 40])
 def test_varlen_attention_keeps_to_a_sliding_window(length):
     torch.manual_seed(0)
-    config = MistralConfig(
-        vocab_size=200,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        sliding_window=8,
-    )
+    config = MistralConfig(**SMALL, sliding_window=8)
     model = MistralForCausalLM(config).eval()
     tokens, mask = padded([length, 20, 5])
     states = {}
@@ -227,21 +227,24 @@ def test_varlen_attention_keeps_to_a_sliding_window(length):
     torch.testing.assert_close(states["varlen"], states["sdpa"], atol=1e-5, rtol=1e-5)
 
 
-def test_a_layer_that_wants_more_than_varlen_attention_computes_is_padded():
+@pytest.mark.parametrize(
+    ("config", "model", "reason"),
+    [
+        (
+            Gemma2Config(**SMALL, head_dim=8),
+            Gemma2ForCausalLM,
+            "the model takes no positions (varlen attention knows no softcap)",
+        ),
+        # Its mask says more than where texts lie.
+        (DogeConfig(**SMALL, keep_window_size=2), DogeForCausalLM, "positions do not start again"),
+    ],
+    ids=["softcap", "mask"],
+)
+def test_a_model_that_wants_more_than_varlen_attention_computes_is_padded(config, model, reason):
     torch.manual_seed(0)
-    config = Gemma2Config(
-        vocab_size=200,
-        hidden_size=16,
-        intermediate_size=16,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        head_dim=8,
-    )
-    model = Gemma2ForCausalLM(config)
-    model.set_attn_implementation("varlen")
-    packing = Packing(model, "auto", Accelerator(cpu=True))
-    assert packing.reason == "the model takes no positions (varlen attention knows no softcap)"
+    made = model(config)
+    made.set_attn_implementation("varlen")
+    assert Packing(made, "auto", Accelerator(cpu=True)).reason.startswith(reason)
 
 
 def test_positions_that_run_on_are_seen(policy):
@@ -325,20 +328,3 @@ def test_a_model_whose_layers_want_more_of_a_mask_is_refused(tmp_path):
     BloomForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(DataError, match=r"training\.attention: no varlen for BloomForCausalLM"):
         load_policy(str(tmp_path), None, TrainingSettings(attention="varlen"))
-
-
-def test_layers_whose_mask_says_more_than_where_texts_lie_are_padded():
-    torch.manual_seed(0)
-    config = DogeConfig(
-        vocab_size=200,
-        hidden_size=32,
-        intermediate_size=32,
-        num_hidden_layers=1,
-        num_attention_heads=2,
-        num_key_value_heads=1,
-        keep_window_size=2,
-    )
-    model = DogeForCausalLM(config)
-    model.set_attn_implementation("varlen")
-    packing = Packing(model, "auto", Accelerator(cpu=True))
-    assert packing.reason.startswith("positions do not start again")

@@ -88,22 +88,24 @@ def in_a_file(table):
 
 
 BOMBS = {
-    "a page of many rows": (
-        rows_of_nothing(2**28), "file", "unpacks to more than 2 GB"
-    ),
+    "a page of many rows": (rows_of_nothing(2**28), "file", "unpacks to more than 2 GB"),
     "a page of one row of as many elements as a number can tell": (
-        list_of_nothing(2**31 - 1), "foreign", "of memory to decode"
+        list_of_nothing(2**31 - 1),
+        "foreign",
+        "of memory to decode",
     ),
-    "a page of one row of many elements": (
-        list_of_nothing(2**28), "file", "of memory to decode"
-    ),
+    "a page of one row of many elements": (list_of_nothing(2**28), "file", "of memory to decode"),
     "a row that becomes large in Python": (
-        list_of_nothing(2**25), "foreign", "a row unpacks to more than 1 GB"
+        list_of_nothing(2**25),
+        "foreign",
+        "a row unpacks to more than 1 GB",
     ),
     "one long text in each rollout": (
-        in_a_file(one_long_text(5000)), "load", "of memory to decode"
+        in_a_file(one_long_text(5000)),
+        "load",
+        "of memory to decode",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", BOMBS)
