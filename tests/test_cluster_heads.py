@@ -2,6 +2,7 @@
 
 import os
 import re
+import sys
 import time
 from threading import Event
 
@@ -141,3 +142,43 @@ def test_a_user_that_is_interrupted_as_it_begins_gives_the_connection_back(scrip
     with pytest.raises(KeyboardInterrupt):
         next(use(CLUSTER))
     assert is_released()
+
+
+class RefusingRay:
+    """In place of the `ray` module: a head that turns away the clients that come first."""
+
+    def __init__(self, refusals):
+        self.refusals, self.tries = refusals, 0
+
+    def is_initialized(self):
+        return False
+
+    def init(self, **_):
+        self.tries += 1
+        if self.tries <= self.refusals:
+            raise ConnectionAbortedError("Starting Ray client server failed")
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    def connected(refusals):
+        refusing = RefusingRay(refusals)
+        monkeypatch.setattr(link, "is_there", lambda _: True)
+        monkeypatch.setitem(sys.modules, "ray", refusing)
+        return refusing, lambda: link._connected("ray://host:10001")
+
+    return connected
+
+
+def test_a_head_that_turned_a_client_away_is_asked_again(refusing, caplog):
+    ray, connected = refusing(refusals=2)
+    assert connected() == (ray, True)
+    assert ray.tries == 3
+    assert [record.levelname for record in caplog.records] == ["WARNING"] * 2
+
+
+def test_a_head_that_turns_every_client_away_is_told_from_one_that_is_not_there(refusing):
+    ray, connected = refusing(refusals=99)
+    with pytest.raises(ClusterError, match="GRPC_ENABLE_FORK_SUPPORT=0 in its environment"):
+        connected()
+    assert ray.tries == 4

@@ -9,6 +9,8 @@ from typing import Any
 
 from data_gen.cluster.head import CLIENT, LOOK_SECONDS, ClusterError, Head, is_there
 
+logger = logging.getLogger(__name__)
+
 _VARIABLES = {
     # Ray reports its use to its makers unless it is told not to.
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -22,6 +24,10 @@ _VARIABLES = {
     # Ray would try for a quarter of an hour to reach a head that is not there.
     "RAY_gcs_server_port_wait_time_s": "1",
 }
+
+# A head forks a server for each client that comes by `ray://`, and gRPC's own handlers of forks end
+# about one in three of them.
+_TRIES = 4
 
 # Trainings begin in several threads, and Ray can be connected to once.
 _CHANGING = threading.RLock()
@@ -137,9 +143,17 @@ def _connected(address: str) -> tuple[Any, bool]:
     absent = f"cluster: no Ray cluster at {address!r}: ray start --head starts one"
     if address != "auto" and not is_there(address):
         raise ClusterError(absent)
-    try:
-        logging.getLogger("ray").setLevel(logging.ERROR)
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
-    except (ConnectionError, ValueError, RuntimeError) as error:
-        raise ClusterError(absent, error) from error
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    for tries_left in reversed(range(_TRIES)):
+        try:
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            break
+        except ConnectionAbortedError as error:
+            refused = f"cluster: the head at {address!r} could not start its server for this client"
+            if not tries_left:
+                hint = "start the head with GRPC_ENABLE_FORK_SUPPORT=0 in its environment"
+                raise ClusterError(f"{refused}: {hint}", error) from error
+            logger.warning("%s: trying again", refused)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise ClusterError(absent, error) from error
     return ray, True
