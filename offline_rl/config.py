@@ -10,6 +10,7 @@ from data_gen.samplers.server_settings import ServerSettings
 from offline_rl.data_settings import DataSettings, Frozen, Label
 from offline_rl.evaluation_settings import BASE, Evaluation
 from offline_rl.methods import METHODS, AnyMethod
+from offline_rl.report_settings import ReportSettings
 from offline_rl.sweep import Sweep, variants
 from offline_rl.training_settings import TrainingSettings
 
@@ -42,6 +43,7 @@ class Experiment(DataSettings):
         default="all",
         description="which weights stay: of every seed, of each method's last seed, none",
     )
+    report: ReportSettings = ReportSettings()
 
     @field_validator("methods", mode="before")
     @classmethod

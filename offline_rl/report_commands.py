@@ -9,7 +9,7 @@ from offline_rl.data_commands import Out, quiet_libraries
 from offline_rl.running import conclude, console, run_experiment
 
 if TYPE_CHECKING:
-    from offline_rl.report import Format
+    from offline_rl.report_settings import Format
     from offline_rl.standalone_settings import EvaluationSettings
 
 _EVALUATIONS = Path("runs/evaluations")
@@ -62,10 +62,11 @@ def evaluate(
     loaded = _alone(model, benchmarks, k, label, words)
     quiet_libraries()
     from offline_rl.progress import Terminal
+    from offline_rl.report_settings import CSV_AND_PAGE
     from offline_rl.standalone import evaluate_alone
 
     folder = out or _EVALUATIONS
-    conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder)
+    conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder, CSV_AND_PAGE)
 
 
 def report(run_folder: RunFolder, formats: Formats = "csv,html") -> None:
@@ -113,7 +114,7 @@ def fetch(
 
 def _formats(text: str) -> "tuple[Format, ...]":
     from data_gen.types import DataError
-    from offline_rl.report import FORMATS
+    from offline_rl.report_settings import FORMATS
 
     wanted = [one.strip() for one in text.split(",")]
     unknown = [one for one in wanted if one not in FORMATS]

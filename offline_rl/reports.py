@@ -17,15 +17,14 @@ from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
 from offline_rl.lock import locked
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
-from offline_rl.report import Format, Report, write_report
+from offline_rl.report import Report, write_report
+from offline_rl.report_settings import CSV_AND_PAGE, Format
 from offline_rl.series import Series, dump_series, load_settings
 from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
 from offline_rl.storing.objects import Objects
 from offline_rl.storing.snapshots import put_snapshot
 from offline_rl.storing.stages import StageStore
-
-CSV_AND_PAGE: tuple[Format, ...] = ("csv", "html")
 
 
 def load_run(folder: str | Path) -> Report:
@@ -56,7 +55,7 @@ def report_again(folder: str | Path, formats: Sequence[Format] = CSV_AND_PAGE) -
         if not is_evaluation_alone(folder):
             settings = _settings(folder)
             if isinstance(settings, Experiment):
-                return results_step(settings, folder, tuple(formats))
+                return results_step(settings, folder, formats)
         report = report_on(find(folder))
         write_report(folder / REPORT, report, formats)
         return report
@@ -102,7 +101,7 @@ def run_series(
         if until == "report":
             found = _gather_series(series, folder)
             report = report_on(replace(found, failures={**found.failures, **failures}))
-            write_report(folder / REPORT, report)
+            write_report(folder / REPORT, report, series.formats)
         if series.store is not None:
             inside = [label for label in series.stored_inside() if label not in failures]
             put_snapshot(StageStore(Objects(series.store)), folder, inside)

@@ -11,7 +11,8 @@ from offline_rl.locating import REPORT
 
 if TYPE_CHECKING:
     from offline_rl.experiment import Step
-    from offline_rl.report import Format, Report
+    from offline_rl.report import Report
+    from offline_rl.report_settings import Format
 
 SOME_FAILED = 3
 """Exit code where a method has failed and the others have finished."""
@@ -37,20 +38,22 @@ def run_experiment(
 
     progress = Terminal(console())
     if isinstance(loaded, Series):
+        formats = loaded.formats
         finished = run_series(
             loaded, folder, until=until, progress=progress, retry_failed=retry_failed
         )
     else:
+        formats = loaded.report.formats
         finished = run_one(
             loaded, folder, until=until, progress=progress, retry_failed=retry_failed
         )
-    conclude(finished, folder)
+    conclude(finished, folder, formats)
 
 
 def conclude(
     finished: "Report | None",
     folder: Path,
-    formats: "tuple[Format, ...]" = ("csv", "html"),
+    formats: "tuple[Format, ...]",
     inside: str = REPORT,
 ) -> None:
     """Prints the report and where its files are; exit code 3 if a method has failed."""

@@ -8,6 +8,7 @@ from pydantic import ValidationError
 
 from offline_rl.config import Experiment
 from offline_rl.data_settings import Frozen, Label, Store
+from offline_rl.report_settings import FORMATS, Format
 from offline_rl.settings import apply, explain, label_of, read_settings, settings_mapping
 from offline_rl.yaml_text import SettingsError, to_yaml
 
@@ -19,6 +20,14 @@ class Series(Frozen):
     experiments: dict[Label, Experiment]
     store: Store = None
     """As of an experiment; those of the series are stored below it, by their labels."""
+
+    @property
+    def formats(self) -> tuple[Format, ...]:
+        """Of the report on all: whatever one of the experiments asks for."""
+        asked = {
+            one for experiment in self.experiments.values() for one in experiment.report.formats
+        }
+        return tuple(one for one in FORMATS if one in asked)
 
     def stored_inside(self) -> list[str]:
         """The labels of the runs that lie below the store of the series."""

@@ -78,3 +78,12 @@ def transformers_engine():
 def real_data():
     """The folder with real problems and completions, or the small excerpts in tests/fixtures."""
     return Path(os.environ.get("OFFLINE_RL_REAL_DATA", Path(__file__).parent / "fixtures"))
+
+
+@pytest.fixture(scope="session")
+def warm():
+    """A process with everything imported, whose forks run the command."""
+    from tests.fault_parts import Warm
+
+    with Warm() as process:
+        yield process

@@ -65,6 +65,7 @@ def fail_in_three_ways(warm, folder):
     settings = [
         *LEAN,
         "methods={rft: {}, dft: {}, iw_sft: {}, dpo: {training: {max_tokens: 2}}}",
+        "report.formats=[csv,html]",
     ]
     broken = {"spent": "rft", "divergent": "dft"}
     warm.run(command(folder, settings), broken=broken, check=3)

@@ -27,6 +27,8 @@ SHORT = [
     "evaluation.sampling.samples=2",
     "evaluation.decodings={}",
     "evaluation.benchmarks={near: {source: arithmetic, split: test, limit: 20}}",
+    # The page takes more time than the rest.
+    "report.formats=[csv]",
 ]
 SWEPT = [
     *SHORT,

@@ -1,10 +1,9 @@
 """The whole line with the real command: it compares, skips what is done, and outlives kills."""
 
+import importlib.util
 import json
-import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -14,7 +13,6 @@ import pandas as pd
 import pytest
 
 from data_gen.storage import load_rollouts, save_rollouts
-from tests.fault_parts import Warm
 
 SMALL = [
     "problems.limit=40",
@@ -47,10 +45,13 @@ def offline_rl(*arguments, check=0):
 
 
 @pytest.fixture(scope="module")
-def warm():
+def forked(warm):
     """The same command in a process that has imported everything, for runs that are many."""
-    with Warm() as process:
-        yield lambda *arguments, check=0: process.run(arguments, check=check, scripted=False)
+
+    def run(*arguments, check=0):
+        return " ".join(warm.run(arguments, check=check, scripted=False).split())
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +61,9 @@ def finished(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def tiny(warm, tmp_path_factory):
+def tiny(forked, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs") / "tiny"
-    warm("run", "demo", *TINY, "--out", folder)
+    forked("run", "demo", *TINY, "--out", folder)
     return folder
 
 
@@ -85,7 +86,8 @@ def test_the_demo_ends_with_the_comparison(finished):
 
 
 def test_the_demo_samples_with_vllm_where_it_is_installed(finished):
-    pytest.importorskip("vllm", reason="this machine has no build of vLLM")
+    if importlib.util.find_spec("vllm") is None:
+        pytest.skip("this machine has no build of vLLM")
     folder, output = finished
     environment = json.loads((folder / "environment.json").read_text())
     assert {engine["engine"] for engine in environment["engines"]} == {"vllm"}
@@ -99,28 +101,28 @@ def test_every_rollout_and_sample_is_on_disk(finished):
     assert (folder / "rollouts" / "README.md").read_text().startswith("---\n")
 
 
-def test_a_second_run_does_nothing_and_gives_the_same_table(finished):
+def test_a_second_run_does_nothing_and_gives_the_same_table(forked, finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
-    output = offline_rl("run", folder / "experiment.yaml", "--out", folder).stdout
+    output = forked("run", folder / "experiment.yaml", "--out", folder)
     stages = 3 + 3 * 2 + 4 * 2 + 4 * 2 * 2
     assert output.count("finished and unchanged, skipped") == stages
     assert "engine:" not in output
     assert (folder / "report" / "comparison.csv").read_bytes() == before
 
 
-def test_report_and_show_read_a_finished_run(warm, finished):
+def test_report_and_show_read_a_finished_run(forked, finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
     (folder / "report" / "comparison.csv").unlink()
-    warm("report", folder)
+    forked("report", folder)
     assert (folder / "report" / "comparison.csv").read_bytes() == before
-    assert "in_distribution" in warm("show", folder)
+    assert "in_distribution" in forked("show", folder)
 
 
-def test_a_change_redoes_what_depends_on_it_and_says_why(warm, tiny_copy):
+def test_a_change_redoes_what_depends_on_it_and_says_why(forked, tiny_copy):
     changed = [*TINY, "methods.rft.training.lr=0.01"]
-    output = warm("run", "demo", *changed, "--out", tiny_copy)
+    output = forked("run", "demo", *changed, "--out", tiny_copy)
     assert "rollouts: finished and unchanged, skipped" in output
     assert "models/dpo/seed-0: finished and unchanged, skipped" in output
     assert (
@@ -129,34 +131,44 @@ def test_a_change_redoes_what_depends_on_it_and_says_why(warm, tiny_copy):
     assert re.search(r"evaluations/rft/seed-0/\S+: done again, since model", output)
 
 
-def test_a_report_leaves_out_what_other_settings_made(warm, tiny_copy):
+def test_a_report_leaves_out_what_other_settings_made(forked, tiny_copy):
     changed = [*TINY, "methods.rft.training.lr=0.01"]
-    warm("train", "demo", *changed, "--out", tiny_copy)
-    output = " ".join(warm("report", tiny_copy).split())
+    forked("train", "demo", *changed, "--out", tiny_copy)
+    output = forked("report", tiny_copy)
     assert "Left out, since other settings made them: evaluations/rft/seed-0/" in output
     table = pd.read_csv(tiny_copy / "report" / "comparison.csv")
     assert set(table.label) == {"base", "dpo"}
 
 
-def test_weights_that_were_not_kept_are_trained_again_when_needed(warm, tiny_copy):
+def test_a_run_writes_the_files_that_its_settings_name(forked, tiny_copy):
+    shutil.rmtree(tiny_copy / "report")
+    output = forked("run", "demo", *TINY, "report.formats=[latex, csv]", "--out", tiny_copy)
+    assert "done again" not in output
+    assert "tables.tex" in output
+    written = {path.name for path in (tiny_copy / "report").iterdir()}
+    assert {"comparison.csv", "tables.tex", "manifest.json"} <= written
+    assert not {"index.html", "tables.md"} & written
+
+
+def test_weights_that_were_not_kept_are_trained_again_when_needed(forked, tiny_copy):
     weights = tiny_copy / "models" / "rft" / "seed-0" / "model.safetensors"
     content = weights.read_bytes()
-    warm("run", "demo", *TINY, "keep=none", "--out", tiny_copy)
+    forked("run", "demo", *TINY, "keep=none", "--out", tiny_copy)
     assert not weights.exists()
-    assert "trained again" not in warm("run", "demo", *TINY, "--out", tiny_copy)
+    assert "trained again" not in forked("run", "demo", *TINY, "--out", tiny_copy)
     more = [*TINY, "evaluation.benchmarks.long={source: arithmetic, split: long, limit: 10}"]
-    output = warm("run", "demo", *more, "--out", tiny_copy)
+    output = forked("run", "demo", *more, "--out", tiny_copy)
     assert "models/rft/seed-0: trained again" in output
     assert weights.read_bytes() == content
 
 
-def test_a_method_without_examples_leaves_a_hole_and_exit_code_3(warm, tiny, tmp_path):
+def test_a_method_without_examples_leaves_a_hole_and_exit_code_3(forked, tiny, tmp_path):
     rollouts = [r for r in load_rollouts(tiny / "rollouts") if r.verdict.label == "correct"]
     save_rollouts(rollouts, tmp_path / "accepted.parquet")
     settings = [*TINY, "problems=null", f"rollouts={tmp_path / 'accepted.parquet'}"]
     folder = tmp_path / "run"
-    said = warm("run", "demo", *settings, "--out", folder, check=3)
-    assert "hold no pair of an accepted and a wrong rollout" in " ".join(said.split())
+    said = forked("run", "demo", *settings, "--out", folder, check=3)
+    assert "hold no pair of an accepted and a wrong rollout" in said
     training = pd.read_csv(folder / "report" / "training.csv").set_index("label")
     assert training.status.to_dict() == {"rft": "finished", "dpo": "failed"}
     table = pd.read_csv(folder / "report" / "comparison.csv")
@@ -175,14 +187,14 @@ MOMENTS = {
 }
 
 
-def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(tiny, tmp_path):
+def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(warm, forked, tiny, tmp_path):
     folder = tmp_path / "run"
     done = {}
     for reached in MOMENTS.values():
-        kill_when(reached, folder)
+        kill_when(reached, warm, folder)
         assert all(path.stat().st_mtime_ns == written for path, written in done.items())
         done = {path: path.stat().st_mtime_ns for path in folder.glob("**/stage.json")}
-    offline_rl("run", "demo", *TINY, "--out", folder)
+    forked("run", "demo", *TINY, "--out", folder)
     assert all(path.stat().st_mtime_ns == written for path, written in done.items())
     for name in ("comparison.csv", "pairwise.csv", "data.csv"):
         assert (folder / "report" / name).read_bytes() == (tiny / "report" / name).read_bytes()
@@ -190,21 +202,17 @@ def test_a_run_killed_in_every_stage_ends_in_the_same_bytes(tiny, tmp_path):
     assert not list(folder.glob("**/.*.*"))
 
 
-def kill_when(reached, folder):
-    arguments = [*COMMAND, "run", "demo", *TINY, "--out", str(folder)]
-    with subprocess.Popen(arguments, stdout=subprocess.DEVNULL, start_new_session=True) as process:
-        deadline = time.monotonic() + 120
-        while not reached(folder):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.002)
-        os.killpg(process.pid, signal.SIGKILL)
+def kill_when(reached, warm, folder):
+    started = warm.start(["run", "demo", *TINY, "--out", folder], scripted=False)
+    deadline = time.monotonic() + 120
+    while not reached(folder) and time.monotonic() < deadline:
+        time.sleep(0.002)
+    assert started.kill(), started.wait()
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["run", "missing.yaml"], "missing.yaml: cannot be read"),
         (["run", "demo", "training.lr=-1"], "training.lr: Input should be greater than 0"),
         (["run", "demo", "model=/no/such/folder"], "model '/no/such/folder'"),
         (["run", "demo", "problems=/no/such.jsonl"], "/no/such.jsonl"),
@@ -214,19 +222,27 @@ def kill_when(reached, folder):
         (["list", "colours"], "'colours' has no list"),
     ],
 )
-def test_bad_input_is_one_line_and_no_traceback(arguments, message, tmp_path):
+def test_bad_input_is_one_line_and_no_traceback(arguments, message, warm, tmp_path):
     out = ["--out", tmp_path / "run"] if arguments[0] == "run" else []
-    run = offline_rl(*arguments, *out, check=1)
-    assert message in run.stderr
-    assert run.stderr.count("\n") == 1
-    assert "Traceback" not in run.stderr
+    said = warm.run([*arguments, *out], check=1, scripted=False)
+    assert message in said
+    assert re.findall(r"^error: ", said, re.MULTILINE) == ["error: "]
+    assert said.endswith("\n")
+    assert said[said.index("error: ") :].count("\n") == 1
+    assert "Traceback" not in said
 
 
-def test_a_broken_line_of_problems_is_named(tmp_path):
+def test_an_error_is_a_line_of_standard_error():
+    run = offline_rl("run", "missing.yaml", check=1)
+    assert run.stdout == ""
+    assert re.fullmatch(r"error: missing\.yaml: cannot be read[^\n]*\n", run.stderr)
+
+
+def test_a_broken_line_of_problems_is_named(warm, tmp_path):
     problems = tmp_path / "problems.jsonl"
     problems.write_text('{"problem": "1+1=", "answer": "2"}\n{"problem": \n')
-    run = offline_rl("generate", "demo", f"problems={problems}", "--out", tmp_path / "r", check=1)
-    assert f"{problems}:2" in run.stderr
+    asked = ["generate", "demo", f"problems={problems}", "--out", tmp_path / "r"]
+    assert f"{problems}:2" in warm.run(asked, check=1, scripted=False)
 
 
 def test_debug_shows_the_traceback():
@@ -234,13 +250,13 @@ def test_debug_shows_the_traceback():
     assert "Traceback" in run.stderr
 
 
-def test_help_and_lists_answer():
+def test_help_and_lists_answer(warm):
     assert "demo" in offline_rl("--help").stdout
     for what in ("methods", "problems", "experiments"):
-        assert offline_rl("list", what).stdout.count("\n") >= 2
+        assert warm.run(["list", what]).count("\n") >= 2
 
 
-def test_a_dry_run_prints_the_cost_and_touches_no_model(tmp_path):
-    output = offline_rl("run", "dft_paper_offline", "--dry-run", "--out", tmp_path / "run").stdout
+def test_a_dry_run_prints_the_cost_and_touches_no_model(forked, tmp_path):
+    output = forked("run", "dft_paper_offline", "--dry-run", "--out", tmp_path / "run")
     assert "400,000" in output
     assert not (tmp_path / "run").exists()

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -184,36 +183,57 @@ def test_the_first_token_of_a_chat_is_not_doubled(tmp_path, random_model):
         assert read == sampled(brought)
 
 
-@pytest.mark.parametrize(
-    ("kind", "command", "suffix"),
-    [
-        ("prompt-completion", ["trl", "sft"], "jsonl"),
-        ("preference", ["trl", "dpo"], "parquet"),
-        # As `trl kto`, without accelerate's launcher, which takes its time to start.
-        ("unpaired-preference", ["python", "-m", "trl.scripts.kto"], "jsonl"),
-    ],
-)
-def test_the_trl_command_trains_on_an_exported_file(tmp_path, rollouts, kind, command, suffix):
-    data = tmp_path / "data"
-    data.mkdir()
-    export_rollouts(rollouts, data / f"train.{suffix}", kind)
+# TRL's commands, without accelerate's launcher: their imports, most of their time, are shared.
+TRL = """
+import os, runpy, sys
+from trl import DPOTrainer, KTOTrainer, SFTTrainer
+
+children = {}
+for name in ("sft", "dpo", "kto"):
+    child = os.fork()
+    if child == 0:
+        os.chdir(name)
+        sys.argv = [name, "--dataset_name", "data", "--output_dir", "out", *sys.argv[1:]]
+        runpy.run_module(f"trl.scripts.{name}", run_name="__main__")
+        os._exit(0)
+    children[child] = name
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+KINDS = {
+    "sft": ("prompt-completion", "jsonl"),
+    "dpo": ("preference", "parquet"),
+    "kto": ("unpaired-preference", "jsonl"),
+}
+
+
+@pytest.fixture(scope="module")
+def trained_by_trl(tmp_path_factory, rollouts):
+    folder = tmp_path_factory.mktemp("trl")
+    for name, (kind, suffix) in KINDS.items():
+        (folder / name / "data").mkdir(parents=True)
+        export_rollouts(rollouts, folder / name / "data" / f"train.{suffix}", kind)
     run = subprocess.run(
         [
-            *(str(Path(sys.executable).with_name(command[0])), *command[1:]),
-            *("--model_name_or_path", str(TINY_BASE), "--dataset_name", str(data)),
-            *("--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--use_cpu"),
+            *(sys.executable, "-c", TRL, "--model_name_or_path", str(TINY_BASE)),
+            *("--max_steps", "2", "--use_cpu"),
             *("--per_device_train_batch_size", "2", "--report_to", "none"),
         ],
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(tmp_path / "cache")},
-        cwd=tmp_path,
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "HF_DATASETS_CACHE": str(folder / "cache")},
+        cwd=folder,
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert run.returncode == 0, run.stderr[-3000:]
-    assert (tmp_path / "out" / "model.safetensors").is_file()
-    state = json.loads((tmp_path / "out" / "checkpoint-2" / "trainer_state.json").read_text())
+    return folder
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_trl_command_trains_on_an_exported_file(trained_by_trl, name):
+    out = trained_by_trl / name / "out"
+    assert (out / "model.safetensors").is_file()
+    state = json.loads((out / "checkpoint-2" / "trainer_state.json").read_text())
     assert state["global_step"] == 2
 
 

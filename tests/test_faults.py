@@ -10,13 +10,7 @@ from random import Random
 import pytest
 
 from tests import fault_company, fault_damage, fault_parts, fault_traces
-from tests.fault_parts import Warm, command, held
-
-
-@pytest.fixture(scope="module")
-def warm():
-    with Warm() as process:
-        yield process
+from tests.fault_parts import command, held
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import IO, Any, Literal, get_args
+from typing import IO, Any
 
 import pandas as pd
 
@@ -16,9 +16,8 @@ from offline_rl.report.contents import Report, Samples
 from offline_rl.report.page import render
 from offline_rl.report.publication import latex, markdown
 from offline_rl.report.text import plain
+from offline_rl.report_settings import CSV_AND_PAGE, Format
 
-Format = Literal["csv", "html", "markdown", "latex"]
-FORMATS: tuple[Format, ...] = get_args(Format)
 SAMPLES = "samples.csv.gz"
 
 # The full-width signs begin a formula where an East Asian language is set.
@@ -27,7 +26,7 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _ABOUT_SAMPLES = ["model", "label", "training_seed", "benchmark"]
 
 
-def write_report(folder: Path, report: Report, formats: Iterable[Format] = ("csv", "html")) -> None:
+def write_report(folder: Path, report: Report, formats: Iterable[Format] = CSV_AND_PAGE) -> None:
     """Writes the report's files, each whole. Equal contents give equal bytes. Makes the folder.
 
     csv: the tables as `csv_tables` names them, and every sample in samples.csv.gz; html: the page

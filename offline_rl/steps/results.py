@@ -1,6 +1,7 @@
 """Compares what a run has found and writes the report's files."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,18 +11,20 @@ from offline_rl.findings import Findings, report_on
 from offline_rl.gathering import gather
 from offline_rl.hashing import digest
 from offline_rl.locating import REPORT
-from offline_rl.report import FORMATS, Format, Report, write_report
+from offline_rl.report import Report, write_report
+from offline_rl.report_settings import Format
 
 MANIFEST = "manifest.json"
 
 
 def results_step(
-    experiment: Experiment, folder: Path, formats: tuple[Format, ...] = FORMATS[:2]
+    experiment: Experiment, folder: Path, formats: Sequence[Format] | None = None
 ) -> Report:
-    """Compares the finished evaluations and writes the report's files."""
+    """Compares the finished evaluations and writes the report's files, those of the settings unless
+    others are given."""
     findings = gather(experiment, folder)
     report = report_on(findings)
-    write_report(folder / REPORT, report, formats)
+    write_report(folder / REPORT, report, formats or experiment.report.formats)
     manifest = json.dumps(_manifest(findings), indent=1) + "\n"
     write_atomically(folder / REPORT / MANIFEST, manifest)
     return report
