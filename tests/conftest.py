@@ -13,6 +13,14 @@ from jaxtyping import install_import_hook
 install_import_hook("losses", "beartype.beartype")
 
 
+def pytest_collection_modifyitems(items):
+    """Each file is one process's of several; those that share vLLM's long start are the same's."""
+    with_vllm = {item.path for item in items if "vllm_engine" in item.fixturenames}
+    for item in items:
+        group = "vllm" if item.path in with_vllm else item.path.name
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def random_model(tmp_path_factory):
     """A folder with an untrained two-layer Llama and a tokenizer of one token a byte.

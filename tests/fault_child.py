@@ -86,6 +86,8 @@ def fork(request, start_engine):
     try:
         sys.stdin.close()
         sys.stdout = sys.stderr = output
+        os.environ.clear()
+        os.environ.update(request["environment"])
         if request.get("powerless"):
             drop_capabilities()
         trace_me()
@@ -108,15 +110,13 @@ def fork(request, start_engine):
 
 
 def command(arguments):
-    import typer
+    from offline_rl.cli import main
 
-    from offline_rl.cli import app
-
+    sys.argv = ["offline-rl", *arguments]
     try:
-        # What typer gives back for `Exit` outside of its own main function is the code.
-        return app(arguments, standalone_mode=False) or 0
-    except typer.Exit as end:
-        return end.exit_code
+        main()
+    except SystemExit as end:
+        return end.code or 0
 
 
 def jump(seconds):

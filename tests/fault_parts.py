@@ -42,7 +42,8 @@ def command(folder, settings=SHORT, *more):
 
 
 class Warm:
-    """A process with everything imported; it forks, and its forks run the real command."""
+    """A process with everything imported; it forks, and its forks run the real command, in the
+    environment of whoever asks."""
 
     def __init__(self):
         self._process = subprocess.Popen(
@@ -65,7 +66,8 @@ class Warm:
         """`how`: `gate`, a file to wait for; `clock`, seconds that it jumps by; `powerless`, as one
         whom modes of files bind; `broken`, methods that fail; `scripted`, False for real samples.
         """
-        return Started(self, self._ask(arguments=[str(one) for one in arguments], **how))
+        told = {"arguments": [str(one) for one in arguments], "environment": dict(os.environ)}
+        return Started(self, self._ask(**told, **how))
 
     def run(self, arguments, *, check=0, **how):
         code, said = self.start(arguments, **how).wait()

@@ -6,14 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+from itertools import islice
 from pathlib import Path
-
-import psutil
 
 from data_gen import load_rollouts
 from data_gen.arithmetic import arithmetic_problems
-from data_gen.collection import collect, collected_chunks
-from data_gen.samplers import ModelSampler, VllmSettings, start_engine
+from data_gen.collection import collected_chunks
+from data_gen.samplers import ModelSampler
 from data_gen.samplers.base import request_seed
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Completion, Problem, Sampling, Verdict
@@ -151,73 +150,34 @@ def test_twenty_kills_change_no_byte(tmp_path):
     assert "folders filled:" in done.stdout
 
 
-def generate(folder, problems):
-    """Run in a process of its own: real vLLM, the tiny base, real verdicts."""
-    # Few sequences at once, so that the chunks end one after another.
-    settings = VllmSettings(dtype="float32", max_num_seqs=16)
-    with (
-        MathSettings().open() as verify,
-        start_engine(settings, str(TINY_BASE)) as engine,
-    ):
-        sample = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
-        print("ready", flush=True)
-        for _ in collected_chunks(
-            arithmetic_problems("train", problems),
-            sample,
-            verify,
-            SAMPLING,
-            folder=Path(folder),
-            chunk_problems=4,
-        ):
-            pass
-
-
-class Generating:
-    """A process that generates with vLLM, from the moment that its model is loaded."""
-
-    def __init__(self, folder, problems):
-        run = f"import sys; sys.path.append({str(Path(__file__).parent)!r})\n"
-        run += f"import test_generation_crash as t; t.generate({str(folder)!r}, {problems})"
-        self.process = subprocess.Popen(
-            [sys.executable, "-P", "-c", run], stdout=subprocess.PIPE, text=True
-        )
-        assert self.process.stdout.readline() == "ready\n"
-
-    def kill(self):
-        """Whether it was still at work. What it had started must end by itself."""
-        if self.process.poll() is not None:
-            return False
-        children = psutil.Process(self.process.pid).children(recursive=True)
-        self.process.kill()
-        _, alive = psutil.wait_procs(children, timeout=30)
-        assert not alive
-        return self.wait() == -signal.SIGKILL
-
-    def wait(self):
-        self.process.stdout.close()
-        return self.process.wait()
-
-
-def kill_vllm(reference, scratch, *, problems, kills, seconds, seed):
-    """Kills generations of real vLLM; returns how many folders were filled."""
-    check_samples(reference, arithmetic_problems("train", problems))
-    return kill_at_random(
-        lambda folder: Generating(folder, problems),
-        reference,
-        scratch,
-        kills=kills,
-        seconds=seconds,
-        seed=seed,
-    )
-
-
-def test_a_killed_vllm_goes_on_to_the_same_bytes(vllm_engine, tmp_path):
+def test_a_vllm_that_was_stopped_goes_on_to_the_same_bytes(vllm_engine, tmp_path):
+    """Other requests are then decoded together; `make soak` kills whole runs of vLLM."""
     vllm_engine.load(str(TINY_BASE))
     sample = ModelSampler(vllm_engine, load_tokenizer(str(TINY_BASE)), "raw")
     problems = arithmetic_problems("train", 80)
-    reference = tmp_path / "reference"
-    start = time.monotonic()
     with MathSettings().open() as verify:
-        collect(problems, sample, verify, SAMPLING, folder=reference, chunk_problems=4)
-    seconds = time.monotonic() - start
-    assert kill_vllm(reference, tmp_path, problems=80, kills=1, seconds=seconds, seed=1) == 1
+
+        def chunks(folder):
+            return collected_chunks(
+                problems, sample, verify, SAMPLING, folder=tmp_path / folder, chunk_problems=4
+            )
+
+        assert len(list(chunks("whole"))) == 20
+        check_samples(tmp_path / "whole", problems)
+        for stop in (1, 9):
+            stopped = chunks("stopped")
+            assert len(list(islice(stopped, stop))) == stop
+            stopped.close()
+        held = {path: path.stat().st_mtime_ns for path in parts(tmp_path / "stopped")}
+        assert 9 <= len(held) < 20
+        assert len(list(chunks("stopped"))) == 20
+    assert all(path.stat().st_mtime_ns == written for path, written in held.items())
+    whole, gone_on = (
+        {path.name: path.read_bytes() for path in parts(tmp_path / folder)}
+        for folder in ("whole", "stopped")
+    )
+    assert gone_on == whole
+
+
+def parts(folder):
+    return sorted(folder.glob("part-*.parquet"))

@@ -29,7 +29,7 @@ from offline_rl.storing.manifests import content_of
 from offline_rl.storing.objects import Objects
 from offline_rl.storing.snapshots import fetch, put_snapshot
 from offline_rl.storing.stages import StageStore
-from tests.fault_parts import Warm, command, held
+from tests.fault_parts import command, held
 from tests.fault_traces import LEAN
 
 SECRET = "a-planted-secret-key-of-the-store"
@@ -67,13 +67,7 @@ def objects(address):
 
 
 @pytest.fixture(scope="module")
-def warm(endpoint):
-    with Warm() as process:
-        yield process
-
-
-@pytest.fixture(scope="module")
-def stored(warm, tmp_path_factory):
+def stored(warm, endpoint, tmp_path_factory):
     """A finished run, and where it is stored."""
     folder, address = tmp_path_factory.mktemp("stored") / "whole", "s3://runs/whole"
     warm.run(command(folder, [*TWO, f"store={address}"]))
