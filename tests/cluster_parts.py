@@ -2,8 +2,6 @@
 
 import os
 import signal
-import subprocess
-import sys
 import time
 
 from data_gen.cluster.actors import EngineActor, Loaded, own_threads
@@ -19,9 +17,9 @@ from tests.cluster_heads import HEAD, Process
 
 TRANSFORMERS = TransformersSettings(dtype="float32", batch_size=64)
 SAMPLING = Sampling(samples=2, max_tokens=24)
-# Four parts of rollouts.
+# Two parts of rollouts.
 RUN = [
-    "problems.limit=800",
+    "problems.limit=500",
     "sampling.samples=2",
     "sampler=transformers",
     "training.steps=2",
@@ -170,51 +168,24 @@ class Bereft(EngineActor):
             self._engine = SharedEngine(bereft_engine)
 
 
-IMPATIENT = """
-from data_gen.cluster import head
-from offline_rl.cli import main
-
-head._HEAD_SECONDS = 2
-main()
-"""
-
-LOCAL = """
-import sys
-import offline_rl.engines
-from offline_rl import load_experiment, run
-from tests.cluster_parts import RUN
-from tests.fault_child import scripted_engine
-
-offline_rl.engines.start_engine = scripted_engine()
-report = run(load_experiment("demo", [*RUN, "problems.limit=40", "seeds=[0]"]), sys.argv[1])
-assert not report.failures
-sys.exit("ray" in sys.modules)
-"""
-
-
-def run_whose_head_is_killed(folder):
+def run_whose_head_is_killed(warm, folder):
     """Begins RUN on a cluster of its own and kills that with the first part; code and output."""
     with Process(HEAD) as head:
         settings = f"cluster={{address: '{head.line()}'}}"
-        command = [sys.executable, "-P", "-c", IMPATIENT, "run", "demo", *RUN, settings]
-        with subprocess.Popen(
-            [*command, "--out", str(folder)],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            text=True,
-        ) as process:
-            while process.poll() is None and not parts(folder):
-                time.sleep(0.01)
-            # It would be through in less time than lies between two looks at the head.
-            process.send_signal(signal.SIGSTOP)
-            head.go_on()
-            head.line()
-            time.sleep(LOOK_SECONDS)
-            process.send_signal(signal.SIGCONT)
-            output, _ = process.communicate(timeout=120)
+        told = ["run", "demo", *RUN, settings, "--out", folder]
+        started = warm.start(told, scripted=False, head_seconds=2)
+        end = time.monotonic() + 120
+        while not parts(folder) and time.monotonic() < end:
+            time.sleep(0.01)
+        # It would be through in less time than lies between two looks at the head.
+        os.kill(started.pid, signal.SIGSTOP)
+        head.go_on()
+        head.line()
+        time.sleep(LOOK_SECONDS)
+        os.kill(started.pid, signal.SIGCONT)
+        ended = started.wait()
         head.end()
-    return process.returncode, output
+    return ended
 
 
 def parts(folder):

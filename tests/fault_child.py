@@ -99,8 +99,13 @@ def fork(request, start_engine):
             time.sleep(0.002)
         if "clock" in request:
             jump(request["clock"])
+        if "head_seconds" in request:
+            import data_gen.cluster.head
+
+            data_gen.cluster.head._HEAD_SECONDS = request["head_seconds"]
         break_methods(**request.get("broken", {}))
         code = command(request["arguments"])
+        assert not sys.modules.keys() & set(request.get("absent", ()))
     except BaseException:
         output.write(traceback.format_exc())
     said = output.getvalue()

@@ -1,6 +1,5 @@
 """Work spread over a Ray cluster of two nodes gives what one machine gives, whatever dies."""
 
-import json
 import os
 import re
 import shutil
@@ -26,7 +25,6 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
 from tests.cluster_parts import (
-    LOCAL,
     NODE,
     RUN,
     SAMPLING,
@@ -312,11 +310,11 @@ def local(tmp_path_factory):
 
 
 def test_a_run_that_lost_its_head_says_so_and_gives_the_local_run_with_another(
-    cluster, local, tmp_path
+    cluster, local, warm, tmp_path
 ):
     from offline_rl import load_experiment, run
 
-    code, output = run_whose_head_is_killed(tmp_path)
+    code, output = run_whose_head_is_killed(warm, tmp_path)
     assert (code, output.count("error: ")) == (1, 1)
     assert re.search(
         r"\nerror: cluster: the head at \S+ has not answered for 2 s: [^\n]*\n", output
@@ -324,7 +322,8 @@ def test_a_run_that_lost_its_head_says_so_and_gives_the_local_run_with_another(
     assert "Traceback" not in output
     kept = {part.name: part.stat().st_mtime_ns for part in parts(tmp_path)}
     assert 0 < len(kept) < len(parts(local))
-    report = run(load_experiment("demo", [*RUN, with_trainings(cluster)]), tmp_path)
+    one = cluster.model_copy(update={"replicas": 1})
+    report = run(load_experiment("demo", [*RUN, with_trainings(one)]), tmp_path)
     assert not report.failures
     # Clock readings stand in training.csv, and the page repeats some of them.
     for name in ("comparison.csv", "pairwise.csv", "seeds.csv", "samples.csv.gz", "data.csv"):
@@ -347,16 +346,13 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
     from offline_rl import load_experiment, run
 
     launched = [*RUN, "seeds=[0]", "training.steps=3", "training.launch={processes: 2}"]
-    absurd = "methods={rft: {}, absurd: {kind: rft, training: {lr: 1e30}}}"
     here, there = tmp_path / "here", tmp_path / "there"
-    for folder, more in ((here, []), (there, [absurd, with_trainings(cluster)])):
+    for folder, more in ((here, []), (there, [with_trainings(cluster)])):
         shutil.copytree(local, folder)
         run(load_experiment("demo", [*launched, *more]), folder, until="train")
     weights = "models/rft/seed-0/model.safetensors"
     assert (here / weights).read_bytes() == (there / weights).read_bytes()
     assert (here / weights).read_bytes() != (local / weights).read_bytes()
-    reason = json.loads((there / "models/absurd/seed-0/failure.json").read_text())["reason"]
-    assert re.fullmatch(r"the (loss|gradient norm) is nan at step 2 \(rollouts .*\)", reason)
 
 
 def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
@@ -401,9 +397,7 @@ def test_what_a_cluster_lacks_is_no_fault_of_the_method(
     assert not list(tmp_path.rglob("failure.json"))
 
 
-def test_a_local_run_imports_nothing_of_ray(tmp_path):
-    done = subprocess.run(
-        [sys.executable, "-c", LOCAL, tmp_path / "run"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_local_run_imports_nothing_of_ray(warm, tmp_path):
+    told = ["run", "demo", *RUN, "problems.limit=40", "seeds=[0]", "--out", tmp_path / "run"]
+    warm.run(told, absent=["ray"])
     assert (tmp_path / "run/report/comparison.csv").exists()

@@ -2,9 +2,6 @@
 
 import shlex
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 from random import Random
 
 import pandas as pd
@@ -23,7 +20,6 @@ from offline_rl.standalone import evaluate_alone
 from offline_rl.standalone_settings import EvaluationSettings
 from offline_rl.tiny_base import TINY_BASE
 
-COMMAND = [str(Path(sys.executable).with_name("offline-rl"))]
 FEW = {"source": "arithmetic", "split": "test", "limit": 6}
 
 
@@ -61,12 +57,11 @@ def test_models_evaluated_into_one_folder_stand_beside_each_other(evaluated):
     assert "--label warm" in report.command
 
 
-def test_the_command_of_a_report_evaluates_the_same_again(evaluated, tmp_path):
-    [warm, _] = load_run(evaluated).command.splitlines()
-    words = shlex.split(warm)[1:]
+def test_the_command_of_a_report_evaluates_the_same_again(warm, evaluated, tmp_path):
+    [command, _] = load_run(evaluated).command.splitlines()
+    words = shlex.split(command)[1:]
     words[words.index("NEW_FOLDER")] = str(tmp_path / "again")
-    again = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
-    assert again.returncode == 0, again.stderr
+    warm.run(words, scripted=False)
     first = load_run(evaluated).grid().query("label == 'warm'").reset_index(drop=True)
     pd.testing.assert_frame_equal(load_run(tmp_path / "again").grid(), first)
 
@@ -107,15 +102,13 @@ def test_models_evaluated_alone_are_joined_with_each_other_and_with_a_run(series
     assert set(primary["against"]) == {"base"}
 
 
-def test_two_files_of_one_name_are_told_apart_by_the_user(tmp_path):
+def test_two_files_of_one_name_are_told_apart_by_the_user(warm, tmp_path):
     for folder in ("x", "y"):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / "set.jsonl").write_text('{"problem": "1+1?", "answer": "2"}\n')
     files = f"{tmp_path}/x/set.jsonl,{tmp_path}/y/set.jsonl"
     words = ["evaluate", "--model", "tiny", "--benchmarks", files, "--out", str(tmp_path / "out")]
-    done = subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False)
-    assert done.returncode == 1
-    assert "two are called set" in done.stderr
+    assert "two are called set" in warm.run(words, check=1)
 
 
 def test_a_label_stands_for_one_way_of_evaluating(evaluated):
@@ -307,20 +300,14 @@ def test_a_fault_in_models_is_told_with_its_place(tmp_path, models, said):
         load_settings(tmp_path / "both.yaml", [f"models={models}"])
 
 
-def test_runs_are_compared_by_the_command_too(series, tmp_path):
+def test_runs_are_compared_by_the_command_too(warm, series, tmp_path):
     folder, _ = series
-    words = [*COMMAND, "compare", folder / "one", folder / "two", "--out", tmp_path / "joined"]
-    done = subprocess.run(
-        [*map(str, words), "--format", "csv,latex", "--reference", "rft@two"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    words = ["compare", folder / "one", folder / "two", "--out", tmp_path / "joined"]
+    said = warm.run([*words, "--format", "csv,latex", "--reference", "rft@two"])
     table = pd.read_csv(tmp_path / "joined" / "comparison.csv")
     assert {"rft@one", "rft@two"} <= set(table["label"])
     assert set(table["model"]) == {"tiny"}
-    assert "sampling.temperature 1.0 / 0.8" in " ".join(done.stdout.split())
+    assert "sampling.temperature 1.0 / 0.8" in " ".join(said.split())
     assert not (tmp_path / "joined" / "index.html").exists()
     with pytest.raises(DataError, match="there is no label 'x'"):
         compare_runs([folder / "one", folder / "two"], tmp_path, reference="x")
