@@ -13,7 +13,7 @@ demo: setup
 # Two files at a time; a test's own processes need the rest of the machine.
 JOBS ?= 2
 test: setup
-	$(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --durations=25
+	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25
 
 # Hours of faults in less than one: kills, full disks, damaged files, fuzzing. Ends with a table.
 # The fuzzer has no build for some machines; the soak then says that it is skipped.

@@ -13,12 +13,19 @@ from jaxtyping import install_import_hook
 install_import_hook("losses", "beartype.beartype")
 
 
-def pytest_collection_modifyitems(items):
+def pytest_xdist_make_scheduler(config, log):
     """Each file is one process's of several; those that share vLLM's long start are the same's."""
-    with_vllm = {item.path for item in items if "vllm_engine" in item.fixturenames}
-    for item in items:
-        group = "vllm" if item.path in with_vllm else item.path.name
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    files = Path(__file__).parent.glob("test_*.py")
+    with_vllm = {path.name for path in files if "vllm_engine" in path.read_text("utf-8")}
+
+    class Files(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "vllm" if file.rpartition("/")[2] in with_vllm else file
+
+    return Files(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -154,23 +154,23 @@ def test_a_vllm_that_was_stopped_goes_on_to_the_same_bytes(vllm_engine, tmp_path
     """Other requests are then decoded together; `make soak` kills whole runs of vLLM."""
     vllm_engine.load(str(TINY_BASE))
     sample = ModelSampler(vllm_engine, load_tokenizer(str(TINY_BASE)), "raw")
-    problems = arithmetic_problems("train", 80)
+    problems = arithmetic_problems("train", 24)
     with MathSettings().open() as verify:
 
         def chunks(folder):
             return collected_chunks(
-                problems, sample, verify, SAMPLING, folder=tmp_path / folder, chunk_problems=4
+                problems, sample, verify, SAMPLING, folder=tmp_path / folder, chunk_problems=2
             )
 
-        assert len(list(chunks("whole"))) == 20
+        assert len(list(chunks("whole"))) == 12
         check_samples(tmp_path / "whole", problems)
-        for stop in (1, 9):
+        for stop in (1, 5):
             stopped = chunks("stopped")
             assert len(list(islice(stopped, stop))) == stop
             stopped.close()
         held = {path: path.stat().st_mtime_ns for path in parts(tmp_path / "stopped")}
-        assert 9 <= len(held) < 20
-        assert len(list(chunks("stopped"))) == 20
+        assert 5 <= len(held) < 12
+        assert len(list(chunks("stopped"))) == 12
     assert all(path.stat().st_mtime_ns == written for path, written in held.items())
     whole, gone_on = (
         {path.name: path.read_bytes() for path in parts(tmp_path / folder)}

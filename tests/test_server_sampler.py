@@ -42,6 +42,7 @@ def vllm_server(tmp_path_factory):
     module = "vllm.entrypoints.openai.api_server"
     options = f"--served-model-name tiny --host 127.0.0.1 --port {port} --max-num-seqs 64"
     flags = "--dtype float32 --enforce-eager --no-enable-chunked-prefill"
+    flags += " --distributed-executor-backend uni"
     with log.open("wb") as output:
         process = subprocess.Popen(
             [

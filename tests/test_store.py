@@ -207,7 +207,7 @@ def test_a_fetched_run_is_the_run(warm, stored, tmp_path):
     warm.run(command(folder, [*TWO, f"store={address}"]))
     other = tmp_path / "fetched"
     warm.run(["fetch", address, "--out", str(other)])
-    for name in ("experiment.yaml", "environment.json", "report/index.html"):
+    for name in ("experiment.yaml", "environment.json", "report/comparison.csv"):
         assert (other / name).read_bytes() == (folder / name).read_bytes()
     assert load_run(other).comparison.equals(load_run(folder).comparison)
     before = {path: path.stat().st_ino for path in other.rglob("stage.json")}

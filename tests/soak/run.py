@@ -46,7 +46,8 @@ class Soak:
         return shutil.copytree(self.scratch / "swept", self.scratch / "copy")
 
     def kills_forked(self):
-        told = {"kills": 40, "seconds": 2.5, "seed": 1, "settings": SWEPT}
+        with_page = [*SWEPT, "report.formats=[csv, html]"]
+        told = {"kills": 40, "seconds": 4, "seed": 1, "settings": with_page}
         filled = fault_parts.kill_at_random(self.warm, self.scratch, self.swept, **told)
         return f"40 kills, {filled} runs came to the same bytes"
 
