@@ -288,6 +288,16 @@ def test_a_model_that_does_not_load_is_not_to_be_loaded_again_elsewhere(tmp_path
     assert not isinstance(caught.value, EngineLost)
 
 
+def test_a_batch_that_failed_before_a_load_is_not_told_as_the_models_fault():
+    options = {"model": "any"}
+    with Replica({}) as replica:
+        # Without a model, this fails.
+        replica.drop(1)
+        replica.load(options, None)
+        with pytest.raises(EngineLost, match="vLLM cannot sample: AttributeError"):
+            replica.loaded(options)
+
+
 def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
     from data_gen.cluster.verifier import RayVerifier
 

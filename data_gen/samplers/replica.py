@@ -44,7 +44,7 @@ class Replica(Closing):
     def loaded(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """What the process says of itself with the model loaded."""
         while True:
-            message, _ = self._receive(_loading(options), EngineError)
+            message, _ = self._receive(_loading(options))
             if "loaded" in message:
                 about: dict[str, Any] = message["loaded"]
                 return about
@@ -59,7 +59,7 @@ class Replica(Closing):
     def answers(self, number: int) -> list[list[Sample]]:
         """Waits for the answers to one batch."""
         while number not in self._early:
-            message, payload = self._receive(_SAMPLING, EngineLost)
+            message, payload = self._receive(_SAMPLING)
             if message.get("batch", 0) > self._dropped:
                 self._early[message["batch"]] = unpack_samples(message["samples"], payload)
         return self._early.pop(number)
@@ -79,14 +79,18 @@ class Replica(Closing):
         except ChildDied as error:
             raise EngineLost(failure, error) from error
 
-    def _receive(self, failure: str, reported: type[EngineError]) -> tuple[dict[str, Any], bytes]:
-        """The next message; raises `reported` for a failure that it tells of."""
+    def _receive(self, awaited: str) -> tuple[dict[str, Any], bytes]:
+        """The next message; `awaited` is what has failed where none comes."""
         try:
             message, payload = self._child.receive_with_payload()
         except ChildDied as error:
-            raise EngineLost(failure, error) from error
+            raise EngineLost(awaited, error) from error
         if "error" in message:
-            raise reported(failure, cause(message["error"], self._child.output()))
+            reason = cause(message["error"], self._child.output())
+            if message["loading"]:
+                raise EngineError(awaited, reason)
+            # It may be a batch that failed, dropped before the load that is awaited.
+            raise EngineLost(_SAMPLING, reason)
         return message, payload
 
 

@@ -33,6 +33,7 @@ class Worker:
         self._llm: Any = None
         self._adapter: Any = None
         self._batches: dict[str, Batch] = {}
+        self._loading = False
         # Answers leave in a thread, so that sampling goes on while the parent reads them later.
         self._outbox: queue.SimpleQueue[tuple[Any, bytes]] = queue.SimpleQueue()
         threading.Thread(target=self._deliver, daemon=True).start()
@@ -44,8 +45,11 @@ class Worker:
                     self._take(*self._parent.take())
                 self._step()
         except Exception as error:  # every failure of the engine is the parent's to report
-            self._outbox.put(({"error": f"{type(error).__name__}: {error}"}, b""))
-            self._parent.take()
+            said = f"{type(error).__name__}: {error}"
+            self._outbox.put(({"error": said, "loading": self._loading}, b""))
+            # The end of this process would overtake the report.
+            while True:
+                self._parent.take()
 
     def _deliver(self) -> None:
         while True:
@@ -53,7 +57,9 @@ class Worker:
 
     def _take(self, message: dict[str, Any], payload: bytes) -> None:
         if "load" in message:
+            self._loading = True
             self._outbox.put(({"loaded": self._load(message["load"], message["adapter"])}, b""))
+            self._loading = False
         elif "batch" in message:
             self._add(message, unpack_requests(message["requests"], payload))
         else:
