@@ -82,7 +82,8 @@ def test_only_benchmarks_with_the_same_problems_are_kept_and_the_others_named():
 def test_what_differs_between_the_runs_is_said():
     other = run(
         "dft",
-        settings="name: y\nmethods: {dft: {}}\nsampling: {samples: 8}\nprompt: chat\n",
+        settings="name: y\nmethods: {dft: {}}\nsampling: {samples: 8}\nprompt: chat\n"
+        "keep: none\nreport: {formats: [csv]}\n",
         environment={"packages": {"torch": "2"}},
         hashes={"dataset_sha256": "e"},
     )
@@ -90,7 +91,8 @@ def test_what_differs_between_the_runs_is_said():
     for said in ("sampling.samples 4 / 8", "prompt none / chat", "version of torch 1 / 2"):
         assert said in note
     assert "dataset_sha256 d / e" in note
-    assert "methods" not in note
+    for left_out in ("methods", "keep", "report"):
+        assert left_out not in note
 
 
 def test_several_base_models_are_never_averaged_or_paired_with_each_other():

@@ -9,7 +9,7 @@ from offline_rl.findings import Findings
 
 _MOST_TOLD = 12
 # Keys that say what was run or where, not how.
-_OWN = ("name", "methods", "labels", "store", "store_weights", "cluster")
+_OWN = ("name", "methods", "labels", "store", "store_weights", "cluster", "keep", "report")
 
 
 def differences(parts: Mapping[str, Findings]) -> list[str]:
