@@ -17,9 +17,9 @@ from tests.cluster_heads import HEAD, Process
 
 TRANSFORMERS = TransformersSettings(dtype="float32", batch_size=64)
 SAMPLING = Sampling(samples=2, max_tokens=24)
-# Two parts of rollouts.
+# Four parts of rollouts.
 RUN = [
-    "problems.limit=500",
+    "problems.limit=800",
     "sampling.samples=2",
     "sampler=transformers",
     "training.steps=2",

@@ -104,9 +104,6 @@ CUT = QUICK.model_copy(
 def cut(rollouts, model, folder):
     """Trains in one go, and again with an interruption after step 4, of which 3 are kept."""
 
-    class Stop(Exception):
-        pass
-
     def interrupt(step, steps, values):
         if step == 4:
             raise Stop
@@ -200,7 +197,11 @@ launch_training(
 """
 
 
-def test_workers_end_with_their_parent_and_others_go_on(random_model, rollouts, tmp_path):
+class Stop(Exception):
+    """In place of an interrupt."""
+
+
+def test_workers_end_with_whoever_started_them_and_others_go_on(random_model, rollouts, tmp_path):
     method = METHODS["psft"](lag_steps=3)
     train(method, rollouts, tmp_path / "one", **told(random_model, LONG))
     command = [sys.executable, "-c", KILLED, random_model, str(tmp_path / "two")]
@@ -212,16 +213,32 @@ def test_workers_end_with_their_parent_and_others_go_on(random_model, rollouts, 
         parent.kill()
     assert len(workers) >= 3
     assert not psutil.wait_procs(workers, timeout=60)[1]
-    steps = []
-    launch_training(
-        TWO.model_copy(update={"by": "accelerate"}),
-        method,
-        rollouts,
-        tmp_path / "two",
+    steps, workers = [], []
+    others = set(psutil.Process().children(recursive=True))
+
+    def stop(step, *_):
+        steps.append(step)
+        if len(steps) == 5:
+            workers.extend(set(psutil.Process().children(recursive=True)) - others)
+            raise Stop
+
+    by_accelerate = TWO.model_copy(update={"by": "accelerate"})
+    with pytest.raises(Stop):
+        launch_training(
+            *(by_accelerate, method, rollouts, tmp_path / "two"),
+            **told(random_model, LONG),
+            on_log=stop,
+        )
+    assert steps[0] >= 7
+    assert len(workers) >= 3
+    assert not psutil.wait_procs(workers, timeout=10)[1]
+    train(
+        *(method, rollouts, tmp_path / "two"),
         **told(random_model, LONG),
         on_log=lambda step, *_: steps.append(step),
     )
-    assert 7 <= steps[0] < 40
+    assert steps[-1] == 40
+    assert len(steps) < 40
     base = load_file(f"{random_model}/model.safetensors")
     assert_close(weights(tmp_path / "two"), weights(tmp_path / "one"), base)
     assert not (tmp_path / "two" / "checkpoints").exists()
@@ -237,25 +254,6 @@ def test_a_worker_that_is_killed_is_told_with_a_remedy(random_model, rollouts, t
         launch_training(
             TWO, METHODS["rft"](), rollouts, tmp_path, **told(random_model, LONG), on_log=kill_one
         )
-
-
-def test_what_stops_the_caller_stops_the_workers(random_model, rollouts, tmp_path):
-    class Stop(Exception):
-        pass
-
-    workers = []
-    others = set(psutil.Process().children(recursive=True))
-
-    def stop(step, steps, values):
-        workers.extend(set(psutil.Process().children(recursive=True)) - others)
-        raise Stop
-
-    with pytest.raises(Stop):
-        launch_training(
-            TWO, METHODS["rft"](), rollouts, tmp_path, **told(random_model, LONG), on_log=stop
-        )
-    assert len(workers) >= 3
-    assert not psutil.wait_procs(workers, timeout=10)[1]
 
 
 def test_the_reason_of_a_failing_worker_is_told_in_one_line(random_model, rollouts, tmp_path):
