@@ -1,5 +1,6 @@
 """Work spread over a Ray cluster of two nodes gives what one machine gives, whatever dies."""
 
+import json
 import os
 import re
 import shutil
@@ -356,13 +357,16 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
     from offline_rl import load_experiment, run
 
     launched = [*RUN, "seeds=[0]", "training.steps=3", "training.launch={processes: 2}"]
+    absurd = "methods={rft: {}, absurd: {kind: rft, training: {lr: 1e30}}}"
     here, there = tmp_path / "here", tmp_path / "there"
-    for folder, more in ((here, []), (there, [with_trainings(cluster)])):
+    for folder, more in ((here, []), (there, [absurd, with_trainings(cluster)])):
         shutil.copytree(local, folder)
         run(load_experiment("demo", [*launched, *more]), folder, until="train")
     weights = "models/rft/seed-0/model.safetensors"
     assert (here / weights).read_bytes() == (there / weights).read_bytes()
     assert (here / weights).read_bytes() != (local / weights).read_bytes()
+    reason = json.loads((there / "models/absurd/seed-0/failure.json").read_text())["reason"]
+    assert re.fullmatch(r"the (loss|gradient norm) is nan at step 2 \(rollouts .*\)", reason)
 
 
 def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):

@@ -19,7 +19,7 @@ SMALL = [
     "sampling.samples=4",
     "training.steps=3",
     "training.examples_per_step=16",
-    "seeds=[1]",
+    "seeds=[0,1]",
     "evaluation.sampling.samples=4",
     "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 20},"
     " big: {source: arithmetic, split: big, limit: 20}}",
@@ -78,7 +78,7 @@ def test_the_demo_ends_with_the_comparison(finished):
     labels = ["base", "base-t0.5", "base-greedy", "rft", "dft", "iw_sft", "dpo"]
     assert list(table.label.unique()) == labels
     assert set(table.benchmark) == {"in_distribution", "big", "macro"}
-    assert table.groupby("label").training_seeds.first()["dft"] == 1
+    assert table.groupby("label").training_seeds.first()["dft"] == 2
     assert str(folder / "report" / "comparison.csv") in output
     assert str(folder / "report" / "index.html") in output
     for name in ("pairwise.csv", "training.csv", "data.csv", "index.html"):
@@ -105,7 +105,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_table(forked, finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
     output = forked("run", folder / "experiment.yaml", "--out", folder)
-    stages = 3 + 3 * 2 + 4 + 4 * 2
+    stages = 3 + 3 * 2 + 4 * 2 + 4 * 2 * 2
     assert output.count("finished and unchanged, skipped") == stages
     assert "engine:" not in output
     assert (folder / "report" / "comparison.csv").read_bytes() == before
@@ -227,8 +227,8 @@ def test_bad_input_is_one_line_and_no_traceback(arguments, message, warm, tmp_pa
     said = warm.run([*arguments, *out], check=1, scripted=False)
     assert message in said
     assert re.findall(r"^error: ", said, re.MULTILINE) == ["error: "]
-    assert said.endswith("\n")
     assert said[said.index("error: ") :].count("\n") == 1
+    assert said.endswith("\n")
     assert "Traceback" not in said
 
 

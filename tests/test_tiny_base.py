@@ -142,7 +142,7 @@ def test_the_shipped_model_has_the_accuracy_that_its_card_claims(vllm_engine):
     sample = ModelSampler(vllm_engine, load_tokenizer(str(TINY_BASE)), "raw")
     card = (TINY_BASE / "README.md").read_text()
     claimed = load_figures(TINY_BASE)
-    for claim, seen in zip(claimed, measure_tiny_base(sample, problems=50, seed=1), strict=True):
+    for claim, seen in zip(claimed, measure_tiny_base(sample, problems=100, seed=1), strict=True):
         assert (claim.split, claim.temperature) == (seen.split, seen.temperature)
         error = (claim.standard_error**2 + seen.standard_error**2) ** 0.5
         assert abs(claim.accuracy - seen.accuracy) < 3 * error, claim.split
