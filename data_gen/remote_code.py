@@ -2,12 +2,18 @@
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+from data_gen.types import DataError
 
 # In the environment, so that the processes that a run starts know it too.
 _VARIABLE = "OFFLINE_RL_REMOTE_CODE"
+# No `owner/name--` of the hub before it, and no way out of the folder.
+_INSIDE = re.compile(r"(?!.*--)[\w-]+(/[\w-]+)*\.\w+")
 
 
 def remote_code() -> bool:
@@ -16,10 +22,16 @@ def remote_code() -> bool:
 
 
 @contextmanager
-def remote_code_runs(asked: bool) -> Iterator[None]:
-    """Inside the block it runs, here and in processes started there, if `asked`, and only then."""
+def remote_code_runs(model: Path | None) -> Iterator[None]:
+    """Inside the block that of the model in a folder runs, here and in processes started there.
+
+    None: no model's does. Raises DataError for a model whose code is not all in its own folder:
+    what others publish elsewhere may change, and no hash of the folder would tell.
+    """
+    if model is not None:
+        _check_code(model)
     before = os.environ.pop(_VARIABLE, None)
-    if asked:
+    if model is not None:
         os.environ[_VARIABLE] = "1"
     try:
         yield
@@ -29,23 +41,44 @@ def remote_code_runs(asked: bool) -> Iterator[None]:
             os.environ[_VARIABLE] = before
 
 
-def check_code(model: Path) -> None:
-    """Raises ValueError for a model whose code is not all in its own folder.
+def no_remote_code() -> None:
+    """From here on none runs in this process, whatever it was started with."""
+    os.environ.pop(_VARIABLE, None)
 
-    What others publish elsewhere may change, and no hash of the folder would tell.
-    """
-    if not model.is_dir():
-        raise ValueError(
-            "remote_code: give model as a folder, whose code you have read"
+
+def _check_code(model: Path) -> None:
+    # Without a configuration of its own, the library goes to the model that an adapter names.
+    if not (model / "config.json").is_file():
+        raise DataError(
+            "remote_code: give model as a folder with a config.json, whose code you have read"
             " (hf download NAME --revision COMMIT --local-dir FOLDER)"
         )
-    for name in ("config.json", "tokenizer_config.json"):
+    for file in sorted(model.glob("*config.json")):
         try:
-            named = json.loads((model / name).read_text(encoding="utf-8"))["auto_map"]
-        except (OSError, ValueError, KeyError, TypeError):
-            continue  # there is none, or whoever loads the model says what is wrong
-        if "--" in json.dumps(named):
-            raise ValueError(f"remote_code: {name} names code that is not in the model's folder")
+            named = list(_named(json.loads(file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, RecursionError) as error:
+            raise DataError(f"remote_code: {file.name} cannot be read ({error})") from error
+        if not all(_INSIDE.fullmatch(one) for one in named):
+            raise DataError(f"remote_code: {file.name} names code outside of the model's folder")
+
+
+def _named(config: Any) -> Iterator[str]:
+    """The classes that a configuration, or one inside it, names: `file.Class`."""
+    if isinstance(config, list):
+        for one in config:
+            yield from _named(one)
+    if isinstance(config, dict):
+        yield from _texts(config.get("auto_map"))
+        for one in config.values():
+            yield from _named(one)
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    if isinstance(value, list | dict):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
 
 
 def with_remedy(reason: str) -> str:

@@ -225,7 +225,7 @@ def main() -> Any:
     """Entry point of the console script."""
     try:
         # Settings alone ask for a model's code, whatever the shell's environment holds.
-        with remote_code_runs(False):
+        with remote_code_runs(None):
             sys.exit(app())
     # Python would print the message of an error, which may quote hostile text, as it is.
     except Exception:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from offline_rl.locating import SETTINGS, Kind, dataset_path, has_evaluations
+from offline_rl.locating import SETTINGS, Kind, dataset_path, has_evaluations, is_foreign
 
 if TYPE_CHECKING:
     from offline_rl.data_settings import DataSettings
@@ -112,7 +112,7 @@ def show(
     if not reading:
         from offline_rl.overview import print_overview
 
-        print_overview(path, console)
+        print_overview(path, console, foreign=is_foreign(source))
         return
     from offline_rl.reading import print_rollouts
 
@@ -123,6 +123,7 @@ def show(
         problem=problem,
         only=only,
         full=full,
+        foreign=is_foreign(source),
     )
 
 
@@ -150,7 +151,7 @@ def export(
     from data_gen.exporting import export_rollouts
     from data_gen.remote_code import remote_code_runs
     from data_gen.samplers.tokenizer import load_tokenizer
-    from data_gen.storage import load_rollouts
+    from data_gen.storage import iterate_rollouts
     from offline_rl.data_settings import TINY
     from offline_rl.tiny_base import TINY_BASE
 
@@ -160,10 +161,10 @@ def export(
     if model is not None:
         tokenizer = load_tokenizer(str(TINY_BASE) if model == TINY else model)
     elif settings is not None:
-        with remote_code_runs(settings.remote_code):
+        with remote_code_runs(settings.code):
             tokenizer = load_tokenizer(settings.model_path, settings.revision)
     done = export_rollouts(
-        load_rollouts(path),
+        list(iterate_rollouts(path, foreign=is_foreign(source))),
         out,
         kind,
         selection=None if settings is None else settings.selection,

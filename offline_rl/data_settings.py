@@ -11,7 +11,6 @@ from data_gen.cluster import ClusterSettings
 from data_gen.filters import Filters
 from data_gen.problems import ProblemSource
 from data_gen.prompts import check_style
-from data_gen.remote_code import check_code
 from data_gen.samplers import AutoSettings, SamplerSettings
 from data_gen.selection import Selection
 from data_gen.types import Sampling
@@ -115,17 +114,19 @@ class ModelSettings(Frozen):
 
     @model_validator(mode="after")
     def _known_code(self) -> Self:
-        if not self.remote_code:
-            return self
-        if self.cluster is not None:
+        if self.remote_code and self.cluster is not None:
             raise ValueError("remote_code: the workers of a cluster run no code of a model")
-        check_code(Path(self.model_path))
         return self
 
     @property
     def model_path(self) -> str:
         """Where the base model is loaded from: a folder, or a name of the hub."""
         return str(TINY_BASE) if self.model == TINY else self.model
+
+    @property
+    def code(self) -> Path | None:
+        """The folder of a model whose own code is to run."""
+        return Path(self.model_path) if self.remote_code else None
 
 
 class DataSettings(ModelSettings):

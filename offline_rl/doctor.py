@@ -60,7 +60,7 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
     if settings.temperature == 0:
         settings = settings.model_copy(update={"temperature": 1.0})
     with (
-        remote_code_runs(experiment.remote_code),
+        remote_code_runs(experiment.code),
         tempfile.TemporaryDirectory() as folder,
         Engines(
             experiment.sampler,
@@ -127,7 +127,8 @@ def _checks(experiment: Experiment) -> list[tuple[str, Check]]:
         ("padded = one by one", arithmetic.padding),
         ("padded = bucketed = packed", arithmetic.layouts),
         ("DFT's gradient = that of -p", arithmetic.dft_raises_p),
-        ("first step", processes.first_step),
+        ("first step, dpo", partial(processes.first_step, start=processes.DPO)),
+        ("first step, iw_sft", partial(processes.first_step, start=processes.IW_SFT)),
         ("trainer = sampler, tokens' log p", sampling.log_probabilities),
         ("prompt + completion round trip", sampling.round_trip),
         ("truncated completions", sampling.truncated),

@@ -49,12 +49,17 @@ def model_fingerprint(
 ) -> dict[str, Any]:
     """What tells one base model from another: its files' hashes, or its name in the hub.
 
-    Code of its own that runs may compute something else than the library's.
+    Code of its own that runs may compute something else than the library's, and may lie in folders
+    below the model's.
     """
-    run: dict[str, Any] = {"remote_code": True} if remote_code else {}
-    if not Path(model).is_dir():
-        return {"name": model, "revision": revision, **run}
-    return {**path_fingerprint(model), **run}
+    place = Path(model)
+    if not place.is_dir():
+        return {"name": model, "revision": revision}
+    found: dict[str, Any] = path_fingerprint(model)
+    if remote_code:
+        code = {str(file.relative_to(place)): _file_hash(file) for file in place.rglob("*.py")}
+        found |= {**code, "remote_code": True}
+    return found
 
 
 def path_fingerprint(path: str) -> dict[str, Any]:

@@ -40,6 +40,11 @@ def dataset_path(path: Path, kind: Kind | None = None) -> Path:
     )
 
 
+def is_foreign(path: Path) -> bool:
+    """Whether rollouts may come from anybody: a file, or a data set without the run it is of."""
+    return not (path / SETTINGS).is_file()
+
+
 def has_evaluations(path: Path) -> bool:
     """Whether the folder of a run, or of a series of runs, holds something to compare."""
     within = f"evaluations/*/*/*/{MANIFEST}"

@@ -24,13 +24,14 @@ _TOLD_ABOVE = (
 )
 
 
-def print_overview(path: Path, console: Console) -> None:
+def print_overview(path: Path, console: Console, *, foreign: bool = False) -> None:
     """Counts and lengths, the pass rates of the problems, and what each filter left.
 
     `path` is a folder of parts or a file. Its summary.json is taken where there is one, else the
-    rollouts are counted. Fits 80 columns.
+    rollouts are counted, of which nothing is taken at its word where they are `foreign`. Fits 80
+    columns.
     """
-    summary = _summary(path)
+    summary = _summary(path, foreign)
     counts = summary.get("dataset", summary)
     console.print(Text(one_line(str(path), 1000), style="bold"), soft_wrap=True)
     for line in _headline(counts):
@@ -40,10 +41,10 @@ def print_overview(path: Path, console: Console) -> None:
         console.print(table)
 
 
-def _summary(path: Path) -> dict[str, Any]:
+def _summary(path: Path, foreign: bool) -> dict[str, Any]:
     beside = path / SUMMARY
     if not beside.is_file():
-        return summarise(iterate_rollouts(path))
+        return summarise(iterate_rollouts(path, foreign=foreign))
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

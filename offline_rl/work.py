@@ -31,7 +31,7 @@ def at_work(
     there, and for a model that is not there.
     """
     with (
-        remote_code_runs(settings.remote_code),
+        remote_code_runs(settings.code),
         locked(folder),
         opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,

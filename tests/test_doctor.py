@@ -19,6 +19,7 @@ from offline_rl.doctor import examined, print_findings, run_check
 from offline_rl.progress import Silent
 from offline_rl.settings import load_experiment
 from offline_rl.trainer import OfflineTrainer, TrainingError
+from offline_rl.training import train
 
 KINDS = ("rft", "dft", "iw_sft", "dpo")
 
@@ -115,8 +116,19 @@ def test_a_model_that_cannot_be_packed_skips_that_check(patient, monkeypatch):
 
 
 def test_the_first_step_is_checked_in_one_and_two_processes(patient):
-    found = list(processes.first_step(patient))
-    assert [one.result for one in found] == ["pass"] * 4, found
+    found = processes.first_step(patient, processes.DPO)
+    assert [one.result for one in found] == ["pass"] * 2, found
+
+
+@pytest.mark.parametrize(("louder", "result"), [(1, "pass"), (2, "fail")])
+def test_processes_that_take_another_step_than_one_are_found(patient, monkeypatch, louder, result):
+    def in_this_one(launch, *given, training, **told):
+        assert launch.processes == 2
+        train(*given, training=training.model_copy(update={"lr": louder * training.lr}), **told)
+
+    monkeypatch.setattr(processes, "launch_training", in_this_one)
+    found = processes.first_step(patient, processes.IW_SFT)
+    assert [one.result for one in found] == ["pass", result], found
 
 
 def test_a_packed_dpo_that_starts_at_6_ln_2_fails():

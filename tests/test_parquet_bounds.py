@@ -37,6 +37,15 @@ READERS = {
         "    how = {'tokenizer': load_tokenizer(str(TINY_BASE)), 'style': 'raw', 'verify': None}\n"
         "    import_rollouts(path.parent, **how)"
     ),
+    "show": (
+        "from offline_rl.data_commands import show\n"
+        "read = lambda path: show(path.parent, None, None, None, False)"
+    ),
+    "export": (
+        "from offline_rl.data_commands import export\n"
+        "def read(path):\n"
+        "    export(path.parent, 'prompt-completion', path.parent / 'out.jsonl', None, None, 0)"
+    ),
 }
 # What the reader and the process that decodes for it print, in one line: the error, the most
 # memory of each in MB.
@@ -121,7 +130,8 @@ def test_a_small_file_that_stands_for_a_lot_is_refused_in_bounded_memory(name, t
     assert "\n" not in told
 
 
-def test_a_seal_that_anybody_can_make_spares_no_foreign_file_the_limit(tmp_path):
+@pytest.mark.parametrize("reader", ["import", "show", "export"])
+def test_a_seal_that_anybody_can_make_spares_no_foreign_file_the_limit(reader, tmp_path):
     path, table = tmp_path / "part-00000.parquet", one_long_text(5000)
     how = {"compression": "zstd", "store_schema": False}
     with pq.ParquetWriter(path, table.schema, **how) as writer:
@@ -129,7 +139,7 @@ def test_a_seal_that_anybody_can_make_spares_no_foreign_file_the_limit(tmp_path)
         writer.add_key_value_metadata({KEY: BLANK})
     seal(path)
     assert is_sealed(path)
-    told, reading, decoding = measured(path, "import")
+    told, reading, decoding = measured(path, reader)
     assert told is not None
     assert "of memory to decode" in told
     assert max(reading, decoding) < 2600

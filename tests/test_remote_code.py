@@ -3,17 +3,21 @@
 import json
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from data_gen.cluster.actors import CallActor
 from data_gen.remote_code import remote_code, remote_code_runs
 from data_gen.samplers.base import EngineError
 from data_gen.types import DataError
 from offline_rl.cli import main
 from offline_rl.config import Experiment
+from offline_rl.environment import model_fingerprint
 from offline_rl.experiment import run
 from offline_rl.model import load_policy
+from offline_rl.reports import load_run
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training_settings import TrainingSettings
 
@@ -83,33 +87,69 @@ def test_a_model_with_code_of_its_own_is_trained_and_evaluated_where_the_setting
     assert not remote_code()
     with pytest.raises(DataError, match="runs only with remote_code: true"):
         load_policy(str(trained.parent), None, TrainingSettings())
+    # A run is read where its model is not.
+    shutil.rmtree(model)
+    assert set(load_run(folder).comparison.label) >= {"base", "rft"}
 
 
 @pytest.mark.parametrize("asked", [True, False])
 @pytest.mark.parametrize("before", [None, "1"])
-def test_nothing_outside_of_the_block_is_touched(asked, before, monkeypatch):
+def test_nothing_outside_of_the_block_is_touched(asked, before, model, monkeypatch):
     monkeypatch.delenv("OFFLINE_RL_REMOTE_CODE", raising=False)
     if before is not None:
         monkeypatch.setenv("OFFLINE_RL_REMOTE_CODE", before)
-    with remote_code_runs(asked):
+    with remote_code_runs(model if asked else None):
         assert remote_code() == asked
     assert os.environ.get("OFFLINE_RL_REMOTE_CODE") == before
 
 
-def test_code_that_is_not_in_the_models_folder_is_refused(model):
-    with pytest.raises(ValidationError, match="give model as a folder, whose code you have read"):
-        experiment("somebody/model", remote_code=True, revision="a" * 40)
-    for name in ("config.json", "tokenizer_config.json"):
-        file = model / name
-        before = file.read_text()
-        elsewhere = {
-            "auto_map": {"AutoModel": "own.A", "AutoConfig": ["somebody/else--own.B", None]}
-        }
-        file.write_text(json.dumps(json.loads(before) | elsewhere))
-        with pytest.raises(ValidationError, match=f"{name} names code that is not in the model"):
-            experiment(model, remote_code=True)
-        file.write_text(before)
-    experiment(model, remote_code=True)
+def refused(model, reason):
+    with pytest.raises(DataError, match=reason), remote_code_runs(model):
+        pytest.fail("code ran")
+
+
+def test_a_model_that_is_no_folder_of_its_own_is_refused(model, tmp_path):
+    refused(Path("somebody/model"), "give model as a folder with a config.json, whose code you")
+    with pytest.raises(DataError, match="give model as a folder"):
+        run(experiment("somebody/model", remote_code=True, revision="a" * 40), tmp_path / "run")
+    # The library would load the model that it names, from wherever that is.
+    (model / "adapter_config.json").write_text('{"base_model_name_or_path": "somebody/else"}')
+    (model / "config.json").unlink()
+    refused(model, "give model as a folder with a config.json")
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer_config.json", "processor_config.json"])
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"auto_map": {"AutoModel": "own.A", "AutoConfig": ["somebody/else--own.B", None]}},
+        {"text_config": {"auto_map": {"AutoModel": "somebody/else--own.B"}}},
+        {"auto_map": {"AutoModel": "/somewhere/own.B"}},
+        {"auto_map": {"AutoModel": "../own.B"}},
+        {"auto_map": "https://somewhere/own.B"},
+    ],
+)
+def test_code_that_is_not_in_the_models_folder_is_refused(model, name, named):
+    file = model / name
+    before = json.loads(file.read_text()) if file.exists() else {}
+    file.write_text(json.dumps(before | named))
+    refused(model, f"{name} names code outside of the model's folder")
+    inside = {"auto_map": {"AutoModel": "code/own-one.A", "AutoTokenizer": ["own.B", None]}}
+    file.write_text(json.dumps(before | inside))
+    with remote_code_runs(model):
+        assert remote_code()
+    for unread in ("{", '{"a": ' * 980 + "{}" + "}" * 980):
+        file.write_text(unread)
+        refused(model, f"{name} cannot be read")
+
+
+@pytest.mark.parametrize("place", ["own.py", "code/own.py", "custom_generate/generate.py"])
+def test_other_code_is_another_model(model, place):
+    (model / place).parent.mkdir(exist_ok=True)
+    (model / place).write_text("a = 1")
+    before = model_fingerprint(str(model), None, remote_code=True)
+    (model / place).write_text("a = 2")
+    assert model_fingerprint(str(model), None, remote_code=True) != before
 
 
 def test_what_the_shell_says_is_nothing_that_the_settings_ask(model, monkeypatch, capsys):
@@ -123,3 +163,9 @@ def test_what_the_shell_says_is_nothing_that_the_settings_ask(model, monkeypatch
 def test_workers_of_a_cluster_run_no_code_of_a_model(model):
     with pytest.raises(ValidationError, match="the workers of a cluster run no code of a model"):
         experiment(model, remote_code=True, cluster={})
+
+
+def test_a_node_that_was_started_to_run_code_runs_none(monkeypatch):
+    monkeypatch.setenv("OFFLINE_RL_REMOTE_CODE", "1")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert CallActor("1").call(remote_code, {}) is False

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from data_gen.cluster.shared_engine import SharedEngine
+from data_gen.remote_code import no_remote_code
 from data_gen.samplers import SamplerSettings, start_engine
 from data_gen.samplers.wire import pack_samples, unpack_requests
 from data_gen.types import Sampling, Verdict
@@ -44,8 +45,12 @@ def own_threads() -> str | None:
     return os.environ.get(_THREADS)
 
 
-def _take_threads(threads: str | None) -> None:
-    """Ray says as many as an actor reserves cores, which engines would compute with and record."""
+def _begin(threads: str | None) -> None:
+    """An actor has the environment that its node was started in, where anything may be said.
+
+    Of threads Ray says as many as it reserves cores, which engines would compute with and record.
+    """
+    no_remote_code()
     if threads is None:
         os.environ.pop(_THREADS, None)
     else:
@@ -56,7 +61,7 @@ class EngineActor:
     """An inference engine with one model at a time, for several calls at once."""
 
     def __init__(self, settings: str, threads: str | None) -> None:
-        _take_threads(threads)
+        _begin(threads)
         self._engine = SharedEngine(partial(start_engine, _SAMPLER.validate_json(settings)))
 
     def load(self, model: str, revision: str | None, adapter: str | None) -> Loaded:
@@ -76,7 +81,7 @@ class VerifierActor:
     """A verifier with processes of its own on the node."""
 
     def __init__(self, settings: str, threads: str | None) -> None:
-        _take_threads(threads)
+        _begin(threads)
         self._verify = _VERIFIER.validate_json(settings).open()
 
     def ready(self) -> bool:
@@ -91,7 +96,7 @@ class CallActor:
     """A process on a node for one piece of work."""
 
     def __init__(self, threads: str | None) -> None:
-        _take_threads(threads)
+        _begin(threads)
 
     def call(self, work: Callable[..., Any], named: Mapping[str, Any], *arguments: Any) -> Any:
         return work(*arguments, **named)

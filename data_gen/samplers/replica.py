@@ -6,6 +6,7 @@ from typing import Any
 
 from data_gen.closing import Closing
 from data_gen.process import Child, ChildDied
+from data_gen.remote_code import with_remedy
 from data_gen.samplers.base import EngineError, EngineLost, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples
 from data_gen.types import Sampling
@@ -86,7 +87,7 @@ class Replica(Closing):
         except ChildDied as error:
             raise EngineLost(awaited, error) from error
         if "error" in message:
-            reason = cause(message["error"], self._child.output())
+            reason = with_remedy(cause(message["error"], self._child.output()))
             if message["loading"]:
                 raise EngineError(awaited, reason)
             # It may be a batch that failed, dropped before the load that is awaited.

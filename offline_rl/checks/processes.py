@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,24 +23,32 @@ _START = 1e-3
 _SAME = 1e-3
 
 
-def first_step(patient: Patient) -> list[Finding]:
-    """DPO starts at ln 2, iw-SFT at weights of 1, and two processes learn what one does."""
-    found = []
-    for method, name, value, shown in (
-        (Dpo(), "pair_loss", math.log(2), "DPO = ln 2 at step 0"),
-        (IwSft(), "weight_max", 1.0, "iw-SFT weight = 1 at step 0"),
-    ):
-        folder = patient.folder / kind_of(method)
-        report = train(
-            method,
-            patient.rollouts(),
-            folder / "one",
-            training=_plain(patient, method),
-            **_told(patient),
-        )
-        found.append(starts_at(shown, report["history"][0][name], value))
-        found.append(_two(patient, method, folder))
-    return found
+@dataclass(frozen=True)
+class Start:
+    """What a method logs, by name, at its first step, whatever the model is."""
+
+    method: Method
+    name: str
+    value: float
+    title: str
+
+
+DPO = Start(Dpo(), "pair_loss", math.log(2), "DPO = ln 2 at step 0")
+IW_SFT = Start(IwSft(), "weight_max", 1.0, "iw-SFT weight = 1 at step 0")
+
+
+def first_step(patient: Patient, start: Start) -> list[Finding]:
+    """A method starts at its known value, and two processes learn what one does."""
+    method, folder = start.method, patient.folder / kind_of(start.method)
+    report = train(
+        method,
+        patient.rollouts(),
+        folder / "one",
+        training=_plain(patient, method),
+        **_told(patient),
+    )
+    seen = report["history"][0][start.name]
+    return [starts_at(start.title, seen, start.value), _two(patient, method, folder)]
 
 
 def starts_at(check: str, seen: float, expected: float) -> Finding:
