@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, PreTrainedConfig
 from trl.trainer.utils import disable_dropout_in_model
 
 from data_gen.remote_code import remote_code, with_remedy
@@ -17,7 +17,7 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
     """The base model in float32 with dropout off, adapters added where asked for.
 
     Weights come from safetensors only, and the model's own code runs only inside
-    `remote_code_runs(True)`. bfloat16 training keeps float32 weights and rounds activations.
+    `remote_code_runs`. bfloat16 training keeps float32 weights and rounds activations.
     Dropout is off because the importance ratio and the preference margin compare the policy with a
     reference that is scored without it. On a GPU in bfloat16 attention is torch's kernel for packed
     rows, unless the settings name another.
@@ -48,11 +48,27 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
 
 def _disable_dropout(policy: Any) -> None:
     disable_dropout_in_model(policy)
-    for module in policy.modules():
-        # Most models have numbers besides, which they hand to functions: dropout, resid_pdrop, ...
-        for name, value in vars(module).items():
-            if "drop" in name and isinstance(value, float):
-                setattr(module, name, 0.0)
+    # Most models have numbers besides, which they hand to functions: dropout, resid_pdrop, ...; in
+    # their layers, or in the configuration that the layers read.
+    configs = {id(module.config): module.config for module in policy.modules() if _has(module)}
+    policy.dropout_of_base = [
+        (config, name, value) for config in configs.values() for name, value in _dropouts(config)
+    ]
+    for place in (*policy.modules(), *configs.values()):
+        for name, _ in _dropouts(place):
+            setattr(place, name, 0.0)
+
+
+def _has(module: Any) -> bool:
+    return isinstance(getattr(module, "config", None), PreTrainedConfig)
+
+
+def _dropouts(place: Any) -> list[tuple[str, float]]:
+    return [
+        (name, value)
+        for name, value in vars(place).items()
+        if "drop" in name and isinstance(value, float)
+    ]
 
 
 def _serves_varlen(policy: Any, training: TrainingSettings) -> bool:
@@ -87,4 +103,7 @@ def save_policy(policy: Any, folder: str, *, keep_adapter: bool = False) -> None
     if keep_adapter and isinstance(policy, PeftModel):
         policy.save_pretrained(f"{folder}/adapter")
     merged = policy.merge_and_unload() if isinstance(policy, PeftModel) else policy
+    # Whoever trains it further is told of the dropout that it came with.
+    for config, name, value in merged.dropout_of_base:
+        setattr(config, name, value)
     merged.save_pretrained(folder)

@@ -5,9 +5,9 @@ import shutil
 
 import pytest
 import torch
-from transformers import OPTConfig, OPTForCausalLM
+from transformers import FalconConfig, FalconForCausalLM, OPTConfig, OPTForCausalLM
 
-from offline_rl.model import load_policy
+from offline_rl.model import load_policy, save_policy
 from offline_rl.training_settings import TrainingSettings
 
 
@@ -22,13 +22,26 @@ def test_no_layer_drops_anything_out_in_training(attention, random_model, tmp_pa
     assert torch.equal(first, second)
 
 
-def test_no_function_drops_anything_out_in_training(tmp_path):
-    config = OPTConfig(
-        vocab_size=200, hidden_size=16, ffn_dim=16, num_hidden_layers=1, num_attention_heads=2
-    )
-    assert config.dropout > 0
-    OPTForCausalLM(config).save_pretrained(tmp_path)
-    policy = load_policy(str(tmp_path), None, TrainingSettings()).train()
+SHAPE = {"vocab_size": 200, "hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2}
+DROPOUT = {"hidden_dropout": 0.3, "attention_dropout": 0.2}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        OPTForCausalLM(OPTConfig(**SHAPE, ffn_dim=16, dropout=0.1)),
+        # It reads its configuration while it computes.
+        FalconForCausalLM(FalconConfig(**SHAPE, **DROPOUT, parallel_attn=False)),
+    ],
+)
+def test_no_function_drops_anything_out_in_training(model, tmp_path):
+    model.save_pretrained(tmp_path / "base")
+    policy = load_policy(str(tmp_path / "base"), None, TrainingSettings()).train()
     tokens = torch.arange(1, 60)[None]
     first, second = (policy(input_ids=tokens).logits for _ in range(2))
     assert torch.equal(first, second)
+    save_policy(policy, str(tmp_path / "trained"))
+    configs = [json.loads(path.read_text()) for path in sorted(tmp_path.glob("*/config.json"))]
+    told = [{key: value for key, value in one.items() if "drop" in key} for one in configs]
+    assert told[0] == told[1]
+    assert any(told[0].values())
