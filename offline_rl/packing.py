@@ -42,7 +42,8 @@ class Packing:
         """To be made before the model is wrapped for training."""
         self.passes = 0
         """Forward passes that were given less than their padded batch."""
-        self.reason = _not_wanted(packed, _attention_of(causal), accelerator.device.type)
+        kind = _attention_of(causal)
+        self.reason = _not_wanted(packed, kind, accelerator.device.type)
         if not self.reason:
             with accelerator.autocast():
                 self.reason = leak(causal)
@@ -52,6 +53,9 @@ class Packing:
             raise DataError(f"training.packing: {self.reason}: set it to auto or false")
         elif packed:
             logger.warning("rows are padded and not packed, since %s", self.reason)
+        # The kernel for packed rows leaves padded ones to sdpa.
+        self.attention = kind if not self.reason else "sdpa" if kind == VARLEN else kind
+        """The kernel that computes it."""
 
     def _attach(self, causal: Any) -> None:
         layers, kind = causal.base_model, _attention_of(causal)
@@ -184,6 +188,8 @@ def leak(causal: Any) -> str:
         with torch.no_grad():
             behind, also = (_states(causal, first, text) for first in (one, other))
             alone = _alone(causal, text)
+    except torch.OutOfMemoryError:
+        raise
     except (TypeError, ValueError, RuntimeError) as error:
         return f"the model takes no positions ({' '.join(str(error).split())})"
     finally:

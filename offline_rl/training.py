@@ -98,7 +98,7 @@ def train(
         "examples_too_long": too_long,
         "rollouts_per_example": len(examples[0]),
         "packed": not trainer.packing.reason,
-        "attention": str(trainer.model.config._attn_implementation),
+        "attention": trainer.packing.attention,
         "trained_tokens_per_epoch": tokens_per_epoch,
         **_outcome(trainer),
         "seconds": time.monotonic() - started,

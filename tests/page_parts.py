@@ -92,6 +92,8 @@ def trained(label, seed):
         "examples_seen": 100 if label == "rft" else 200,
         "trained_tokens_seen": 1000,
         "peak_memory_gib": 1.0,
+        "attention": "sdpa",
+        "packed": True,
     }
     report |= dict.fromkeys(counts, 1)
     return {"label": label, "training_seed": seed, "report": report}

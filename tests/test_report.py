@@ -30,6 +30,7 @@ from offline_rl.report import (
     write_report,
 )
 from offline_rl.report.fairness import budget_flags, with_budgets, with_marks
+from offline_rl.report.publication import latex
 from offline_rl.report.text import plain
 from offline_rl.report.writing import csv_tables, csv_text
 
@@ -111,6 +112,8 @@ def trained(label, seed, *, tokens=1000, steps=60):
         "flops": 1.5e12,
         "seconds": 12.5 + seed,
         "peak_memory_gib": 1.25,
+        "attention": "sdpa",
+        "packed": label != "dpo",
         "history": [
             {
                 "step": 30,
@@ -273,6 +276,18 @@ def test_equal_contents_give_equal_bytes(tmp_path):
     for name in FILES:
         first, second = tmp_path / "first" / name, tmp_path / "second" / name
         assert first.read_bytes() == second.read_bytes(), name
+
+
+def test_a_format_that_is_there_is_written_anew_with_the_others(tmp_path):
+    report = make_report()
+    write_report(tmp_path, report, ("latex",))
+    before = (tmp_path / "tables.tex").read_text()
+    other = replace(report, comparison=report.comparison.query("label != 'dpo'"))
+    write_report(tmp_path, other, ("csv",))
+    assert not (tmp_path / "tables.md").exists()
+    assert (tmp_path / "comparison.csv").exists()
+    assert "dpo" in before
+    assert (tmp_path / "tables.tex").read_text() == latex(other) != before
 
 
 def test_clock_readings_stand_in_training_csv_alone(tmp_path):

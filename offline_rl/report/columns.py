@@ -129,6 +129,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "optimizer": "name of the optimiser",
         "max_tokens": "rollouts longer than this, prompt included, were left out",
         "precision": "number format of the forward pass",
+        "attention": "the kernel that computed it",
+        "packed": "whether rows were laid end to end for it, and not padded",
         "lora_rank": "rank of the adapters; empty where all weights are trained",
         "examples": "examples the method found among the rollouts",
         "rollouts_per_example": "1, or 2 for pairs",

@@ -122,6 +122,8 @@ def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:
         **{name: training[name] for name in _SETTINGS.split()},
         "betas": _compact(training["betas"]),
         "lora_rank": training["lora"]["rank"] if training["lora"] else None,
+        "attention": report["attention"],
+        "packed": report["packed"],
         **{name: report[name] for name in _COUNTS.split()},
         **{column: _last(report["history"], name) for column, name in _FINAL.items()},
         "validation_avg_at_k_percent": 100 * chosen["best_avg_at_k"] if chosen else None,
