@@ -8,7 +8,6 @@ from data_gen.prompts import render
 from data_gen.remote_code import remote_code, with_remedy
 from data_gen.samplers import (
     Engine,
-    EngineError,
     ModelSampler,
     SamplerSettings,
     ServerSettings,
@@ -82,7 +81,7 @@ class Engines(Closing):
         engine = RayEngine(self._cluster, self._settings)
         try:
             engine.load(model, revision, adapter)
-        except EngineError:
+        except BaseException:
             engine.close()
             raise
         return engine

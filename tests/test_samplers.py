@@ -14,6 +14,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
+from data_gen.cluster import ClusterSettings
 from data_gen.samplers import (
     AutoSettings,
     EngineError,
@@ -27,6 +28,8 @@ from data_gen.samplers.replica import cause
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.vllm import device_shares
 from data_gen.types import Problem, Sampling
+from offline_rl.engines import Engines
+from offline_rl.progress import Silent
 from offline_rl.tiny_base import TINY_BASE
 
 EOS = 0
@@ -383,6 +386,26 @@ def test_a_model_that_does_not_load_is_one_readable_line(settings, random_model,
     with pytest.raises(EngineError, match="no model folder"):
         start_engine(settings, str(tmp_path / "absent"))
     assert psutil.Process().children() == children
+
+
+def test_an_engine_whose_load_is_interrupted_is_closed(monkeypatch):
+    closed = []
+
+    class Interrupted:
+        def load(self, *_):
+            raise KeyboardInterrupt
+
+        def close(self):
+            closed.append(self)
+
+    monkeypatch.setattr("data_gen.samplers._engine", lambda _: Interrupted())
+    monkeypatch.setattr("data_gen.cluster.engine.RayEngine", lambda *_: Interrupted())
+    alone, cluster = TransformersSettings(), ClusterSettings()
+    for there in (None, cluster):
+        engines = Engines(alone, "raw", Silent(), base=str(TINY_BASE), cluster=there)
+        with pytest.raises(KeyboardInterrupt):
+            engines.sampler(str(TINY_BASE))
+    assert len(closed) == 2
 
 
 def test_auto_takes_vllm_and_falls_back_with_a_word(random_model, tmp_path, caplog):

@@ -133,7 +133,7 @@ class RayEngine(Engine):
         if first is not None and (difference := own.difference(first)):
             raise EngineError(
                 f"cluster: node {own.node} would sample otherwise than node {first.node}",
-                f"{difference}; name one sampler.kind, and install the same versions on all nodes",
+                f"{difference}; name one sampler.kind, take nodes of one version and kind of GPU",
             )
 
     def _submit(self, batch: _Batch, settings: str) -> None:

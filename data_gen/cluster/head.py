@@ -41,7 +41,9 @@ class Head:
         """
         with self._lock:
             if not self.lost and (at_once or time.monotonic() - self._looked > LOOK_SECONDS):
-                self.lost = self._why_lost()
+                why = self._why_lost()
+                # Others may have given it up meanwhile.
+                self.lost = self.lost or why
                 self._looked = time.monotonic()
         if self.lost:
             raise ClusterError(

@@ -81,7 +81,7 @@ def start_engine(
     engine = _engine(settings)
     try:
         engine.load(model, revision, adapter)
-    except EngineError:
+    except BaseException:
         engine.close()
         raise
     return engine
