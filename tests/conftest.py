@@ -1,3 +1,4 @@
+import gc
 import os
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from jaxtyping import install_import_hook
 install_import_hook("losses", "beartype.beartype")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
     """Each file is one process's of several; those that share vLLM's long start are the same's."""
     from xdist.scheduler import LoadFileScheduling
@@ -26,6 +28,12 @@ def pytest_xdist_make_scheduler(config, log):
             return "vllm" if file.rpartition("/")[2] in with_vllm else file
 
     return Files(config, log)
+
+
+def pytest_collection_finish():
+    """What is loaded by now stays: the collector of garbage need not pass over it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

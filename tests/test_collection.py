@@ -220,14 +220,11 @@ def test_few_chunks_are_in_memory_at_any_time(tmp_path):
     gc.collect()
     # What is frozen is not counted: rollouts of other tests, and all that was imported.
     gc.freeze()
-    try:
-        for chunk in collected_chunks(
-            problems(60), Scripted(), verify, SAMPLING, folder=tmp_path, chunk_problems=1
-        ):
-            assert len(chunk.labels) == SAMPLING.samples
-            counts.append(sum(type(one) is Rollout for one in gc.get_objects()))
-    finally:
-        gc.unfreeze()
+    for chunk in collected_chunks(
+        problems(60), Scripted(), verify, SAMPLING, folder=tmp_path, chunk_problems=1
+    ):
+        assert len(chunk.labels) == SAMPLING.samples
+        counts.append(sum(type(one) is Rollout for one in gc.get_objects()))
     assert SAMPLING.samples <= min(counts)
     assert max(counts) <= 3 * SAMPLING.samples
 

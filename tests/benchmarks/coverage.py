@@ -6,7 +6,6 @@ them. Prints, for every setting, how often the 95% interval of two methods and o
 the base covers zero, and how often any adjusted p-value of the five primary pairs is below 5%.
 """
 
-import gc
 import itertools
 import sys
 import time
@@ -121,8 +120,6 @@ def main(count: int = 2000, seed: int = 0) -> int:
     The bounds are 93 to 97.5% for coverage and 6% for the family-wise error.
     """
     print(f"{count} simulated comparisons a setting, 16 samples a problem, 95% intervals")
-    # statsmodels collects garbage at every adjustment, which passes over all that is loaded.
-    gc.freeze()
     began = time.monotonic()
     out = _print_table(SETTINGS, count, seed)
     print(f"{out} of {len(SETTINGS)} settings out of bounds, {time.monotonic() - began:.0f} s\n")
