@@ -73,7 +73,9 @@ def launch_training(
             "exam": None if exam is None else exam.model_dump(mode="json"),
         }
         job.write_text(json.dumps(told), encoding="utf-8")
-        command = [*_starter(launch), "-m", "offline_rl.training_worker", str(job)]
+        # Without a folder of theirs they leave one in the system's for temporary files.
+        logs = ["--log_dir", f"{scratch}/logs"]
+        command = [*_starter(launch), *logs, "-m", "offline_rl.training_worker", str(job)]
         _follow(command, training.threads, on_log)
 
 

@@ -1,8 +1,10 @@
 """What the tests of the cluster are made of."""
 
 import os
+import random
 import signal
 import time
+from array import array
 
 from data_gen.cluster.actors import EngineActor, Loaded, own_threads
 from data_gen.cluster.engine import RayEngine
@@ -10,7 +12,7 @@ from data_gen.cluster.head import LOOK_SECONDS
 from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.cluster.worker import Worker
 from data_gen.samplers import EngineError, TransformersSettings
-from data_gen.samplers.base import Engine
+from data_gen.samplers.base import Engine, Sample
 from data_gen.samplers.replica import Replica
 from data_gen.types import Sampling
 from tests.cluster_heads import HEAD, Process
@@ -55,11 +57,46 @@ class Staffed(RayEngine):
         return Worker(connection, one, lambda: actor.remote(*self._told), self._load, self._cluster)
 
 
-class Restless(EngineActor):
-    """Takes another number of sequences at once than TRANSFORMERS says."""
+class Seeded(Engine):
+    """Answers at once, as the tokens and the seed of a request decide."""
 
-    def __init__(self):
-        super().__init__(TRANSFORMERS.model_copy(update={"batch_size": 32}).model_dump_json(), None)
+    def __init__(self, batch_size=64):
+        self._batch_size = batch_size
+
+    def load(self, *_):
+        pass
+
+    def stream(self, batches, sampling):
+        for batch in batches:
+            yield [
+                [answer(request.tokens, request.seed + j) for j in range(sampling.samples)]
+                for request in batch
+            ]
+
+    @property
+    def description(self):
+        return {"engine": "seeded", "batch_size": str(self._batch_size)}
+
+    @property
+    def context_tokens(self):
+        return 256
+
+    def close(self):
+        pass
+
+
+def answer(tokens, seed):
+    chance = random.Random(f"{list(tokens)}/{seed}")
+    ids = [chance.randrange(300) for _ in range(20)]
+    return Sample(array("i", ids), array("f", [-chance.random() for _ in ids]), str(ids), "stop")
+
+
+class Spread(EngineActor):
+    """Holds a Seeded engine."""
+
+    def __init__(self, batch_size=64):
+        super().__init__(TRANSFORMERS.model_dump_json(), own_threads())
+        self._engine = SharedEngine(lambda *_: Seeded(batch_size))
 
 
 def die(*_, **__):
@@ -130,42 +167,39 @@ def failed(process):
     process.drop(1)
 
 
-def bereft_engine(*model, loss=killed):
-    """As TRANSFORMERS, with a process as vLLM's beside it, whose loss after a batch is its own."""
-    from data_gen.samplers.transformers import TransformersEngine
+class BereftEngine(Seeded):
+    """Has a process as vLLM's beside it, whose loss after a batch is its own."""
 
-    class Bereft(TransformersEngine):
-        process = Replica({})
-        answered = 0
+    def __init__(self, loss=killed):
+        super().__init__()
+        self._loss = loss
+        self._process = Replica({})
+        self._answered = 0
 
-        def stream(self, batches, sampling):
-            for batch in batches:
-                if self.answered:
-                    self._lose()
-                self.answered += 1
-                yield self._answers(batch, sampling)
+    def stream(self, batches, sampling):
+        for batch in batches:
+            if self._answered:
+                self._lose()
+            self._answered += 1
+            yield from super().stream([batch], sampling)
 
-        def _lose(self):
-            if self.process is None:
-                raise EngineError("no model is loaded")
-            process, self.process = self.process, None
-            with process:
-                loss(process)
-                process.answers(2)
-
-    engine = Bereft("float32", TRANSFORMERS.batch_size)
-    engine.load(*model)
-    return engine
+    def _lose(self):
+        if self._process is None:
+            raise EngineError("no model is loaded")
+        process, self._process = self._process, None
+        with process:
+            self._loss(process)
+            process.answers(2)
 
 
-class Bereft(EngineActor):
+class Bereft(Spread):
     """The first of its kind loses a process of its engine, the next are as usual."""
 
     def __init__(self, note):
-        super().__init__(TRANSFORMERS.model_dump_json(), own_threads())
+        super().__init__()
         if not note.exists():
             note.touch()
-            self._engine = SharedEngine(bereft_engine)
+            self._engine = SharedEngine(lambda *_: BereftEngine())
 
 
 def run_whose_head_is_killed(warm, folder):

@@ -7,7 +7,7 @@ from offline_rl.settings import load_experiment
 from offline_rl.training_settings import TrainingSettings
 
 SMALL = [
-    "problems.limit=40",
+    "problems.limit=24",
     "sampling.samples=4",
     "sampler=transformers",
     "training.steps=null",

@@ -31,12 +31,13 @@ from tests.cluster_parts import (
     SAMPLING,
     TRANSFORMERS,
     Bereft,
+    BereftEngine,
     Counted,
     Gated,
-    Restless,
+    Seeded,
+    Spread,
     Staffed,
     Suicidal,
-    bereft_engine,
     die,
     die_once,
     failed,
@@ -115,12 +116,13 @@ def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, tran
     assert alike(found, expected)
 
 
-def test_workers_that_die_between_two_models_are_started_again(engine, transformers_engine):
-    transformers_engine.load(str(TINY_BASE))
-    kill(engine._workers[0])
-    engine._workers[1].end()
-    engine.load(str(TINY_BASE))
-    assert alike(sampled(engine), sampled(transformers_engine))
+def test_workers_that_die_between_two_models_are_started_again(cluster):
+    with Staffed(cluster, Spread) as engine:
+        engine.load(str(TINY_BASE))
+        kill(engine._workers[0])
+        engine._workers[1].end()
+        engine.load(str(TINY_BASE))
+        assert alike(sampled(engine), sampled(Seeded()))
 
 
 def test_work_that_is_stopped_ends_at_once(cluster):
@@ -176,15 +178,12 @@ def kill(worker):
     os.kill(ray.get(worker.actor.__ray_call__.remote(own_pid)), signal.SIGKILL)
 
 
-def test_a_worker_whose_engine_lost_a_process_is_started_again(
-    cluster, transformers_engine, tmp_path
-):
-    transformers_engine.load(str(TINY_BASE))
+def test_a_worker_whose_engine_lost_a_process_is_started_again(cluster, tmp_path):
     one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
     with Staffed(one, Bereft, tmp_path / "note") as engine:
         engine.load(str(TINY_BASE))
         first = engine._workers[0].actor
-        assert alike(sampled(engine), sampled(transformers_engine))
+        assert alike(sampled(engine), sampled(Seeded()))
         assert engine._workers[0].actor is not first
 
 
@@ -231,18 +230,17 @@ def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monk
     assert re.search(lack, caplog.text)
 
 
-def test_a_worker_that_would_sample_otherwise_is_refused(engine):
-    usual = engine._workers[1]._start
-    engine._workers[1]._start = lambda: ray.remote(Restless).remote()
-    kill(engine._workers[1])
-    other = r"node \S+ \(\w+\) would sample otherwise than node \S+ \(\w+\)"
-    difference = f"{other}: batch_size '32' instead of '64';"
-    with pytest.raises(EngineError, match=difference):
-        sampled(engine)
-    with pytest.raises(EngineError, match=difference):
+def test_a_worker_that_would_sample_otherwise_is_refused(cluster):
+    with Staffed(cluster, Spread) as engine:
         engine.load(str(TINY_BASE))
-    engine._workers[1]._start = usual
-    engine._workers[1].end()
+        engine._workers[1]._start = lambda: ray.remote(Spread).remote(32)
+        kill(engine._workers[1])
+        other = r"node \S+ \(\w+\) would sample otherwise than node \S+ \(\w+\)"
+        difference = f"{other}: batch_size '32' instead of '64';"
+        with pytest.raises(EngineError, match=difference):
+            sampled(engine)
+        with pytest.raises(EngineError, match=difference):
+            engine.load(str(TINY_BASE))
 
 
 def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
@@ -270,7 +268,7 @@ def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
     ("loss", "reason"), [(killed, "the child process"), (failed, "AttributeError: 'NoneType'")]
 )
 def test_an_engine_whose_process_has_ended_or_failed_is_lost_to_all_that_ask_it(loss, reason):
-    engine = SharedEngine(lambda *model: bereft_engine(*model, loss=loss))
+    engine = SharedEngine(lambda *_: BereftEngine(loss))
     engine.load(str(TINY_BASE), None, None)
     asked = [Request([0], 1)], SAMPLING
     assert len(engine.sample(*asked)) == 1
@@ -357,7 +355,7 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
     from offline_rl import load_experiment, run
 
     launched = [*RUN, "seeds=[0]", "training.steps=3", "training.launch={processes: 2}"]
-    absurd = "methods={rft: {}, absurd: {kind: rft, training: {lr: 1e30}}}"
+    absurd = "methods={rft: {}, absurd: {kind: rft, training: {lr: 1e30, launch: null}}}"
     here, there = tmp_path / "here", tmp_path / "there"
     for folder, more in ((here, []), (there, [absurd, with_trainings(cluster)])):
         shutil.copytree(local, folder)

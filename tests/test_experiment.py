@@ -207,6 +207,7 @@ def kill_when(reached, warm, folder):
     deadline = time.monotonic() + 120
     while not reached(folder) and time.monotonic() < deadline:
         time.sleep(0.002)
+    assert reached(folder)
     assert started.kill(), started.wait()
 
 

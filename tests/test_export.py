@@ -230,7 +230,7 @@ def trained_by_trl(tmp_path_factory, rollouts):
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_the_trl_command_trains_on_an_exported_file(trained_by_trl, name):
+def test_trls_own_scripts_train_on_an_exported_file(trained_by_trl, name):
     out = trained_by_trl / name / "out"
     assert (out / "model.safetensors").is_file()
     state = json.loads((out / "checkpoint-2" / "trainer_state.json").read_text())

@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+import tempfile
 from types import SimpleNamespace
 
 import psutil
@@ -201,6 +202,17 @@ class Stop(Exception):
     """In place of an interrupt."""
 
 
+@pytest.fixture
+def clean(tmp_path, monkeypatch):
+    """The system's folder for temporary files, where nothing may stay."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
+
+
 def test_workers_end_with_whoever_started_them_and_others_go_on(random_model, rollouts, tmp_path):
     method = METHODS["psft"](lag_steps=3)
     train(method, rollouts, tmp_path / "one", **told(random_model, LONG))
@@ -244,7 +256,7 @@ def test_workers_end_with_whoever_started_them_and_others_go_on(random_model, ro
     assert not (tmp_path / "two" / "checkpoints").exists()
 
 
-def test_a_worker_that_is_killed_is_told_with_a_remedy(random_model, rollouts, tmp_path):
+def test_a_worker_that_is_killed_is_told_with_a_remedy(random_model, rollouts, tmp_path, clean):
     def kill_one(step, steps, values):
         workers = psutil.Process().children(recursive=True)
         [last] = [one for one in workers if one.environ().get("RANK") == "1"][:1]
@@ -256,7 +268,9 @@ def test_a_worker_that_is_killed_is_told_with_a_remedy(random_model, rollouts, t
         )
 
 
-def test_the_reason_of_a_failing_worker_is_told_in_one_line(random_model, rollouts, tmp_path):
+def test_the_reason_of_a_failing_worker_is_told_in_one_line(
+    random_model, rollouts, tmp_path, clean
+):
     absurd = QUICK.model_copy(update={"lr": 1e30})
     with pytest.raises(LaunchError) as caught:
         launch_training(TWO, METHODS["rft"](), rollouts, tmp_path, **told(random_model, absurd))

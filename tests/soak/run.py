@@ -16,6 +16,7 @@ import time
 import traceback
 from pathlib import Path
 
+import psutil
 import pytest
 
 from offline_rl.launching import launch_training
@@ -218,7 +219,9 @@ def kill_vllm(scratch, kills, seed):
                 try:
                     process.wait(chance.uniform(0.3 * seconds, seconds))
                 except subprocess.TimeoutExpired:
+                    began = psutil.Process(process.pid).children(recursive=True)
                     os.kill(process.pid, signal.SIGKILL)
+                    assert not psutil.wait_procs(began, timeout=60)[1]
             said, _ = process.communicate()
         assert process.returncode in (0, -signal.SIGKILL), said
         now = finished_stages(folder)
