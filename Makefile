@@ -10,8 +10,8 @@ setup: .venv/installed
 demo: setup
 	$(BIN)/offline-rl demo
 
-# Two files at a time; a test's own processes need the rest of the machine.
-JOBS ?= 2
+# So many files at a time as there are cores, four at most: tests start processes of their own.
+JOBS ?= $(shell n=$$(nproc 2> /dev/null || echo 2); echo $$((n < 4 ? n : 4)))
 test: setup
 	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25
 
