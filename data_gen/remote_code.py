@@ -23,9 +23,9 @@ def remote_code() -> bool:
 
 @contextmanager
 def remote_code_runs(model: Path | None) -> Iterator[None]:
-    """Inside the block that of the model in a folder runs, here and in processes started there.
+    """Inside the block the code in this model's folder runs, here and in processes started there.
 
-    None: no model's does. Raises DataError for a model whose code is not all in its own folder:
+    With None no model's does. Raises DataError for a model whose code is not all in its folder:
     what others publish elsewhere may change, and no hash of the folder would tell.
     """
     if model is not None:

@@ -54,8 +54,8 @@ class Packing:
         elif packed:
             logger.warning("rows are padded and not packed, since %s", self.reason)
         # The kernel for packed rows leaves padded ones to sdpa.
-        self.attention = kind if not self.reason else "sdpa" if kind == VARLEN else kind
-        """The kernel that computes it."""
+        self.attention = "sdpa" if kind == VARLEN and self.reason else kind
+        """The name of the kernel that computes attention."""
 
     def _attach(self, causal: Any) -> None:
         layers, kind = causal.base_model, _attention_of(causal)

@@ -29,7 +29,7 @@ from offline_rl.report import (
     training_table,
     write_report,
 )
-from offline_rl.report.fairness import budget_flags, with_budgets, with_marks
+from offline_rl.report.fairness import budget_flags, kernel_notes, with_budgets, with_marks
 from offline_rl.report.publication import latex
 from offline_rl.report.text import plain
 from offline_rl.report.writing import csv_tables, csv_text
@@ -333,6 +333,22 @@ def test_methods_whose_budgets_differ_by_more_than_5_percent_are_flagged(tmp_pat
     write_report(tmp_path, make_report())
     assert flags["trained_tokens_seen"] in html.unescape((tmp_path / "index.html").read_text())
     assert "Budgets differ: trained tokens" in printed(make_report())
+
+
+def test_policies_whose_attention_was_computed_otherwise_are_said(tmp_path):
+    assert kernel_notes(training_table(RECORDS, model="m")) == []
+    varlen = [
+        {**one, "report": {**one["report"], "attention": "varlen"}}
+        if one["label"] == "dft" and "report" in one
+        else one
+        for one in RECORDS
+    ]
+    training = training_table(varlen, model="m")
+    [note] = kernel_notes(training)
+    assert note.startswith("Attention was computed by kernels that round otherwise (")
+    assert "varlen: dft" in note
+    report = replace(make_report(), training=training)
+    assert note in " ".join(printed(report).split())
 
 
 def test_a_report_of_the_untouched_base_alone_can_be_written(tmp_path):

@@ -67,6 +67,19 @@ def budget_flags(training: pd.DataFrame) -> dict[str, str]:
     return {column: sentence for column, (_, sentence) in flags.items()}
 
 
+def kernel_notes(training: pd.DataFrame) -> list[str]:
+    """A sentence for each model whose finished policies computed attention by several kernels."""
+    compared = training[(training["status"] == "finished") & (training["role"] == "compared")]
+    notes = []
+    for model, rows in compared.groupby("model", sort=False):
+        by_kernel = rows.groupby("attention", sort=False)["label"].unique()
+        if len(by_kernel) > 1:
+            of = f" of {model}" if training["model"].nunique() > 1 else ""
+            kernels = "; ".join(f"{name}: {', '.join(who)}" for name, who in by_kernel.items())
+            notes.append(f"Attention{of} was computed by kernels that round otherwise ({kernels}).")
+    return notes
+
+
 def _differ(values: list[float | None]) -> bool:
     known = [value for value in values if value is not None]
     return len(known) > 1 and max(known) > _TOLERANCE * min(known)

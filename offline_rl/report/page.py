@@ -13,7 +13,7 @@ from eval.panel import MACRO
 from offline_rl.report.browser import browse
 from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report
-from offline_rl.report.fairness import budget_flags
+from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
 from offline_rl.report.verdict import verdict
 
@@ -71,7 +71,7 @@ def render(report: Report) -> str:
             sections=list(_SECTIONS.items()),
             samples=samples,
             flags=flags,
-            notes=[*flags.values(), *report.notes],
+            notes=[*flags.values(), *kernel_notes(report.training), *report.notes],
             notes_shown=_NOTES_SHOWN,
             budget_titles=_BUDGET_TITLES,
             environment=list(_flat(report.environment)),

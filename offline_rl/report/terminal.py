@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from offline_rl.report.contents import Report, rows_of
-from offline_rl.report.fairness import budget_flags
+from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import half_width, number, one_line, p_value, signed
 from offline_rl.report.verdict import verdict
 
@@ -35,7 +35,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(_pairs(tested, of))
     for name, reason in report.failures.items():
         console.print(Text(f"failed: {one_line(name)}: {one_line(reason)}", style="red"))
-    for note in (*budget_flags(report.training).values(), *report.notes):
+    unequal = (*budget_flags(report.training).values(), *kernel_notes(report.training))
+    for note in (*unequal, *report.notes):
         console.print(Text(f"note: {one_line(note)}", style="yellow"))
 
 
