@@ -24,10 +24,11 @@ SMALL = [
     "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 20},"
     " big: {source: arithmetic, split: big, limit: 20}}",
 ]
-# Shorter still, and with the sampler that starts at once.
+# Shorter still, and with a sampler and a verifier that start at once.
 TINY = [
     *SMALL,
     "sampler=transformers",
+    "verifier=exact",
     "seeds=[0]",
     "methods={rft: {}, dpo: {}}",
     "evaluation.decodings={}",
