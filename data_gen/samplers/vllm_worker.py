@@ -8,6 +8,7 @@ import os
 import queue
 import threading
 from array import array
+from functools import cache
 from typing import Any
 
 from data_gen.process import Parent
@@ -66,16 +67,13 @@ class Worker:
             self._drop(message["drop"])
 
     def _load(self, options: dict[str, Any], adapter: str | None) -> dict[str, Any]:
-        # A tenth of the time to import vLLM went into looking for garbage among what stays.
-        gc.disable()
+        self._llm = None
+        gc.collect()
+        _import_vllm()
         import torch
         import vllm
         from vllm.lora.request import LoRARequest
 
-        gc.freeze()
-        gc.enable()
-        self._llm = None
-        gc.collect()
         self._llm = vllm.LLM(
             **options,
             seed=0,
@@ -154,6 +152,19 @@ class Worker:
                 one.text = text
         value, payload = pack_samples([[_sample(one) for one in output] for output in outputs])
         self._outbox.put(({"batch": batch.number, "samples": value}, payload))
+
+
+@cache
+def _import_vllm() -> None:
+    """A tenth of the time to import it went into looking for garbage among what stays.
+
+    Once, before any model: what is frozen is never collected, and a model must be.
+    """
+    gc.disable()
+    from vllm import LLM  # noqa: F401 (vLLM loads most of itself with this name)
+
+    gc.freeze()
+    gc.enable()
 
 
 def _sample(output: Any) -> Sample:
