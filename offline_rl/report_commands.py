@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 _EVALUATIONS = Path("runs/evaluations")
 
 RunFolder = Annotated[Path, typer.Argument(help="the folder of a run, or of evaluations")]
-Formats = Annotated[
-    str, typer.Option("--format", help="csv, html, markdown, latex; several with commas between")
-]
+_FORMATS_HELP = "csv, html, markdown, latex; several with commas between"
 
 
 def evaluate(
@@ -62,19 +60,24 @@ def evaluate(
     loaded = _alone(model, benchmarks, k, label, words)
     quiet_libraries()
     from offline_rl.progress import Terminal
-    from offline_rl.report_settings import CSV_AND_PAGE
     from offline_rl.standalone import evaluate_alone
 
     folder = out or _EVALUATIONS
-    conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder, CSV_AND_PAGE)
+    conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder)
 
 
-def report(run_folder: RunFolder, formats: Formats = "csv,html") -> None:
+def report(
+    run_folder: RunFolder,
+    formats: Annotated[
+        str | None,
+        typer.Option("--format", help=f"{_FORMATS_HELP}; those of the settings if left out"),
+    ] = None,
+) -> None:
     """Writes the tables and the page again from what a run's folder holds."""
     from offline_rl.reports import report_again
 
-    chosen = _formats(formats)
-    conclude(report_again(run_folder, chosen), run_folder, chosen)
+    chosen = None if formats is None else _formats(formats)
+    conclude(report_again(run_folder, chosen), run_folder)
 
 
 def compare(
@@ -88,15 +91,14 @@ def compare(
         str | None,
         typer.Option("--reference", help="the label that the others are compared with"),
     ] = None,
-    formats: Formats = "csv,html",
+    formats: Annotated[str, typer.Option("--format", help=_FORMATS_HELP)] = "csv,html",
 ) -> None:
     """Joins several runs in one report, and says in what else they differ."""
     from offline_rl.reports import compare_runs
 
-    chosen = _formats(formats)
     folder = out or Path("runs") / "+".join(path.resolve().name for path in run_folders)
-    joined = compare_runs(run_folders, folder, reference=reference, formats=chosen)
-    conclude(joined, folder, chosen, inside="")
+    joined = compare_runs(run_folders, folder, reference=reference, formats=_formats(formats))
+    conclude(joined, folder, inside="")
 
 
 def fetch(

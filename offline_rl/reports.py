@@ -46,8 +46,8 @@ def find(folder: Path) -> Findings:
     return _gather_series(settings, folder)
 
 
-def report_again(folder: str | Path, formats: Sequence[Format] = CSV_AND_PAGE) -> Report:
-    """As `load_run`, and writes the report's files anew."""
+def report_again(folder: str | Path, formats: Sequence[Format] | None = None) -> Report:
+    """As `load_run`, and writes the report's files anew: those of the settings, or `formats`."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
@@ -56,8 +56,11 @@ def report_again(folder: str | Path, formats: Sequence[Format] = CSV_AND_PAGE) -
             settings = _settings(folder)
             if isinstance(settings, Experiment):
                 return results_step(settings, folder, formats)
+            asked = settings.formats
+        else:
+            asked = CSV_AND_PAGE
         report = report_on(find(folder))
-        write_report(folder / REPORT, report, formats)
+        write_report(folder / REPORT, report, formats or asked)
         return report
 
 

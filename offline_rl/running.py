@@ -12,7 +12,6 @@ from offline_rl.locating import REPORT
 if TYPE_CHECKING:
     from offline_rl.experiment import Step
     from offline_rl.report import Report
-    from offline_rl.report_settings import Format
 
 SOME_FAILED = 3
 """Exit code where a method has failed and the others have finished."""
@@ -38,39 +37,27 @@ def run_experiment(
 
     progress = Terminal(console())
     if isinstance(loaded, Series):
-        formats = loaded.formats
         finished = run_series(
             loaded, folder, until=until, progress=progress, retry_failed=retry_failed
         )
     else:
-        formats = loaded.report.formats
         finished = run_one(
             loaded, folder, until=until, progress=progress, retry_failed=retry_failed
         )
-    conclude(finished, folder, formats)
+    conclude(finished, folder)
 
 
-def conclude(
-    finished: "Report | None",
-    folder: Path,
-    formats: "tuple[Format, ...]",
-    inside: str = REPORT,
-) -> None:
+def conclude(finished: "Report | None", folder: Path, inside: str = REPORT) -> None:
     """Prints the report and where its files are; exit code 3 if a method has failed."""
-    from offline_rl.report import print_report
+    from offline_rl.report import FIRST_FILES, print_report
 
     if finished is None:
         typer.echo(f"done: {folder}")
         return
     print_report(finished, console())
-    names = {
-        "csv": "comparison.csv",
-        "html": "index.html",
-        "markdown": "tables.md",
-        "latex": "tables.tex",
-    }
-    for one in formats:
-        typer.echo(folder / inside / names[one])
+    for name in FIRST_FILES.values():
+        if (folder / inside / name).exists():
+            typer.echo(folder / inside / name)
     if finished.failures:
         raise typer.Exit(SOME_FAILED)
 

@@ -149,6 +149,11 @@ def test_a_run_writes_the_files_that_its_settings_name(forked, tiny_copy):
     written = {path.name for path in (tiny_copy / "report").iterdir()}
     assert {"comparison.csv", "tables.tex", "manifest.json"} <= written
     assert not {"index.html", "tables.md"} & written
+    shutil.rmtree(tiny_copy / "report")
+    again = forked("report", tiny_copy)
+    assert "tables.tex" in again
+    assert "index.html" not in again
+    assert {path.name for path in (tiny_copy / "report").iterdir()} == written
 
 
 def test_weights_that_were_not_kept_are_trained_again_when_needed(forked, tiny_copy):

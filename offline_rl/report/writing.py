@@ -19,13 +19,13 @@ from offline_rl.report.text import plain
 from offline_rl.report_settings import CSV_AND_PAGE, Format
 
 SAMPLES = "samples.csv.gz"
-# A file by which a format is there.
-_FIRST: dict[Format, str] = {
+FIRST_FILES: Mapping[Format, str] = {
     "csv": "comparison.csv",
     "html": "index.html",
     "markdown": "tables.md",
     "latex": "tables.tex",
 }
+"""The file of each format that one opens first, and by which the format is there."""
 
 # The full-width signs begin a formula where an East Asian language is set.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
@@ -41,18 +41,18 @@ def write_report(folder: Path, report: Report, formats: Iterable[Format] = CSV_A
     in other formats is written anew, so that no two files tell of different results.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    wanted = {*formats, *(one for one, name in _FIRST.items() if (folder / name).exists())}
+    wanted = {*formats, *(one for one, name in FIRST_FILES.items() if (folder / name).exists())}
     if "csv" in wanted:
         for name, table in csv_tables(report).items():
             write_atomically(folder / name, csv_text(table))
         with writing_atomically(folder / SAMPLES) as file:
             _write_samples(file, report.samples)
     if "html" in wanted:
-        write_atomically(folder / _FIRST["html"], render(report))
+        write_atomically(folder / FIRST_FILES["html"], render(report))
     if "markdown" in wanted:
-        write_atomically(folder / _FIRST["markdown"], markdown(report))
+        write_atomically(folder / FIRST_FILES["markdown"], markdown(report))
     if "latex" in wanted:
-        write_atomically(folder / _FIRST["latex"], latex(report))
+        write_atomically(folder / FIRST_FILES["latex"], latex(report))
 
 
 def csv_tables(report: Report) -> Mapping[str, pd.DataFrame]:
