@@ -5,7 +5,14 @@ import shutil
 
 import pytest
 import torch
-from transformers import FalconConfig, FalconForCausalLM, OPTConfig, OPTForCausalLM
+from transformers import (
+    FalconConfig,
+    FalconForCausalLM,
+    OPTConfig,
+    OPTForCausalLM,
+    PersimmonConfig,
+    PersimmonForCausalLM,
+)
 
 from offline_rl.model import load_policy, save_policy
 from offline_rl.training_settings import TrainingSettings
@@ -30,8 +37,9 @@ DROPOUT = {"hidden_dropout": 0.3, "attention_dropout": 0.2}
     "model",
     [
         OPTForCausalLM(OPTConfig(**SHAPE, ffn_dim=16, dropout=0.1)),
-        # It reads its configuration while it computes.
+        # These read their configuration while they compute.
         FalconForCausalLM(FalconConfig(**SHAPE, **DROPOUT, parallel_attn=False)),
+        PersimmonForCausalLM(PersimmonConfig(**SHAPE, **DROPOUT, intermediate_size=16)),
     ],
 )
 def test_no_function_drops_anything_out_in_training(model, tmp_path):

@@ -244,7 +244,9 @@ def test_a_model_that_wants_more_than_varlen_attention_computes_is_padded(config
     torch.manual_seed(0)
     made = model(config)
     made.set_attn_implementation("varlen")
-    assert Packing(made, "auto", Accelerator(cpu=True)).reason.startswith(reason)
+    packing = Packing(made, "auto", Accelerator(cpu=True))
+    assert packing.reason.startswith(reason)
+    assert packing.attention == "sdpa"
 
 
 def test_positions_that_run_on_are_seen(policy):
@@ -256,6 +258,16 @@ def test_positions_that_run_on_are_seen(policy):
 
     policy.base_model.embed_tokens.forward = places_seen
     assert leak(policy).startswith("positions do not start again")
+
+
+def out_of_memory(**inputs):
+    raise torch.OutOfMemoryError("tried to allocate 2 GiB")
+
+
+def test_a_trial_that_runs_out_of_memory_is_no_reason_to_pad(policy):
+    policy.base_model.forward = out_of_memory
+    with pytest.raises(torch.OutOfMemoryError):
+        Packing(policy, "auto", Accelerator(cpu=True))
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "varlen"])
