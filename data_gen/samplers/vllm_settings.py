@@ -95,7 +95,7 @@ def engine_options(settings: VllmSettings) -> dict[str, Any]:
     chosen = settings.model_dump(exclude=own)
     if cpu_build():
         # Compiling costs half a minute on a CPU and gains nothing there.
-        chosen["enforce_eager"] = chosen["enforce_eager"] is not False
+        chosen["enforce_eager"] = _eager(settings)
         chosen["max_num_seqs"] = chosen["max_num_seqs"] or CPU_SEQUENCES
         del chosen["gpu_memory_utilization"]
         # vLLM rewinds the generator of a seeded request whose prompt is computed in pieces,
@@ -116,4 +116,13 @@ def engine_environment(settings: VllmSettings) -> dict[str, str]:
             "VLLM_ENABLE_V1_MULTIPROCESSING": "0",
             "OMP_NUM_THREADS": str(settings.cpu_threads),
         }
+        # Eager or not, vLLM has what ranks log-probabilities compiled: a tenth of a start, for
+        # ranks that nobody reads, and where a machine has no C++ compiler its end.
+        if _eager(settings):
+            environment["TORCH_COMPILE_DISABLE"] = "1"
     return environment
+
+
+def _eager(settings: VllmSettings) -> bool:
+    """Of the CPU build."""
+    return settings.enforce_eager is not False

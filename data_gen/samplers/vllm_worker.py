@@ -82,10 +82,11 @@ class Worker:
             disable_log_stats=True,
         )
         self._adapter = None if adapter is None else LoRARequest("adapter", 1, adapter)
-        # Shapes that the kernels do not serve show with the first token only.
+        # Shapes that the kernels do not serve show with the first token only. Seeded, as all our
+        # requests are: without a seed vLLM prepares a sampler that none of them takes.
         self._llm.generate(
             [{"prompt_token_ids": [0]}],
-            vllm.SamplingParams(max_tokens=1),
+            vllm.SamplingParams(max_tokens=1, seed=0),
             use_tqdm=False,
             lora_request=self._adapter,
         )
