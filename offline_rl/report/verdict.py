@@ -45,27 +45,41 @@ def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]
             "With one training seed what follows speaks of the checkpoints at hand, not of the"
             " methods: another seed may turn it around."
         )
-    best = max(candidates, key=lambda row: row.avg_at_k_percent)
     if len(candidates) > 1:
-        yield from _best(best, pairwise)
+        untrained = [row for row in whole if trained and not row.training_seeds]
+        yield from _best(candidates, untrained, pairwise)
     primary = pairwise[pairwise["family"] == "primary"]
     against = list(primary["against"].unique())
     baseline = whole[0].label
+    by_label = {row.label: row for row in whole}
     for name in against:
         pairs = list(rows_of(primary[primary["against"] == name]))
         if name == baseline:
-            yield _sides(pairs, name, _metric(best))
-        else:
-            yield from (_pair(row, pairwise, _metric(best)) for row in pairs)
+            labels = (name, *(pair.label for pair in pairs))
+            yield _sides(pairs, name, _metric([by_label[label] for label in labels]))
+            continue
+        for pair in pairs:
+            yield _pair(pair, pairwise, _metric([by_label[pair.label], by_label[name]]))
     yield from _sharpening(whole, baseline)
     yield from _form(whole, baseline)
 
 
-def _best(best: Any, pairwise: pd.DataFrame) -> Iterator[str]:
-    span = f"[{number(best.avg_at_k_low_percent)}, {number(best.avg_at_k_high_percent)}]"
+def _best(
+    candidates: Sequence[Any], untrained: Sequence[Any], pairwise: pd.DataFrame
+) -> Iterator[str]:
+    """The best of the candidates, and which of the `untrained`, which are none, lies above it."""
+    best = max(candidates, key=_accuracy)
+    above = max(untrained, key=_accuracy, default=best)
+    surpassed = _accuracy(above) > _accuracy(best)
+    if surpassed:
+        yield (
+            f"No method's {_metric([above])} reaches that of {_name(above.label)},"
+            f" {_percent(above)}."
+        )
     yield (
-        f"{_name(best.label)} has the highest {_metric(best)}: {number(best.avg_at_k_percent)}%"
-        f" {span}{_seeds(best.training_seeds)}."
+        f"{_name(best.label)} has the highest {_metric(candidates)}"
+        f"{' of what was trained' if surpassed else ''}: {_percent(best)}"
+        f"{_seeds(best.training_seeds)}."
     )
     macro = pairwise[pairwise["benchmark"] == MACRO]
     rivals = [
@@ -78,7 +92,7 @@ def _best(best: Any, pairwise: pd.DataFrame) -> Iterator[str]:
     if level:
         yield f"It cannot be told apart from {_listed(level)} there."
     elif rivals:
-        yield "It is distinguishable from every other there."
+        yield f"It is distinguishable from every other{' trained one' if untrained else ''} there."
 
 
 def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
@@ -179,8 +193,19 @@ def _side(row: Any) -> str:
     return "above" if row.difference_points > 0 else "below"
 
 
-def _metric(row: Any) -> str:
-    return f"macro avg@{row.samples_per_problem}"
+def _accuracy(row: Any) -> float:
+    return float(row.avg_at_k_percent)
+
+
+def _percent(row: Any) -> str:
+    span = f"[{number(row.avg_at_k_low_percent)}, {number(row.avg_at_k_high_percent)}]"
+    return f"{number(row.avg_at_k_percent)}% {span}"
+
+
+def _metric(rows: Sequence[Any]) -> str:
+    """What all the rows are measured by."""
+    counts = {row.samples_per_problem for row in rows}
+    return f"macro avg@{counts.pop()}" if len(counts) == 1 else "macro accuracy"
 
 
 def _seeds(count: int, before: str = " over ") -> str:
