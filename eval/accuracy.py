@@ -167,5 +167,5 @@ def _figures(entry: Entry, number: int) -> dict[str, float]:
         "mean_reward": metrics.mean_reward(grid),
         "mean_tokens": metrics.mean_tokens(grid),
         "distinct_answers": metrics.distinct_answers(grid),
-        "token_entropy_nats": metrics.token_entropy(grid, entry.temperature),
+        "token_entropy_nats": metrics.token_entropy(grid, entry.temperature, entry.top_p),
     }

@@ -23,6 +23,7 @@ class Entry:
     label: str
     benchmark: str
     temperature: float
+    top_p: float
     training_seeds: tuple[int | None, ...]
     problem_ids: tuple[str, ...]
     samples: int
@@ -69,6 +70,7 @@ def entry_of(group: Sequence[Evaluation]) -> Entry:
         label=members[0].label,
         benchmark=members[0].benchmark,
         temperature=members[0].temperature,
+        top_p=members[0].top_p,
         training_seeds=tuple(member.training_seed for member in members),
         problem_ids=problems,
         samples=samples,
@@ -97,10 +99,13 @@ def _check_group(group: Sequence[Evaluation]) -> None:
         raise DataError(f"{where}: the same training seed is given twice")
     if None in seeds and len(seeds) > 1:
         raise DataError(f"{where}: is given both trained and untrained")
-    temperatures = {evaluation.temperature for evaluation in group}
-    if len(temperatures) > 1:
-        found = ", ".join(str(t) for t in sorted(temperatures))
-        raise DataError(f"{where}: sampled at several temperatures ({found})")
+    for what, values in (
+        ("temperatures", {evaluation.temperature for evaluation in group}),
+        ("top_p", {evaluation.top_p for evaluation in group}),
+    ):
+        if len(values) > 1:
+            found = ", ".join(map(str, sorted(values)))
+            raise DataError(f"{where}: sampled at several {what} ({found})")
 
 
 def _named(evaluation: Evaluation) -> str:

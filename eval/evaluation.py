@@ -36,6 +36,7 @@ class Evaluation:
     temperature: float
     grid: pd.DataFrame
     model: str = ""
+    top_p: float = 1.0
 
 
 def evaluate(
@@ -63,8 +64,10 @@ def evaluate(
             if on_chunk is not None:
                 on_chunk(chunk.labels)
     whole = pd.concat(grids, ignore_index=True)
-    temperature = benchmark.sampling.temperature
-    return Evaluation(label, training_seed, benchmark.name, temperature, whole, model)
+    how = benchmark.sampling
+    return Evaluation(
+        label, training_seed, benchmark.name, how.temperature, whole, model, how.top_p
+    )
 
 
 def grid(rollouts: Sequence[Rollout]) -> pd.DataFrame:
@@ -94,6 +97,7 @@ def load_evaluation(
     training_seed: int | None,
     benchmark: str,
     temperature: float,
+    top_p: float,
     model: str = "",
 ) -> Evaluation:
     """What `evaluate` left in `folder`, read without texts and token ids.
@@ -104,7 +108,7 @@ def load_evaluation(
     if not parts:
         raise DataError(f"{folder}: no part-*.parquet in this folder; evaluate {label} again")
     whole = pd.concat([_read(part) for part in parts], ignore_index=True)
-    return Evaluation(label, training_seed, benchmark, temperature, whole, model)
+    return Evaluation(label, training_seed, benchmark, temperature, whole, model, top_p)
 
 
 def _read(part: Path) -> pd.DataFrame:

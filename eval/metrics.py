@@ -134,13 +134,13 @@ def mean_reward(grid: pd.DataFrame) -> float:
     return float(grid["reward"].mean())
 
 
-def token_entropy(grid: pd.DataFrame, temperature: float) -> float:
+def token_entropy(grid: pd.DataFrame, temperature: float, top_p: float) -> float:
     """Mean of -log p in nats over all sampled tokens, an estimate of the entropy per token.
 
-    NaN where it would not be one: at any temperature but 1, or without log-probabilities.
+    NaN where it would not be one: at any temperature or top-p but 1, or without log-probabilities.
     """
     known = grid[grid["nll"].notna()]
     tokens = known["tokens"].sum()
-    if temperature != 1.0 or tokens == 0:
+    if temperature != 1.0 or top_p != 1.0 or tokens == 0:
         return float("nan")
     return float((known["nll"] * known["tokens"]).sum() / tokens)

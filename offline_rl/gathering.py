@@ -148,6 +148,7 @@ def _add_samples(
                     training_seed=seed,
                     benchmark=benchmark,
                     temperature=manner.sampling.temperature,
+                    top_p=manner.sampling.top_p,
                 )
                 found.samples.append(Samples(evaluation, at))
             elif read_manifest(at) is not None:

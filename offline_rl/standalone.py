@@ -135,6 +135,7 @@ def _add_samples(
                 training_seed=None,
                 benchmark=benchmark,
                 temperature=manner.sampling.temperature,
+                top_p=manner.sampling.top_p,
             )
             samples.append(Samples(evaluation, at))
             notes.extend(benchmark_notes(at, benchmark))

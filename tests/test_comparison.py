@@ -442,6 +442,7 @@ def _with_grid(picked, grid):
         (lambda e: _with_grid(e, e.grid.iloc[[0, *range(len(e.grid))]]), "is there twice"),
         (lambda e: _with_grid(e, e.grid.iloc[:0]), "there are no samples"),
         (lambda e: [Evaluation("dft", 1, "hard", 0.7, e.grid)], r"several temperatures \(0.7, 1"),
+        (lambda e: [replace(e, top_p=0.9)], r"several top_p \(0.9, 1"),
         (lambda e: [e, Evaluation("dft", None, "hard", 1.0, e.grid)], "trained and untrained"),
         (lambda e: [e, Evaluation("dft", 1, "macro", 1.0, e.grid)], "cannot be called 'macro'"),
     ],
@@ -494,7 +495,7 @@ def test_an_evaluation_read_from_its_folder_equals_the_one_first_made(tmp_path):
     np.testing.assert_allclose(made.grid["nll"][:4], [math.nan, 0.1, 0.15, 0.2], rtol=1e-6)
     assert made.grid.query("problem_id == 'q2'")["nll"].isna().all()
     read = load_evaluation(
-        tmp_path, label="dft", training_seed=1, benchmark="tiny", temperature=1.0
+        tmp_path, label="dft", training_seed=1, benchmark="tiny", temperature=1.0, top_p=1.0
     )
     for other in (read.grid, grid(rollouts)):
         pd.testing.assert_frame_equal(made.grid, other, check_exact=True, check_dtype=False)
@@ -502,6 +503,7 @@ def test_an_evaluation_read_from_its_folder_equals_the_one_first_made(tmp_path):
 
 def test_parts_that_are_missing_or_torn_are_named(tmp_path):
     about = {"label": "dft", "training_seed": 1, "benchmark": "tiny", "temperature": 1.0}
+    about["top_p"] = 1.0
     with pytest.raises(DataError, match=r"no part-\*.parquet"):
         load_evaluation(tmp_path, **about)
     (tmp_path / "part-00000.parquet").write_bytes(b"PAR1 torn")

@@ -135,8 +135,9 @@ def test_shares_and_means_of_a_grid_by_hand():
     assert metrics.distinct_answers(GRID) == pytest.approx((2 + 2) / 2)
 
 
-def test_token_entropy_weighs_tokens_alike_and_needs_temperature_one():
+def test_token_entropy_weighs_tokens_alike_and_needs_the_whole_distribution():
     expected = (0.1 * 10 + 0.2 * 20 + 0.3 * 30 + 0.4 * 40 + 0.5 * 50) / 150
-    assert metrics.token_entropy(GRID, 1.0) == pytest.approx(expected)
-    assert math.isnan(metrics.token_entropy(GRID, 0.5))
-    assert math.isnan(metrics.token_entropy(GRID.assign(nll=math.nan), 1.0))
+    assert metrics.token_entropy(GRID, 1.0, 1.0) == pytest.approx(expected)
+    assert math.isnan(metrics.token_entropy(GRID, 0.5, 1.0))
+    assert math.isnan(metrics.token_entropy(GRID, 1.0, 0.9))
+    assert math.isnan(metrics.token_entropy(GRID.assign(nll=math.nan), 1.0, 1.0))

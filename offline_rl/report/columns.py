@@ -27,7 +27,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "mean_reward": "mean of what the verifier gave",
         "mean_tokens": "mean length of a completion in tokens",
         "distinct_answers": "mean number of different answers among a problem's samples",
-        "token_entropy_nats": "mean -log p of the sampled tokens; empty unless temperature is 1",
+        "token_entropy_nats": "mean -log p a token; empty unless temperature and top_p are 1",
         "training_examples": "examples the method found; this and what follows: means over seeds",
         "training_steps": "optimiser steps taken",
         "training_epochs": "passes over the examples",
@@ -85,7 +85,7 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "truncated_percent": "samples cut off at the token limit",
         "no_answer_percent": "samples without a final answer that the verifier found",
         "mean_tokens": "mean length of a completion in tokens",
-        "token_entropy_nats": "mean -log p of the sampled tokens; empty unless temperature is 1",
+        "token_entropy_nats": "mean -log p a token; empty unless temperature and top_p are 1",
     },
     "pass_at_k.csv": {
         "model": "the base model that the policy comes from",

@@ -200,6 +200,7 @@ def _score(job: Job) -> float:
         training_seed=job.training_seed,
         benchmark=job.benchmark,
         temperature=job.manner.sampling.temperature,
+        top_p=job.manner.sampling.top_p,
     )
     return avg_at_k(evaluation.grid["verdict"] == "correct")
 
