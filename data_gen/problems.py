@@ -76,8 +76,9 @@ class ProblemSource(BaseModel):
     incomplete: Literal["error", "drop"] = Field(
         default="error", description="what becomes of rows without a prompt or an answer"
     )
+    skip: int = Field(default=0, ge=0, description="problems passed over before any is taken")
     limit: int | None = Field(default=None, ge=1, description="problems taken, at most")
-    seed: int | None = Field(default=None, ge=0, description="shuffles before the limit is applied")
+    seed: int | None = Field(default=None, ge=0, description="shuffles before any is taken")
 
     def load(self) -> list[Problem]:
         """The problems. Raises DataError, as `read` does."""
@@ -117,7 +118,8 @@ class ProblemSource(BaseModel):
     def _arithmetic(self) -> list[Problem]:
         if self.split is None:
             raise DataError(f"{BUILT_IN}: set split to one of {', '.join(SPLITS)}")
-        return arithmetic_problems(self.split, self.limit or BUILT_IN_COUNT, self.seed or 0)
+        count = self.skip + (self.limit or BUILT_IN_COUNT)
+        return arithmetic_problems(self.split, count, self.seed or 0)[self.skip :]
 
     def _table(self) -> Table:
         if self.path is not None:
@@ -151,6 +153,8 @@ class _Reader:
             raise DataError(f"{self.table.name}: holds no rows")
         dropped: Counter[str] = Counter()
         problems: dict[str, Problem] = {}
+        limit = self.settings.limit
+        last = None if limit is None else self.settings.skip + limit
         for number in self._order():
             found = self._problem(number, self.table.rows[number])
             if isinstance(found, str):
@@ -162,11 +166,16 @@ class _Reader:
                     " unique"
                 )
             problems[found.id] = found
-            if len(problems) == self.settings.limit:
+            if len(problems) == last:
                 break
         if not problems:
             raise DataError(f"{self.table.name}: no row has both a prompt and an answer")
-        return LoadedProblems(list(problems.values()), dict(dropped))
+        taken = list(problems.values())[self.settings.skip :]
+        if not taken:
+            raise DataError(
+                f"{self.table.name}: skip passes over all of its {len(problems)} problems"
+            )
+        return LoadedProblems(taken, dict(dropped))
 
     def _order(self) -> Iterator[int]:
         numbers = list(range(len(self.table.rows)))

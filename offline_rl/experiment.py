@@ -21,13 +21,14 @@ from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage, read_published
 from offline_rl.steps.behaviour import behaviour_step
 from offline_rl.steps.budget import budget_step
+from offline_rl.steps.choosing import check_apart, check_apart_from
 from offline_rl.steps.context import ABOUT, Run
 from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
 from offline_rl.steps.policies import Policy
 from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
-from offline_rl.steps.sweep import check_sweep, sweep_step
+from offline_rl.steps.sweep import sweep_step
 from offline_rl.steps.training import policies_step
 from offline_rl.storing.snapshots import put_snapshot
 from offline_rl.trackers import log_comparison
@@ -69,8 +70,9 @@ def run(
     with _at_work(experiment, folder, progress) as work:
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is told before hours of sampling.
-        check_sweep(work)
+        check_apart(work)
         dataset = _data(work)
+        check_apart_from(work, dataset)
         with _evaluating(work) as work:
             if until != "train":
                 evaluations_step(work, base_jobs(work))

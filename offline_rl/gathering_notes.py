@@ -4,10 +4,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from offline_rl.evaluation_settings import BASE
 from offline_rl.stages import Stage
+from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
 from offline_rl.steps.evaluations import evaluation_folder
 
@@ -17,13 +16,14 @@ def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) ->
 
     `dataset` is the folder that methods learn from, None where nothing was trained.
     """
-    trained_on = set() if dataset is None else _prompts(dataset)
-    if dataset is not None and (damage := Stage(dataset, {}).damage()) is not None:
+    damage = None if dataset is None else Stage(dataset, {}).damage()
+    if damage is not None:
         yield f"The data set is damaged ({damage}): it was not held against the benchmarks."
+    trained_on = set() if dataset is None or damage is not None else prompts(dataset)
     for benchmark in benchmarks:
         asked_in = evaluation_folder(folder, BASE, None, benchmark)
         yield from benchmark_notes(asked_in, benchmark)
-        asked = _prompts(asked_in)
+        asked = set() if Stage(asked_in, {}).damage() is not None else prompts(asked_in)
         shared = len(trained_on & asked)
         if shared:
             yield (
@@ -54,14 +54,3 @@ def damage_notes(damaged: Sequence[str]) -> Iterator[str]:
         yield (
             f"Left out as damaged: {'; '.join(damaged[:3])}{more}. The same run makes them again."
         )
-
-
-def _prompts(folder: Path) -> set[str]:
-    """The prompts of a stage's rollouts; none where its files are damaged."""
-    found: set[str] = set()
-    if Stage(folder, {}).damage() is not None:
-        return found
-    for part in sorted(folder.glob("part-*.parquet")):
-        column = pq.read_table(part, columns=["problem"]).column("problem")
-        found.update(text.strip() for text in column.unique().to_pylist())
-    return found

@@ -166,6 +166,16 @@ def test_limit_and_seed_choose_reproducibly_and_keep_ids(rows):
     assert all(every[problem.id] == problem for problem in shuffled)
 
 
+def test_skip_begins_where_a_limit_ends(rows):
+    path = rows(*({"prompt": f"q{n}", "answer": n} for n in range(50)))
+    for source, more in ((path, {}), (path, {"seed": 1}), ("arithmetic", {"split": "train"})):
+        first = load_problems(source, limit=20, **more)
+        then = load_problems(source, skip=20, limit=30, **more)
+        assert [*first, *then] == load_problems(source, limit=50, **more)
+    with pytest.raises(DataError, match="skip passes over all of its 50 problems"):
+        load_problems(path, skip=50)
+
+
 @pytest.mark.parametrize("split", SPLITS)
 def test_the_built_in_set(split):
     problems = load_problems("arithmetic", split, limit=20)

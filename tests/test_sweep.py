@@ -144,7 +144,23 @@ def test_the_reference_is_rft_or_the_first_or_what_is_asked_for():
         load_experiment("demo", [*plain, "evaluation.reference=ppo"])
 
 
-def test_settings_are_never_chosen_on_a_benchmark(tmp_path: Path):
-    same = "sweep.problems={source: arithmetic, split: test, limit: 10}"
-    with pytest.raises(DataError, match="10 of them are problems of benchmark in_distribution"):
+@pytest.mark.parametrize(
+    ("split", "where"),
+    [("test", "of benchmark in_distribution"), ("train", "that methods learn from")],
+)
+def test_settings_are_never_chosen_on_what_is_learnt_from_or_measured(
+    split: str, where: str, tmp_path: Path
+):
+    same = f"sweep.problems={{source: arithmetic, split: {split}, limit: 10}}"
+    with pytest.raises(DataError, match=rf"sweep\.problems: 10 of them are problems {where}"):
         run(load_experiment("demo", [*SMALL, GRIDS, same]), tmp_path / "run")
+
+
+def test_settings_are_never_chosen_on_what_imported_rollouts_answer(swept, tmp_path: Path):
+    folder, _ = swept
+    origin = [one for one in SMALL if not one.startswith("problems.")]
+    origin += ["problems=null", f"rollouts={folder}"]
+    same = "sweep.problems={source: arithmetic, split: train, skip: 25, limit: 10}"
+    settings = load_experiment("demo", [*origin, GRIDS, same])
+    with pytest.raises(DataError, match="5 of them are problems that methods learn from"):
+        run(settings, tmp_path / "run")

@@ -1,13 +1,11 @@
 """Tries out each method's settings on validation problems and takes the best of them."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.problems import ProblemSource
-from data_gen.types import DataError
 from eval.evaluation import load_evaluation
 from eval.metrics import avg_at_k
 from offline_rl.config import Experiment
@@ -17,7 +15,7 @@ from offline_rl.sealing import read_sealed, sealed
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
-from offline_rl.steps.policies import Policy, policy, read_record, validation_of
+from offline_rl.steps.policies import Policy, policy, read_record
 from offline_rl.steps.training import train_policies
 from offline_rl.sweep import Sweep, variants
 
@@ -63,32 +61,6 @@ def sweep_step(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> E
     scores = [_score(jobs[id(trial)]) if _trained(trial) else None for trial in trials]
     _write(run, sweep, trials, scores)
     return with_best(run.settings, run.folder)
-
-
-def check_sweep(run: Run[Experiment]) -> None:
-    """Raises DataError where problems that anything is chosen on are also a benchmark's.
-
-    Settings are chosen on those of the sweep, weights on those of a training's validation.
-    """
-    for setting, what, source in _choosing(run.settings):
-        asked = {problem.prompt.strip() for problem in run.problems(source)}
-        for name, benchmark in run.settings.evaluation.benchmarks.items():
-            both = sum(problem.prompt.strip() in asked for problem in run.problems(benchmark))
-            if both:
-                raise DataError(
-                    f"{setting}: {both} of them are problems of benchmark {name}: {what} must be"
-                    " chosen on others"
-                )
-
-
-def _choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]:
-    if experiment.sweep is not None:
-        yield "sweep.problems", "settings", experiment.sweep.problems
-    for label, method in experiment.methods.items():
-        validation = validation_of(experiment, method)
-        if validation is not None:
-            setting = f"training.validation.problems (of {label})"
-            yield setting, "weights", validation.problems
 
 
 def trial_folder(folder: Path, label: str, number: int) -> Path:

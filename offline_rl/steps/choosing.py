@@ -1,0 +1,72 @@
+"""Problems that settings or weights are chosen on are neither learnt from nor a benchmark's."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow.parquet as pq
+
+from data_gen.problems import ProblemSource
+from data_gen.types import DataError
+from offline_rl.config import Experiment
+from offline_rl.stages import Stage
+from offline_rl.steps.context import Run
+from offline_rl.steps.policies import validation_of
+
+
+def check_apart(run: Run[Experiment]) -> None:
+    """Raises DataError where such problems are in a benchmark, or among those sampled for.
+
+    Settings are chosen on those of the sweep, weights on those of a training's validation.
+    """
+    settings = run.settings
+    others: dict[str, ProblemSource] = {
+        f"problems of benchmark {name}": source
+        for name, source in settings.evaluation.benchmarks.items()
+    }
+    if settings.problems is not None:
+        others["problems that methods learn from"] = settings.problems
+    for setting, what, source in _choosing(settings):
+        asked = _prompts(run, source)
+        for place, other in others.items():
+            _refuse(len(asked & _prompts(run, other)), setting, what, place)
+
+
+def check_apart_from(run: Run[Experiment], dataset: Stage) -> None:
+    """As `check_apart`, for rollouts that were not sampled here."""
+    if run.settings.rollouts is None:
+        return
+    learnt = prompts(dataset.folder)
+    for setting, what, source in _choosing(run.settings):
+        both = len(learnt & _prompts(run, source))
+        _refuse(both, setting, what, "problems that methods learn from")
+
+
+def prompts(stage: Path) -> set[str]:
+    """Of a stage's rollouts, without white space around them."""
+    found: set[str] = set()
+    for part in sorted(stage.glob("part-*.parquet")):
+        column = pq.read_table(part, columns=["problem"]).column("problem")
+        found.update(text.strip() for text in column.unique().to_pylist())
+    return found
+
+
+def _prompts(run: Run[Experiment], source: ProblemSource) -> set[str]:
+    return {problem.prompt.strip() for problem in run.problems(source)}
+
+
+def _refuse(both: int, setting: str, what: str, place: str) -> None:
+    if both:
+        raise DataError(
+            f"{setting}: {both} of them are {place}: {what} must be chosen on others (skip and"
+            " limit make parts of one source that have no problem in common)"
+        )
+
+
+def _choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]:
+    if experiment.sweep is not None:
+        yield "sweep.problems", "settings", experiment.sweep.problems
+    for label, method in experiment.methods.items():
+        validation = validation_of(experiment, method)
+        if validation is not None:
+            setting = f"training.validation.problems (of {label})"
+            yield setting, "weights", validation.problems
