@@ -11,7 +11,7 @@ from offline_rl.data_settings import DataSettings, Frozen, Label
 from offline_rl.evaluation_settings import BASE, Evaluation
 from offline_rl.methods import METHODS, AnyMethod
 from offline_rl.report_settings import ReportSettings
-from offline_rl.sweep import Sweep, variants
+from offline_rl.sweep import Sweep
 from offline_rl.training_settings import TrainingSettings
 
 
@@ -78,26 +78,16 @@ class Experiment(DataSettings):
             taken.update(self.evaluation.labels(policy))
         if self.reference not in self.methods:
             raise ValueError(f"evaluation.reference: there is no method {self.reference!r}")
-        self._check_sweep()
+        if self.sweep is not None:
+            self.sweep.check(
+                self.methods, self.training, self.seeds, budgeted=self.budget is not None
+            )
         if isinstance(self.evaluation_sampler, ServerSettings):
             raise ValueError(
                 "evaluation.sampler: a server holds one model and cannot load what was trained: set"
                 " it to vllm, transformers or auto"
             )
         return self
-
-    def _check_sweep(self) -> None:
-        if self.sweep is None:
-            return
-        for label, grid in self.sweep.grids.items():
-            if label not in self.methods:
-                raise ValueError(f"sweep.grids.{label}: there is no such method")
-            try:
-                variants(self.methods[label], grid)
-            except ValueError as error:
-                raise ValueError(f"sweep.grids.{label}: {error}") from error
-        if self.sweep.seed in self.seeds:
-            raise ValueError(f"sweep.seed: {self.sweep.seed} is one of the seeds of the comparison")
 
     @property
     def reference(self) -> str:

@@ -1,7 +1,7 @@
 """Settings that are tried out on validation problems before methods are compared."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -9,7 +9,7 @@ from pydantic import Field, ValidationError
 from data_gen.types import Sampling
 from offline_rl.data_settings import Frozen, Label, Source
 from offline_rl.methods import Method
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
 
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 
@@ -28,6 +28,29 @@ class Sweep(Frozen):
         " each with each: {dft: {lr: [1e-5, 5e-5]}, dpo: {lr: [1e-6], beta: [0.1, 0.5]}}",
     )
 
+    def check(
+        self,
+        methods: Mapping[str, Method],
+        shared: TrainingSettings,
+        seeds: Sequence[int],
+        *,
+        budgeted: bool,
+    ) -> None:
+        """Raises ValueError where it does not fit the experiment, or would try nothing out."""
+        for label, grid in self.grids.items():
+            if label not in methods:
+                raise ValueError(f"sweep.grids.{label}: there is no such method")
+            lengths = [key for key in grid if key in LENGTHS]
+            if budgeted and lengths:
+                raise ValueError(f"sweep.grids.{label}.{lengths[0]}: the budget says how long")
+            try:
+                tried = variants(methods[label], grid)
+            except ValueError as error:
+                raise ValueError(f"sweep.grids.{label}: {error}") from error
+            _check_differ(label, [_whole(one, shared) for one in tried])
+        if self.seed in seeds:
+            raise ValueError(f"sweep.seed: {self.seed} is one of the seeds of the comparison")
+
 
 def variants(method: Method, grid: Mapping[str, tuple[Any, ...]]) -> list[Method]:
     """The method with each combination of the grid's values, the last key varying fastest.
@@ -38,6 +61,22 @@ def variants(method: Method, grid: Mapping[str, tuple[Any, ...]]) -> list[Method
         _variant(method, dict(zip(grid, values, strict=True)))
         for values in itertools.product(*grid.values())
     ]
+
+
+def _whole(method: Method, shared: TrainingSettings) -> dict[str, Any]:
+    """Every setting that a method is trained with."""
+    training = resolve_training(method.training_defaults, shared, method.training)
+    return {**method.model_dump(exclude={"training"}), "training": training.resolved()}
+
+
+def _check_differ(label: str, tried: Sequence[Mapping[str, Any]]) -> None:
+    for number, settings in enumerate(tried):
+        first = tried.index(settings)
+        if first < number:
+            raise ValueError(
+                f"sweep.grids.{label}: trials {first} and {number} are trained alike: what is tried"
+                " out must matter"
+            )
 
 
 def _variant(method: Method, values: Mapping[str, Any]) -> Method:

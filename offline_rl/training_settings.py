@@ -17,6 +17,10 @@ from pydantic import (
 from offline_rl.validation_settings import Validation
 
 CHECKPOINTS = "checkpoints"
+LENGTHS = ("epochs", "steps", "total_examples", "total_tokens")
+"""How long a training is; of several, the last goes before the others."""
+# What transformers calls schedules that begin at their full rate.
+_WITHOUT_WARMUP = ("constant", "reduce_lr_on_plateau")
 NO_MATTER_TO_WEIGHTS = ("checkpoint_every", "log_every", "report_to")
 
 
@@ -197,5 +201,17 @@ def _plain(value: Any) -> Any:
 def resolve_training(
     defaults: Mapping[str, Any], shared: TrainingSettings, own: TrainingSettings
 ) -> TrainingSettings:
-    """The method's own settings before the experiment's before the `defaults` of its paper."""
-    return TrainingSettings.model_validate({**defaults, **shared.written(), **own.written()})
+    """The method's own settings before the experiment's before the `defaults` of its paper.
+
+    A length, of whatever kind, goes before every length of those behind. A schedule without warm-up
+    has a `warmup` of 0.
+    """
+    merged: dict[str, Any] = {}
+    for level in (defaults, shared.written(), own.written()):
+        if any(level.get(length) is not None for length in LENGTHS):
+            merged = {name: value for name, value in merged.items() if name not in LENGTHS}
+        merged |= level
+    resolved = TrainingSettings.model_validate(merged)
+    if resolved.scheduler in _WITHOUT_WARMUP:
+        return resolved.model_copy(update={"warmup": 0.0})
+    return resolved

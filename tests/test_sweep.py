@@ -125,12 +125,24 @@ def test_a_grid_gives_every_combination_of_own_and_training_settings():
         ("sweep.grids={ppo: {lr: [1]}}", r"sweep\.grids\.ppo: there is no such method"),
         ("sweep.grids={rft: {beta: [1]}}", r"sweep\.grids\.rft: beta is a setting neither of rft"),
         ("sweep.grids={rft: {lr: [-1]}}", r"sweep\.grids\.rft: training\.lr: Input should be"),
+        (
+            "sweep.grids={dft: {lr: [1e-5], scheduler: [constant], warmup: [0.0, 0.1]}}",
+            r"sweep\.grids\.dft: trials 0 and 1 are trained alike",
+        ),
         ("sweep.seed=0", r"sweep\.seed: 0 is one of the seeds of the comparison"),
     ],
 )
 def test_a_sweep_that_cannot_work_is_refused_before_anything_starts(override, message):
     with pytest.raises(SettingsError, match=message):
         load_experiment("demo", [*SMALL, GRIDS, override])
+
+
+def test_lengths_are_tried_out_whatever_all_methods_share_but_not_under_a_budget():
+    lengths = "sweep.grids={rft: {epochs: [1, 3]}}"
+    sweep = load_experiment("demo", [*SMALL, lengths]).sweep
+    assert sweep is not None
+    with pytest.raises(SettingsError, match=r"sweep\.grids\.rft\.epochs: the budget says how long"):
+        load_experiment("demo", [*SMALL, lengths, "budget={match: steps}"])
 
 
 def test_the_reference_is_rft_or_the_first_or_what_is_asked_for():

@@ -179,6 +179,24 @@ def test_own_settings_go_before_shared_ones_before_the_papers():
     assert (resolved.lr, resolved.steps, resolved.warmup) == (0.2, 7, 0.4)
 
 
+@pytest.mark.parametrize("behind", [{"steps": 9}, {"total_tokens": 9}, {"epochs": 9, "steps": 9}])
+@pytest.mark.parametrize("length", [{"epochs": 3}, {"steps": 3}, {"total_examples": 3}])
+def test_a_length_of_whatever_kind_goes_before_those_behind(length, behind):
+    own, alone = TrainingSettings(**length), TrainingSettings(**length)
+    assert resolve_training(behind, TrainingSettings(), own) == alone
+    assert resolve_training({}, TrainingSettings(**behind), own) == alone
+    assert resolve_training({}, own, TrainingSettings(lr=0.1)).resolved() == {
+        **alone.resolved(),
+        "lr": 0.1,
+    }
+
+
+def test_a_schedule_without_warm_up_tells_of_none():
+    own = TrainingSettings(scheduler="constant")
+    assert resolve_training({"warmup": 0.4}, TrainingSettings(), own).warmup == 0
+    assert resolve_training({}, TrainingSettings(warmup=0.4), TrainingSettings()).warmup == 0.4
+
+
 @pytest.mark.parametrize("kind", METHODS)
 def test_adapters_train_and_leave_a_whole_model(kind, random_model, rollouts, tmp_path, quick):
     training = quick.model_copy(update={"lora": Lora(rank=2, alpha=4)})

@@ -10,7 +10,7 @@ from offline_rl.stages import Stage, read_published
 from offline_rl.steps.context import Run, write_json
 from offline_rl.steps.policies import policy_settings
 from offline_rl.steps.training import taught
-from offline_rl.training_settings import TrainingSettings, resolve_training
+from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
 
 AMOUNT = "budget.json"
 _KEYS = {"steps": "steps", "examples": "total_examples", "tokens": "total_tokens"}
@@ -83,5 +83,5 @@ def _limited(method: Method, budget: Budget, amount: int) -> Any:
 
 
 def _without_lengths(training: TrainingSettings) -> TrainingSettings:
-    kept = {key: value for key, value in training.written().items() if key not in _KEYS.values()}
+    kept = {key: value for key, value in training.written().items() if key not in LENGTHS}
     return TrainingSettings.model_validate(kept)
