@@ -1,10 +1,12 @@
 """What a reader must know of a run's problems: overlaps, omissions, doubts."""
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE
+from offline_rl.methods.base import Origin
 from offline_rl.stages import Stage
 from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
@@ -45,6 +47,15 @@ def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
         )
     if about["doubt"]:
         yield f"Benchmark {benchmark} {about['doubt']}: do not set it beside published figures."
+
+
+def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[str]:
+    """Sentences on methods that take the rollouts for something that they are not."""
+    here = experiment.rollouts is None and experiment.learn_from == "rollouts"
+    origin = Origin(experiment.sampling if here else None, experiment.filters)
+    for label, method in experiment.methods.items():
+        if label in trained:
+            yield from (f"{label} {doubt}" for doubt in method.doubts(origin))
 
 
 def damage_notes(damaged: Sequence[str]) -> Iterator[str]:

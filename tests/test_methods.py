@@ -6,11 +6,15 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from data_gen.filters import Filters
 from data_gen.selection import Selection
-from data_gen.types import DataError, Problem, Verdict
+from data_gen.types import DataError, Problem, Sampling, Verdict
 from offline_rl.batches import collate
+from offline_rl.gathering_notes import method_notes
 from offline_rl.methods import METHODS
+from offline_rl.methods.base import Origin
 from offline_rl.model import load_policy
+from offline_rl.settings import load_experiment
 from offline_rl.training import NothingToLearn, prepare
 from offline_rl.training_settings import Lora, TrainingSettings
 from tests.training_parts import (
@@ -196,6 +200,44 @@ def test_the_mean_counts_a_completion_as_often_as_it_was_drawn_and_teaches_it_on
     assert (wrong.rollout_id, wrong.signal, wrong.accepted) == ("p#3", -0.75, False)
     repeated = Selection(unique=False)
     assert len(examples_of("offline_grpo", drawn, repeated)) == 4
+
+
+HERE = Origin(Sampling(), Filters(pass_rate=(0.1, 0.9)))
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_no_method_doubts_rollouts_that_the_base_drew_and_no_filter_thinned(kind):
+    assert not list(METHODS[kind]().doubts(HERE))
+
+
+def test_a_mean_that_filters_may_have_moved_is_told():
+    thinned = replace(HERE, filters=Filters(duplicates=True, max_accepted_per_problem=4))
+    doubting = {kind for kind, method in METHODS.items() if list(method().doubts(thinned))}
+    assert doubting == {"offline_grpo", "asymre"}
+    [doubt] = METHODS["asymre"]().doubts(thinned)
+    assert "the filters left (duplicates, max_accepted_per_problem)" in doubt
+
+
+@pytest.mark.parametrize(
+    ("sampling", "how"),
+    [
+        (Sampling(temperature=0.3, top_p=0.5), "at temperature 0.3 and top-p 0.5"),
+        (Sampling(top_p=0.5), "at temperature 1 and top-p 0.5"),
+        (None, "come from elsewhere"),
+    ],
+)
+def test_a_ratio_to_probabilities_that_drew_nothing_is_told(sampling, how):
+    other = replace(HERE, sampling=sampling)
+    doubts = {kind: list(method().doubts(other)) for kind, method in METHODS.items()}
+    assert {kind for kind, told in doubts.items() if told} == {"topr"}
+    assert how in doubts["topr"][0]
+
+
+def test_the_report_tells_the_doubts_of_what_was_trained():
+    changes = ["methods={rft: {}, topr: {}, other: {kind: topr}}", "sampling.temperature=0.5"]
+    experiment = load_experiment("demo", changes)
+    [note] = method_notes(experiment, {"rft", "topr"})
+    assert note.startswith("topr takes the base model's own probabilities for those that drew")
 
 
 GRADED = ["offline_grpo", "topr", "asymre", "rift", "kto"]

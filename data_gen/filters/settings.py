@@ -43,6 +43,9 @@ class Repetition(_Frozen):
     )
 
 
+_OF_PROBLEMS = ("decontaminate", "near_duplicate_problems", "pass_rate", "seed")
+
+
 class Filters(_Frozen):
     """What is kept of the rollouts; applied in this order, each counted. None, or false: off.
 
@@ -79,6 +82,12 @@ class Filters(_Frozen):
         description="accepted rollouts in all, taken as evenly from the problems as can be",
     )
     seed: int = Field(default=0, ge=0, description="of what is drawn by chance")
+
+    @property
+    def of_completions(self) -> tuple[str, ...]:
+        """Names of those that are on and may leave another share of right ones than was drawn."""
+        given = self.model_dump(exclude_defaults=True)
+        return tuple(name for name in given if name not in _OF_PROBLEMS)
 
     @model_validator(mode="after")
     def _ends_in_order(self) -> Self:

@@ -11,15 +11,15 @@ from data_gen.types import Rollout
 from data_gen.views import Example
 from losses import asymre_loss
 from offline_rl.batches import Batch
-from offline_rl.methods.families import Graded, mean_reward
+from offline_rl.methods.families import Baselined, mean_reward
 
 
-class Asymre(Graded):
+class Asymre(Baselined):
     """Mean of `-(reward - V) log p` over the tokens of accepted and wrong rollouts (2506.20520).
 
-    V is the mean reward of the problem's verified rollouts (identical ones counted as often as they
-    were drawn) plus `offset`. At an offset of 0 or more the policy collapses, which is why it must
-    be less. The paper sums over a completion's tokens; here every token weighs the same. The
+    V is the mean reward of the problem's verified rollouts in the data set (identical ones count
+    each) plus `offset`. At an offset of 0 or more the policy collapses, which is why it must be
+    less. The paper sums over a completion's tokens; here every token weighs the same. The
     learning rate is chosen here.
     """
 

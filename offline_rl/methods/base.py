@@ -1,17 +1,28 @@
 """What a method is: which examples it learns from, and what it minimises on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 from torch import Tensor
 
+from data_gen.filters import Filters
 from data_gen.selection import Selection
-from data_gen.types import Rollout
+from data_gen.types import Rollout, Sampling
 from data_gen.views import Example
 from offline_rl.batches import Batch, TokenizedExample
 from offline_rl.training_settings import TrainingSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the rollouts that methods learn from come from."""
+
+    sampling: Sampling | None
+    """None: they were not sampled from the base model here."""
+    filters: Filters
 
 
 class Method(BaseModel, ABC):
@@ -72,6 +83,10 @@ class Method(BaseModel, ABC):
         `group` are all rollouts of the example's problem.
         """
         return tuple(rollout.reward for rollout in example)
+
+    def doubts(self, origin: Origin) -> Iterator[str]:
+        """Sentences for the report where rollouts are not what the method takes them for."""
+        yield from ()
 
     def companions(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
         """One for each example, scored without gradient before the step that learns from it."""

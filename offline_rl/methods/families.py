@@ -1,6 +1,6 @@
 """What methods have in common by what they learn from: accepted rollouts, pairs, or all of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -8,7 +8,7 @@ from torch import Tensor
 from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example, accepted, pairs, rejected
-from offline_rl.methods.base import Method
+from offline_rl.methods.base import Method, Origin
 
 Per = Literal["token", "example"]
 
@@ -75,8 +75,23 @@ def verified(rollouts: Sequence[Rollout], selection: Selection, *, unique: bool)
     return [rollout for rollout in rollouts if id(rollout) in kept]
 
 
+class Baselined(Graded):
+    """A graded method that holds a reward against the mean of its problem.
+
+    The mean is over the problem's verified rollouts in the data set, as its filters left them:
+    identical ones count each, also where `selection.unique` has only one learnt from.
+    """
+
+    def doubts(self, origin: Origin) -> Iterator[str]:
+        if names := origin.filters.of_completions:
+            yield (
+                f"holds rewards against a problem's mean over what the filters left"
+                f" ({', '.join(names)}), which may be another than the mean over what was drawn."
+            )
+
+
 def mean_reward(group: Sequence[Rollout], selection: Selection) -> float:
-    """Of a problem's accepted and rejected rollouts, identical ones as often as they were drawn."""
+    """Of a problem's accepted and rejected rollouts, identical ones counted each."""
     rewards = [rollout.reward for rollout in verified(group, selection, unique=False)]
     return sum(rewards) / len(rewards)
 

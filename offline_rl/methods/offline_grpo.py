@@ -10,14 +10,14 @@ from data_gen.types import Rollout
 from data_gen.views import Example, groups
 from losses import offline_grpo_loss
 from offline_rl.batches import Batch
-from offline_rl.methods.families import Graded, mean_reward, verified
+from offline_rl.methods.families import Baselined, mean_reward, verified
 
 
-class OfflineGrpo(Graded):
+class OfflineGrpo(Baselined):
     """Mean of `-sg(p) A log p` over the tokens of accepted and wrong rollouts.
 
-    A is the reward less the mean reward of the problem's verified rollouts (identical ones counted
-    as often as they were drawn). The weight is the token's own probability, as of one ratio to a
+    A is the reward less the mean reward of the problem's verified rollouts in the data set
+    (identical ones count each). The weight is the token's own probability, as of one ratio to a
     behaviour policy that is taken as 1; as in Dr. GRPO (arXiv 2503.20783) A is not divided by the
     group's deviation, and there is neither clip nor divergence term. Problems whose rollouts all
     have one reward teach nothing and are left out. The learning rate is chosen here.

@@ -1,22 +1,23 @@
 """Tapered off-policy REINFORCE: accepted up, wrong down for as long as the policy makes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
 
 from losses import tapers, topr_loss
 from offline_rl.batches import Batch
+from offline_rl.methods.base import Origin
 from offline_rl.methods.families import Graded
 
 
 class Topr(Graded):
     """Mean over tokens of `-log p` if accepted, else `sg(clip(pi / mu, 0, 1)) log p` (2503.14286).
 
-    mu is the base model, scored by the trainer. `level` says what the ratio is of: "sum", the whole
-    completion as in the paper, "mean", the geometric mean over its tokens, or "token". The paper
-    sums over a completion's tokens; here every token weighs the same. The learning rate is chosen
-    here.
+    mu is the base model at temperature 1, scored by the trainer. `level` says what the ratio is of:
+    "sum", the whole completion as in the paper, "mean", the geometric mean over its tokens, or
+    "token". The paper sums over a completion's tokens; here every token weighs the same. The
+    learning rate is chosen here.
     """
 
     kind: Literal["topr"] = "topr"
@@ -24,6 +25,17 @@ class Topr(Graded):
 
     needs_reference: ClassVar[bool] = True
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+
+    def doubts(self, origin: Origin) -> Iterator[str]:
+        taken = "takes the base model's own probabilities for those that drew the rollouts, but"
+        drawn = origin.sampling
+        if drawn is None:
+            yield f"{taken} these come from elsewhere."
+        elif (drawn.temperature, drawn.top_p) != (1.0, 1.0):
+            yield (
+                f"{taken} these were drawn at temperature {drawn.temperature:g} and top-p"
+                f" {drawn.top_p:g}."
+            )
 
     @property
     def pointwise(self) -> bool:
