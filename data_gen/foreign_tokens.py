@@ -74,6 +74,17 @@ def completion_of(one: Written, sample: int, prompts: Prompts) -> Completion:
     )
 
 
+def lacks_end(completion: Completion, tokenizer: Tokenizer) -> bool:
+    """Whether the ids of a completion that ended by itself are without the token that ended it.
+
+    Such ids do not teach to stop. What a stop string has ended has none, and its text is shorter.
+    """
+    tokens = completion.tokens
+    if completion.finish_reason != "stop" or not len(tokens) or _ended(tokens, tokenizer) == "stop":
+        return False
+    return completion.text == _decoded(tokens, tokenizer, skip_special_tokens=True)
+
+
 def read_as(text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> str | None:
     """`text` without special tokens, if the ids read as it in this tokenizer; None if not.
 

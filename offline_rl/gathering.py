@@ -10,7 +10,7 @@ from offline_rl.config import Experiment
 from offline_rl.environment import public_name
 from offline_rl.evaluation_settings import BASE
 from offline_rl.findings import Findings
-from offline_rl.gathering_notes import damage_notes, data_notes, method_notes
+from offline_rl.gathering_notes import damage_notes, data_notes, import_notes, method_notes
 from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.sealing import read_sealed
@@ -77,6 +77,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
             *_left_out(found.stale),
             *damage_notes(found.damaged),
             *data_notes(dataset_folder(folder), folder, evaluation.benchmarks),
+            *import_notes(dataset_folder(folder)),
             *gap_notes(gap),
             *method_notes(experiment, {label for label, _ in found.trained}),
             *trial_notes(experiment, trials),

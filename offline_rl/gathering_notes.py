@@ -7,7 +7,7 @@ from pathlib import Path
 from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE
 from offline_rl.methods.base import Origin
-from offline_rl.stages import Stage
+from offline_rl.stages import Stage, read_published
 from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
 from offline_rl.steps.evaluations import evaluation_folder
@@ -56,6 +56,17 @@ def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[st
     for label, method in experiment.methods.items():
         if label in trained:
             yield from (f"{label} {doubt}" for doubt in method.doubts(origin))
+
+
+def import_notes(dataset: Path) -> Iterator[str]:
+    """A sentence where what was brought from elsewhere does not teach when to stop."""
+    endless = read_published(dataset, ABOUT).get("imported", {}).get("without_end_token", 0)
+    if endless:
+        yield (
+            f"The token ids of {endless} imported completions that ended by themselves have no"
+            " end-of-sequence token: they do not teach when to stop. Import the texts alone, or ids"
+            " with that token."
+        )
 
 
 def damage_notes(damaged: Sequence[str]) -> Iterator[str]:

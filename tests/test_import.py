@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from data_gen import save_rollouts, verify
+from data_gen.foreign_tokens import lacks_end
 from data_gen.importing import import_chunks, import_rollouts
 from data_gen.types import DataError
 
@@ -142,6 +143,11 @@ def test_given_token_ids_and_their_log_probabilities_are_kept(brought, tokenizer
     [stopped] = brought({**single[1], "finish_reason": "stop"})
     assert stopped.completion.finish_reason == "stop"
     assert stopped.completion.tokens == array("i", tokens[1])
+    # What ended by itself has the token that ended it; what was cut off, or a stop string ended,
+    # has none.
+    [halted] = brought({**single[1], "text": "tw", "completion": "tw", "finish_reason": "stop"})
+    every = (*listed, stopped, halted)
+    assert [lacks_end(one.completion, tokenizer) for one in every] == [False, False, True, False]
 
 
 def test_log_probabilities_without_their_token_ids_are_unknown(brought):

@@ -8,6 +8,7 @@ from typing import Any
 from data_gen.card import dataset_card, summarise
 from data_gen.collection import collected_chunks
 from data_gen.demonstrations import demonstrations
+from data_gen.foreign_tokens import lacks_end
 from data_gen.importing import import_chunks, is_own
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
@@ -147,14 +148,16 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
         style=settings.prompt,
         verify=run.verify if source.verify else None,
     )
-    done = 0
+    done, endless = 0, 0
     with run.progress.task("import rollouts") as task:
         for number, rollouts in enumerate(chunks):
             save_rollouts(rollouts, folder / f"part-{number:05}.parquet")
             done += len(rollouts)
+            endless += sum(lacks_end(rollout.completion, tokenizer) for rollout in rollouts)
             task.update(done)
     about = {
         "imported": {
+            "without_end_token": endless,
             "name": public_name(str(place)),
             "sha256": digest(path_fingerprint(str(place))),
             **_told_before(place),
