@@ -1,6 +1,6 @@
 """One experiment on several base models: a run for each, and one report on all."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,8 @@ from pydantic import ValidationError
 from offline_rl.config import Experiment
 from offline_rl.data_settings import Frozen, Label, Store
 from offline_rl.report_settings import FORMATS, Format
-from offline_rl.settings import apply, explain, label_of, read_settings, settings_mapping
+from offline_rl.settings import apply, label_of, read_settings, settings_mapping
+from offline_rl.settings_faults import Key, explain, keys_given
 from offline_rl.yaml_text import SettingsError, to_yaml
 
 
@@ -47,8 +48,9 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series
     """
     raw, source = read_settings(path)
     apply(raw, overrides)
+    given = keys_given(overrides)
     if "models" not in raw:
-        return _experiment(raw, source)
+        return _experiment(raw, source, given)
     if "model" in raw:
         raise SettingsError(f"{source}models: give either model or models")
     models = _by_label(raw["models"], source)
@@ -57,14 +59,16 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series
     experiments = {
         label: _experiment(
             _merged(common, {**_stored(store, label), **own, "name": label}),
-            f"{source}models.{label}: ",
+            source,
+            _given_to(label, own, given),
+            f"models.{label}: ",
         )
         for label, own in models.items()
     }
     try:
         return Series(name=raw.get("name"), experiments=experiments, store=store)
     except ValidationError as error:
-        raise SettingsError(source + explain(error, raw)) from error
+        raise SettingsError(explain(error, raw, source, given)) from error
 
 
 def dump_series(series: Series) -> str:
@@ -75,11 +79,20 @@ def dump_series(series: Series) -> str:
     return to_yaml(told)
 
 
-def _experiment(raw: Mapping[str, Any], source: str) -> Experiment:
+def _experiment(
+    raw: Mapping[str, Any], source: str, given: Collection[Key], within: str = ""
+) -> Experiment:
     try:
         return Experiment.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(source + explain(error, raw)) from error
+        raise SettingsError(explain(error, raw, source, given, within)) from error
+
+
+def _given_to(label: str, own: Mapping[str, Any], given: Collection[Key]) -> set[Key]:
+    """The keys of one model's settings that the command line sets."""
+    if ("models",) in given or ("models", label) in given:
+        return {*given, *((key,) for key in own)}
+    return {*given, *(key[2:] for key in given if key[:2] == ("models", label))}
 
 
 def _by_label(models: Any, source: str) -> dict[str, dict[str, Any]]:

@@ -1,10 +1,8 @@
 """Settings files: YAML and dotted overrides to a checked Experiment, with errors in one line."""
 
-import difflib
 import os
 import re
 from collections.abc import Mapping, Sequence
-from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -14,6 +12,7 @@ from pydantic import ValidationError
 from data_gen.problems import ProblemSource
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings, ModelSettings
+from offline_rl.settings_faults import explain, keys_given
 from offline_rl.yaml_text import SettingsError as SettingsError
 from offline_rl.yaml_text import check_values, parse_yaml, to_yaml
 
@@ -42,7 +41,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         if "model" not in raw:
             raise SettingsError(f"{source}models: several base models: name one with model=NAME")
         del raw["models"]
-    return checked(Experiment, raw, (), source)
+    return _validated(Experiment, raw, overrides, source)
 
 
 def data_settings_of(
@@ -130,12 +129,9 @@ def read_settings(path: str | Path) -> tuple[dict[str, Any], str]:
 
 
 def checked(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
-    """`raw` with overrides as settings; `source` stands before each fault. Raises SettingsError."""
+    """`raw` from a file `source` with overrides, as settings. Raises SettingsError."""
     apply(raw, overrides)
-    try:
-        return kind.model_validate(raw)
-    except ValidationError as error:
-        raise SettingsError(source + explain(error, raw)) from error
+    return _validated(kind, raw, overrides, source)
 
 
 def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -145,9 +141,12 @@ def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     check_values(raw)
 
 
-def explain(error: ValidationError, raw: Any) -> str:
-    """A line for each fault: dotted path, what is wrong, the value, a likely spelling."""
-    return "\n".join(_fault(dict(fault), raw) for fault in error.errors(include_url=False))
+def _validated(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
+    """`raw`, which holds the overrides, as settings."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise SettingsError(explain(error, raw, source, keys_given(overrides))) from error
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
@@ -167,60 +166,6 @@ def _override(raw: dict[str, Any], override: str) -> None:
         place[parts[-1]] = parse_yaml(value)
     except SettingsError as error:
         raise SettingsError(f"{key}: {error}") from error
-
-
-def _fault(fault: dict[str, Any], raw: Any) -> str:
-    message = fault["msg"].removeprefix("Value error, ")
-    kind = fault["type"]
-    if kind == "extra_forbidden":
-        message = "unknown key" + _suggestion(fault["loc"])
-    elif kind == "missing":
-        message = "this key is missing"
-    elif kind == "union_tag_not_found":
-        message = "this needs a `kind` (offline-rl list methods)"
-    elif kind == "union_tag_invalid":
-        message = f"there is no kind {fault['ctx']['tag']!r}, only {fault['ctx']['expected_tags']}"
-    elif fault["loc"][-1:] == ("api_key_variable",):
-        # Whoever writes the key itself there must not find it in a log.
-        message = "the name of an environment variable that ends in _API_KEY is meant"
-    elif isinstance(fault["input"], str | int | float | None) and kind != "value_error":
-        message += f" (got {fault['input']!r})"
-    path = _path(fault["loc"], raw, names_absent_key=kind in ("extra_forbidden", "missing"))
-    return f"{path}: {message}" if path else message
-
-
-def _path(location: Sequence[str | int], raw: Any, names_absent_key: bool) -> str:
-    """The dotted path as written in the file: pydantic's names of union members left out."""
-    kept: list[str] = []
-    place: Any = raw
-    for position, part in enumerate(location):
-        inside = isinstance(place, dict) and part in place
-        if inside or (isinstance(place, list) and isinstance(part, int) and part < len(place)):
-            place = place[part]
-        elif not (names_absent_key and position == len(location) - 1):
-            continue
-        kept.append(str(part))
-    return ".".join(kept)
-
-
-def _suggestion(location: Sequence[str | int]) -> str:
-    known = _known_keys()
-    close = difflib.get_close_matches(str(location[-1]), known, 1, 0.75)
-    return f" (did you mean {close[0]}?)" if close else ""
-
-
-@cache
-def _known_keys() -> set[str]:
-    return _keys(Experiment.model_json_schema())
-
-
-def _keys(schema: Any) -> set[str]:
-    if isinstance(schema, list):
-        return set().union(*(_keys(part) for part in schema)) if schema else set()
-    if not isinstance(schema, dict):
-        return set()
-    found = set(schema.get("properties", {}))
-    return found.union(*(_keys(part) for part in schema.values()))
 
 
 def _reason(error: Exception) -> str:

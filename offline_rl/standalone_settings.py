@@ -13,7 +13,7 @@ from offline_rl.data_settings import ModelSettings
 from offline_rl.evaluation_settings import Evaluation
 from offline_rl.locating import EVALUATION
 from offline_rl.sealing import read_sealed
-from offline_rl.settings import explain
+from offline_rl.settings_faults import explain
 
 
 class EvaluationSettings(ModelSettings):

@@ -9,6 +9,7 @@ import yaml
 import offline_rl
 from offline_rl.config import Experiment
 from offline_rl.methods import METHODS
+from offline_rl.series import load_settings
 from offline_rl.settings import (
     SettingsError,
     dump_settings,
@@ -126,6 +127,12 @@ def test_a_benchmark_has_what_it_says_itself_and_the_rest_from_the_others(file):
         ("training.betas=[0.9, 1]", "training: betas must lie in [0, 1)"),
         ("methods.iw={kind: iw_sft, clip: [2, 3]}", "methods.iw: clip must be (low, high)"),
         ("methods.other={}", "methods.other: this needs a `kind`"),
+        ("methods.dtf={}", "`kind` (offline-rl list methods): did you mean dft?"),
+        ("methods.DPO={}", "did you mean dpo?"),
+        ("seeds=0,1", "seeds: Input should be a list: write seeds=[0,1] (got '0,1')"),
+        ("seeds=3", "write seeds=[3] (got 3)"),
+        ("report.formats=csv,html", "write report.formats=[csv,html]"),
+        ('sampling.stop="a\\nb"', 'write sampling.stop=["a\\nb"]'),
         ("methods.other.kind=ppo", "methods.other: there is no kind 'ppo'"),
         ("methods.base={kind: rft}", "methods.base: this label is taken"),
         ("methods={../up: {kind: rft}}", "methods.../up: '../up' is no label"),
@@ -157,6 +164,50 @@ def test_a_fault_is_told_in_one_line_with_its_dotted_path(file, override, messag
     text = str(caught.value)
     assert message in text
     assert "\n" not in text
+
+
+@pytest.mark.parametrize(
+    ("overrides", "start"),
+    [
+        (["training.steps=many"], "command line: training.steps: "),
+        (["traning.lr=1"], "command line: traning: unknown key"),
+        (["seeds=[0, -1]"], "command line: seeds.1: "),
+        (["methods={x: {}}"], "command line: methods.x: "),
+        (["training.betas=[0.9, 1]", "training.lr=1"], "command line: training: betas must lie"),
+        (["training.lr=1"], "{file}: training.epochs: "),
+        ([], "{file}: training.epochs: "),
+        (["rollouts=some.jsonl", "training.epochs=1"], "{file} and command line: give either"),
+        (["name=a/b", "training.lr=-1"], "command line: name: "),
+    ],
+)
+def test_a_fault_is_blamed_on_the_file_or_the_command_line(file, overrides, start):
+    broken = "training: {epochs: x}" if start.startswith("{file}") else ""
+    file.write_text(f"{SMALL}{broken}\n")
+    for load in (load_experiment, load_settings):
+        with pytest.raises(SettingsError) as caught:
+            load(file, overrides)
+        assert str(caught.value).startswith(start.format(file=file))
+
+
+def test_each_of_several_faults_is_blamed_on_where_it_stands(file):
+    file.write_text(f"{SMALL}seeds: 0,1\n")
+    with pytest.raises(SettingsError) as caught:
+        load_experiment(file, ["training.lr=-1"])
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("command line: training.lr: ")
+    assert second == f"{file}: seeds: Input should be a list: write seeds: [0,1] (got '0,1')"
+
+
+def test_a_fault_in_the_settings_of_one_of_several_models_is_blamed_too(file):
+    models = "models: {one: {model: tiny, training: {lr: x}}}"
+    file.write_text(SMALL.replace("model: tiny", models))
+    for override, start in (
+        ("models.one.training.lr=y", "command line: models.one: training.lr: "),
+        ("models.one.training.steps=1", f"{file}: models.one: training.lr: "),
+    ):
+        with pytest.raises(SettingsError) as caught:
+            load_settings(file, [override])
+        assert str(caught.value).startswith(start)
 
 
 @pytest.mark.parametrize(

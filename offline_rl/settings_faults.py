@@ -1,0 +1,147 @@
+"""What is wrong with settings, in a line for each fault that tells where and what to write."""
+
+import difflib
+import json
+from collections.abc import Collection, Sequence
+from functools import cache
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from offline_rl.config import Experiment
+from offline_rl.methods import METHODS
+from offline_rl.yaml_text import SettingsError, parse_yaml
+
+Key = tuple[str, ...]
+Origin = Literal["file", "command line", "both"]
+_BEFORE: dict[Origin, str] = {
+    "file": "{}: ",
+    "command line": "command line: ",
+    "both": "{} and command line: ",
+}
+# Faults whose location ends in a key that may not be there.
+_NAMES_ITS_KEY = ("extra_forbidden", "missing")
+
+
+def explain(
+    error: ValidationError,
+    raw: Any,
+    source: str = "",
+    given: Collection[Key] = (),
+    within: str = "",
+) -> str:
+    """A line for each fault: dotted path, what is wrong, the value, a likely spelling.
+
+    Before it stand `source`, which names the settings file, or the command line where the fault is
+    in keys that are `given` there, and `within`, the part of the file that `raw` is.
+    """
+    faults = error.errors(include_url=False)
+    return "\n".join(_fault(dict(fault), raw, source, given, within) for fault in faults)
+
+
+def keys_given(overrides: Sequence[str]) -> set[Key]:
+    """The keys that the overrides set."""
+    return {tuple(override.partition("=")[0].split(".")) for override in overrides}
+
+
+def _fault(
+    fault: dict[str, Any], raw: Any, source: str, given: Collection[Key], within: str
+) -> str:
+    message = fault["msg"].removeprefix("Value error, ")
+    kind = fault["type"]
+    keys, value, found = _place(fault["loc"], raw)
+    origin = _origin(keys, value, given, lacks_key=kind == "missing")
+    absent = [str(fault["loc"][-1])] if kind in _NAMES_ITS_KEY and not found else []
+    path = ".".join([*keys, *absent])
+    if kind == "extra_forbidden":
+        message = "unknown key" + _suggestion(fault["loc"])
+    elif kind == "missing":
+        message = "this key is missing"
+    elif kind == "union_tag_not_found":
+        close = difflib.get_close_matches(path.rpartition(".")[2].lower(), METHODS, 1)
+        meant = f": did you mean {close[0]}?" if close else ""
+        message = f"this needs a `kind` (offline-rl list methods){meant}"
+    elif kind == "union_tag_invalid":
+        message = f"there is no kind {fault['ctx']['tag']!r}, only {fault['ctx']['expected_tags']}"
+    elif kind == "tuple_type":
+        message = "Input should be a list" + _as_list(path, fault["input"], origin)
+    elif fault["loc"][-1:] == ("api_key_variable",):
+        # Whoever writes the key itself there must not find it in a log.
+        message = "the name of an environment variable that ends in _API_KEY is meant"
+    elif isinstance(fault["input"], str | int | float | None) and kind != "value_error":
+        message += f" (got {fault['input']!r})"
+    before = _BEFORE[origin].format(source.removesuffix(": ")) if source else ""
+    before += within
+    return f"{before}{path}: {message}" if path else f"{before}{message}"
+
+
+def _place(location: Sequence[str | int], raw: Any) -> tuple[Key, Any, bool]:
+    """The keys as written in the file, their value, and whether the location's last is of them.
+
+    pydantic's names of union members are left out.
+    """
+    kept: list[str] = []
+    place: Any = raw
+    inside = False
+    for part in location:
+        inside = (isinstance(place, dict) and part in place) or (
+            isinstance(place, list) and isinstance(part, int) and part < len(place)
+        )
+        if inside:
+            place = place[part]
+            kept.append(str(part))
+    return tuple(kept), place, inside
+
+
+def _origin(keys: Key, value: Any, given: Collection[Key], *, lacks_key: bool) -> Origin:
+    """Where the value of these keys comes from; what it lacks, the file should have had."""
+    if _all_given(keys, value, given):
+        return "command line"
+    partly = not lacks_key and any(one[: len(keys)] == keys for one in given)
+    return "both" if partly else "file"
+
+
+def _all_given(keys: Key, value: Any, given: Collection[Key]) -> bool:
+    waiting = [(keys, value)]
+    while waiting:
+        place, inner = waiting.pop()
+        if any(place[: len(one)] == one for one in given):
+            continue
+        if not isinstance(inner, dict) or not inner:
+            return False
+        waiting += [((*place, key), below) for key, below in inner.items()]
+    return True
+
+
+def _as_list(path: str, value: Any, origin: Origin) -> str:
+    """How a value should have been written where one with commas, or a single one, was meant."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return ""
+    written = f"[{value}]"
+    try:
+        read = parse_yaml(written) if written.isprintable() else None
+    except SettingsError:
+        read = None
+    if not isinstance(read, list) or not all(isinstance(one, str | int | float) for one in read):
+        written = json.dumps([value])
+    return f": write {path}{': ' if origin == 'file' else '='}{written} (got {value!r})"
+
+
+def _suggestion(location: Sequence[str | int]) -> str:
+    known = _known_keys()
+    close = difflib.get_close_matches(str(location[-1]), known, 1, 0.75)
+    return f" (did you mean {close[0]}?)" if close else ""
+
+
+@cache
+def _known_keys() -> set[str]:
+    return _keys(Experiment.model_json_schema())
+
+
+def _keys(schema: Any) -> set[str]:
+    if isinstance(schema, list):
+        return set().union(*(_keys(part) for part in schema)) if schema else set()
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema.get("properties", {}))
+    return found.union(*(_keys(part) for part in schema.values()))
