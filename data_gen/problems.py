@@ -105,6 +105,11 @@ class ProblemSource(BaseModel):
         columns = preset.columns.model_copy(update=self.columns.model_dump(exclude_none=True))
         return preset.model_copy(update={**own, "columns": columns})
 
+    @property
+    def file(self) -> str | None:
+        """The local file that is read; None where it is none."""
+        return self.source if self.path is None and _is_file(self.source) else self.path
+
     def doubt(self, problems: Sequence[Problem]) -> str | None:
         """What speaks against `problems` being the published set of a preset taken whole."""
         preset = PRESETS.get(self.source)
@@ -122,10 +127,8 @@ class ProblemSource(BaseModel):
         return arithmetic_problems(self.split, count, self.seed or 0)[self.skip :]
 
     def _table(self) -> Table:
-        if self.path is not None:
-            return read_file(self.path)
-        if _is_file(self.source):
-            return read_file(self.source)
+        if self.file is not None:
+            return read_file(self.file)
         try:
             return read_hub(self.source, self.config, self.split, self.revision)
         except DataError as error:

@@ -8,10 +8,11 @@ from rich.table import Table
 
 from data_gen.presets import BUILT_IN_COUNT, PRESETS
 from data_gen.problems import BUILT_IN, ProblemSource
-from data_gen.types import Sampling
+from data_gen.types import DataError, Sampling
 from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE
 from offline_rl.settings import dump_settings
+from offline_rl.steps.choosing import choosing
 from offline_rl.training_settings import resolve_training
 
 # Text, ids and log-probabilities of one completion token, as Parquet keeps them.
@@ -33,7 +34,11 @@ class Cost:
 
 
 def plan(experiment: Experiment) -> list[Cost]:
-    """The steps of a run in their order. The sizes of unlimited problem sets are not known."""
+    """The steps of a run in their order. How much the hub holds is not known.
+
+    Raises DataError, as the run does, for a local file that cannot be used.
+    """
+    _check_files(experiment)
     costs = [_rollouts(experiment)]
     for label, method in experiment.methods.items():
         training = resolve_training(method.training_defaults, experiment.training, method.training)
@@ -71,12 +76,13 @@ def plan(experiment: Experiment) -> list[Cost]:
 
 
 def print_plan(experiment: Experiment, folder: Path, console: Console) -> None:
-    """Prints the resolved settings and a table of the steps."""
+    """Prints the resolved settings and a table of the steps. Raises DataError, as `plan` does."""
+    costs = plan(experiment)
     console.print(dump_settings(experiment), markup=False, soft_wrap=True)
     table = Table("step", "what", title=f"{experiment.name} -> {folder}")
     for heading in ("completions", "tokens, at most", "disk, at most"):
         table.add_column(heading, justify="right")
-    for cost in plan(experiment):
+    for cost in costs:
         table.add_row(
             cost.step,
             cost.what,
@@ -102,11 +108,25 @@ def _rollouts(experiment: Experiment) -> Cost:
     )
 
 
+def _check_files(experiment: Experiment) -> None:
+    """Reads the local files that have no step of their own in the plan."""
+    if experiment.rollouts is not None and not Path(experiment.rollouts.path).exists():
+        raise DataError(f"{experiment.rollouts.path}: no such file or folder")
+    sources = [source for _, _, source in choosing(experiment)]
+    if experiment.filters.decontaminate is not None:
+        sources += experiment.filters.decontaminate.benchmarks.values()
+    for source in sources:
+        if source.file is not None:
+            source.load()
+
+
 def _size(source: ProblemSource) -> int | None:
-    """How many problems a source gives at most; None where only reading it would tell."""
+    """How many problems a source gives at most; None where only the hub would tell."""
+    if source.file is not None:
+        return len(source.load())
     if source.source == BUILT_IN:
         return source.limit or BUILT_IN_COUNT
-    known = PRESETS.get(source.source) if source.path is None else None
+    known = PRESETS.get(source.source)
     rows = None if known is None else known.rows
     if source.limit is None or rows is None:
         return source.limit or rows

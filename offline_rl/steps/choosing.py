@@ -25,7 +25,7 @@ def check_apart(run: Run[Experiment]) -> None:
     }
     if settings.problems is not None:
         others["problems that methods learn from"] = settings.problems
-    for setting, what, source in _choosing(settings):
+    for setting, what, source in choosing(settings):
         asked = _prompts(run, source)
         for place, other in others.items():
             _refuse(len(asked & _prompts(run, other)), setting, what, place)
@@ -36,7 +36,7 @@ def check_apart_from(run: Run[Experiment], dataset: Stage) -> None:
     if run.settings.rollouts is None:
         return
     learnt = prompts(dataset.folder)
-    for setting, what, source in _choosing(run.settings):
+    for setting, what, source in choosing(run.settings):
         both = len(learnt & _prompts(run, source))
         _refuse(both, setting, what, "problems that methods learn from")
 
@@ -62,7 +62,8 @@ def _refuse(both: int, setting: str, what: str, place: str) -> None:
         )
 
 
-def _choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]:
+def choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]:
+    """What problems are set to choose on: the setting, what is chosen, and the problems."""
     if experiment.sweep is not None:
         yield "sweep.problems", "settings", experiment.sweep.problems
     for label, method in experiment.methods.items():
