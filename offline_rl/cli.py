@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import sys
 import traceback
 from collections.abc import Callable
@@ -59,7 +60,8 @@ def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except (DataError, EngineError, ChildDied, OSError) as error:
-            if _debug:
+            # Typer ends a command that nobody reads without a word.
+            if _debug or (isinstance(error, BrokenPipeError) and _nobody_reads()):
                 raise
             _complain(str(error) or type(error).__name__)
             raise typer.Exit(1) from error
@@ -68,6 +70,13 @@ def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             raise typer.Exit(130) from error
 
     return wrapped
+
+
+def _nobody_reads() -> bool:
+    """Whether standard output is a pipe whose reader has gone, as behind `head`."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
 
 
 def _complain(message: str) -> None:
@@ -205,11 +214,11 @@ def tiny_base(
     from offline_rl.tiny_base.recipe import build_tiny_base
 
     progress = Terminal(console())
-    with progress.task("pretrain, documents") as task:
+    with progress.task("pretrain", "documents") as task:
         facts = build_tiny_base(out, seed=seed, on_progress=task.update)
     with Engines(AutoSettings(), "raw", progress, base=str(out)) as engines:
         sample = engines.sampler(str(out))
-        with progress.task("measure, conditions") as task:
+        with progress.task("measure", "conditions") as task:
             figures = measure_tiny_base(sample, on_progress=task.update)
     write_card(out, seed=seed, facts=facts, figures=figures)
     typer.echo(out / "README.md")

@@ -42,7 +42,7 @@ def diagnose(experiment: Experiment, progress: Progress) -> list[Finding]:
     with examined(experiment, progress) as patient:
         checks = _checks(experiment)
         found: list[Finding] = []
-        with progress.task("check") as task:
+        with progress.task("check", "checks") as task:
             for number, (name, check) in enumerate(checks):
                 task.update(number, len(checks), name)
                 found += run_check(name, check, patient)
@@ -77,7 +77,7 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
         problems, _ = sampler.fitting(_problems(experiment))
         if not problems:
             raise DataError("every prompt is longer than the model's context")
-        with progress.task("sample, problems") as task:
+        with progress.task("sample", "problems") as task:
             completions = sampler(problems, settings)
             task.update(len(problems))
         # Sampling and training do not share a GPU's memory.

@@ -29,11 +29,11 @@ class Task(Protocol):
 
 
 class Progress(Protocol):
-    """Where a run reports to."""
+    """Where a run reports to; `unit` is what a task's length is counted in, in the plural."""
 
     def say(self, line: str) -> None: ...
 
-    def task(self, title: str) -> AbstractContextManager[Task]: ...
+    def task(self, title: str, unit: str) -> AbstractContextManager[Task]: ...
 
 
 class Silent:
@@ -42,7 +42,7 @@ class Silent:
     def say(self, line: str) -> None: ...
 
     @contextmanager
-    def task(self, title: str) -> Iterator[Task]:
+    def task(self, title: str, unit: str) -> Iterator[Task]:
         yield _NoTask()
 
 
@@ -60,7 +60,7 @@ class Lines:
         self._inner.say(line)
 
     @contextmanager
-    def task(self, title: str) -> Iterator[Task]:
+    def task(self, title: str, unit: str) -> Iterator[Task]:
         yield _NoTask()
         self._inner.say(f"{title}: done")
 
@@ -78,11 +78,12 @@ class Terminal:
         self._console.print(Text(printable(line)), soft_wrap=True)
 
     @contextmanager
-    def task(self, title: str) -> Iterator[Task]:
+    def task(self, title: str, unit: str) -> Iterator[Task]:
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=20),
             MofNCompleteColumn(),
+            TextColumn(unit),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
             _RateColumn(),
@@ -102,7 +103,7 @@ class Terminal:
         seconds = time.monotonic() - started
         rate = f" ({task.done / seconds:,.0f} a second)" if task.done >= seconds else ""
         note = f", {task.note}" if task.note else ""
-        self.say(f"{title}: {task.done} in {seconds:.0f} s{rate}{note}")
+        self.say(f"{title}: {task.done:,} {unit} in {seconds:.0f} s{rate}{note}")
 
 
 class _RateColumn(ProgressColumn):

@@ -59,7 +59,7 @@ def _measure(run: Run[Experiment], dataset: Stage, folder: Path) -> None:
 
     settings = run.settings
     chosen = drawn(iterate_rollouts(dataset.folder), settings.behaviour_check)
-    with run.progress.task("check log-probabilities, tokens") as task:
+    with run.progress.task("check log-probabilities", "tokens") as task:
         gap = behaviour_gap(
             chosen,
             model=settings.model_path,

@@ -60,7 +60,7 @@ def _fill(
 ) -> None:
     settings = run.settings
     sampled_summary = json.loads((sampled / SUMMARY).read_text(encoding="utf-8"))
-    with run.progress.task("filter rollouts") as task:
+    with run.progress.task("filter", "rollouts") as task:
         choice = choose(
             _told(iterate_rollouts(sampled), task, sampled_summary["rollouts"]),
             settings.filters,
@@ -190,7 +190,7 @@ def _audit(run: Run[DataSettings], sampled: Path, folder: Path) -> dict[str, Any
         if random.Random(f"{rollout.problem.id}/{rollout.completion.sample}").random() < audit.share
     ]
     first = [rollout.verdict for rollout in drawn]
-    with run.progress.task("audit verdicts") as task, audit.verifier.open() as verify:
+    with run.progress.task("audit", "verdicts") as task, audit.verifier.open() as verify:
         second = verify([(rollout.problem.answer, rollout.completion.text) for rollout in drawn])
         task.update(len(drawn))
     with (folder / DISAGREEMENTS).open("w", encoding="utf-8") as file:

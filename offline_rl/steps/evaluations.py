@@ -160,7 +160,7 @@ def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path)
     if too_long:
         run.progress.say(f"{len(too_long)} prompts of {job.benchmark} exceed the context, left out")
     done, right = 0, 0
-    with run.progress.task(f"evaluate {job.label}{seed} on {job.benchmark}") as task:
+    with run.progress.task(f"evaluate {job.label}{seed} on {job.benchmark}", "samples") as task:
 
         def on_chunk(verdicts: Sequence[Label]) -> None:
             nonlocal done, right

@@ -120,7 +120,7 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
         )
     sampled_with(run.engines.description, folder)
     done, correct = 0, 0
-    with run.progress.task("sample rollouts") as task:
+    with run.progress.task("sample", "rollouts") as task:
         for chunk in collected_chunks(fitting, sampler, run.verify, sampling, folder=folder):
             done += len(chunk.labels)
             correct += chunk.labels.count("correct")
@@ -149,7 +149,7 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
         verify=run.verify if source.verify else None,
     )
     done, endless = 0, 0
-    with run.progress.task("import rollouts") as task:
+    with run.progress.task("import", "rollouts") as task:
         for number, rollouts in enumerate(chunks):
             save_rollouts(rollouts, folder / f"part-{number:05}.parquet")
             done += len(rollouts)

@@ -83,7 +83,7 @@ def _train_together(
 
     with (
         ClusterCalls(cluster, stopped) as calls,
-        run.progress.task("train on the cluster, policies") as task,
+        run.progress.task("train on the cluster", "policies") as task,
         ThreadPoolExecutor(cluster.trainings) as threads,
     ):
         for method in (one.method for one in policies):
@@ -166,7 +166,7 @@ def _train(
         "exam": None if training.validation is None else exam_of(experiment, training.validation),
     }
     try:
-        with run.progress.task(title) as task:
+        with run.progress.task(title, "steps") as task:
             if calls is not None:
                 told["model"] = seen_from_anywhere(experiment.model_path)
                 calls(there, method, rollouts, folder.resolve(), **told)
