@@ -18,7 +18,7 @@ def what(step, *overrides):
 @pytest.fixture
 def local(tmp_path):
     path = tmp_path / "problems.jsonl"
-    rows = [{"problem": f"{n}+1=", "answer": str(n + 1), "unique_id": n} for n in range(5)]
+    rows = [{"problem": f"{n}+1=", "answer": str(n + 1)} for n in range(5)]
     path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     return path
 
@@ -27,7 +27,7 @@ def test_a_local_file_is_counted(local):
     rollouts = what("rollouts", f"problems={local}", "sampling.samples=4")
     assert rollouts.what.startswith("5 problems x 4 samples")
     assert rollouts.completions == 20
-    benchmark = BENCHMARKS.format(f"{{source: math500, path: {local}, skip: 1, limit: 100}}")
+    benchmark = BENCHMARKS.format(f"{{source: mine, path: {local}, skip: 1, limit: 100}}")
     assert what("evaluate on mine", benchmark).what.startswith("4 problems, ")
 
 
