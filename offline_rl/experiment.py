@@ -25,6 +25,7 @@ from offline_rl.steps.choosing import check_apart, check_apart_from
 from offline_rl.steps.context import ABOUT, Run
 from offline_rl.steps.dataset import dataset_step
 from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
+from offline_rl.steps.learning import check_learnable
 from offline_rl.steps.policies import Policy
 from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
@@ -73,13 +74,15 @@ def run(
         check_apart(work)
         dataset = _data(work)
         check_apart_from(work, dataset)
+        # Neither needs a model; what speaks against training is told before the base is asked.
+        work = replace(work, settings=budget_step(work, dataset))
+        check_learnable(work, dataset, retry_failed=retry_failed)
         with _evaluating(work) as work:
             if until != "train":
                 evaluations_step(work, base_jobs(work))
             # Sampling and training do not share a GPU's memory.
             work.engines.close()
             behaviour_step(work, dataset)
-            work = replace(work, settings=budget_step(work, dataset))
             chosen = sweep_step(work, dataset, retry_failed=retry_failed)
             work = replace(work, settings=chosen)
             policies = policies_step(

@@ -14,6 +14,7 @@ from typing import Any
 from data_gen.cluster import ClusterError, ClusterSettings
 from data_gen.cluster.tasks import ClusterCalls, seen_from_anywhere
 from data_gen.demonstrations import demonstrations
+from data_gen.prompts import Tokenizer
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Rollout
@@ -36,13 +37,18 @@ def policies_step(
     awaited: Callable[[Policy], bool],
 ) -> list[Policy]:
     """Trains what is not trained yet; `awaited` says whether a policy's weights are needed."""
-    policies = [
+    policies = policies_of(run, dataset)
+    train_policies(run, dataset, policies, retry_failed=retry_failed, awaited=awaited)
+    return policies
+
+
+def policies_of(run: Run[Experiment], dataset: Stage) -> list[Policy]:
+    """Every method with every seed, whether it is trained yet or not."""
+    return [
         policy(run, dataset, policy_folder(run.folder, label, seed), label, method, seed)
         for label, method in run.settings.methods.items()
         for seed in run.settings.seeds
     ]
-    train_policies(run, dataset, policies, retry_failed=retry_failed, awaited=awaited)
-    return policies
 
 
 def train_policies(
@@ -57,7 +63,7 @@ def train_policies(
     needed = [one for one in policies if _is_needed(run, one, retry_failed, awaited)]
     if not needed:
         return
-    rollouts = _learnable(run, dataset)
+    rollouts = learnable(run, dataset)
     cluster = run.settings.cluster
     if cluster is not None and cluster.trainings:
         _train_together(run, needed, rollouts, cluster)
@@ -101,7 +107,8 @@ def _train_together(
             raise
 
 
-def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
+def learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
+    """The rollouts of the data set. Raises DataError where none of them is accepted."""
     rollouts = load_rollouts(stage.folder)
     if not accepted(rollouts, min_reward=run.settings.selection.min_reward):
         raise DataError(
@@ -111,13 +118,21 @@ def _learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
     return rollouts
 
 
-def taught(run: Run[Experiment], method: Method, rollouts: list[Rollout]) -> list[Rollout]:
-    """What a method learns from: the rollouts, or the solutions of their problems."""
+def taught(
+    run: Run[Experiment],
+    method: Method,
+    rollouts: list[Rollout],
+    tokenizer: Tokenizer | None = None,
+) -> list[Rollout]:
+    """What a method learns from: the rollouts, or the solutions of their problems.
+
+    The tokenizer of the base is loaded where it is needed and not given.
+    """
     settings = run.settings
     if method.learns_from == settings.learn_from or settings.learn_from == "demonstrations":
         return rollouts
     problems = {rollout.problem.id: rollout.problem for rollout in rollouts}.values()
-    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    tokenizer = tokenizer or load_tokenizer(settings.model_path, settings.revision)
     return list(demonstrations(problems, tokenizer=tokenizer, style=settings.prompt))
 
 
