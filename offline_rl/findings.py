@@ -1,12 +1,13 @@
 """What was found in one run's folder or in several, before it is compared; and its report."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from eval.comparison import compare
+from eval.panel import MACRO
 from offline_rl.report import Report, Samples
 from offline_rl.report.fairness import with_budgets, with_marks
 
@@ -70,4 +71,12 @@ def report_on(findings: Findings) -> Report:
         environment=findings.environment,
         settings=findings.settings,
         command=findings.command,
+        absent=_absent(compared.comparison, findings.labels),
     )
+
+
+def _absent(comparison: pd.DataFrame, declared: Sequence[str]) -> tuple[str, ...]:
+    whole = comparison[comparison["benchmark"] == MACRO]
+    # Where no policy has an average yet, none is missing from it.
+    present = set((whole if len(whole) else comparison)["label"])
+    return tuple(label for label in declared if label not in present)

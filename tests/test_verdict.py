@@ -1,5 +1,8 @@
 """The verdict says what the tables say, whoever is ahead."""
 
+import re
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 
@@ -10,7 +13,7 @@ from offline_rl.report import verdict
 PROBLEMS = 40
 
 
-def sentences(accuracies, samples=()):
+def sentences(accuracies, samples=(), absent=()):
     """On policies that are right so often on two benchmarks; all but bases have three seeds."""
     generator = np.random.default_rng(0)
     found = []
@@ -37,14 +40,16 @@ def sentences(accuracies, samples=()):
                 ]
                 grid = pd.DataFrame(rows, columns=GRID_COLUMNS)
                 found.append(Evaluation(label, seed, benchmark, 1.0, grid, model="m"))
-    return verdict(compare(found, among_untrained=True))
+    compared = compare(found, among_untrained=True)
+    tables = {"comparison": compared.comparison, "pairwise": compared.pairwise}
+    return verdict(SimpleNamespace(**tables, absent=absent))
 
 
 def test_a_base_that_no_method_reaches_comes_first():
     first, second, third, *_ = sentences(
         {"base": 0.6, "base-t0.5": 0.75, "dft": 0.45, "rft": 0.1, "dpo": 0.1}
     )
-    assert first.startswith("No method's macro avg@8 reaches that of base-t0.5, 7")
+    assert first.startswith("No method's macro avg@8 exceeds that of base-t0.5, 7")
     assert second.startswith("dft has the highest macro avg@8 of what was trained: 4")
     assert third == "It is distinguishable from every other trained one there."
 
@@ -65,3 +70,22 @@ def test_a_pair_is_told_by_its_own_number_of_samples():
     [mixed] = [one for one in told if one.startswith("dft-greedy ") and " rft: " in one]
     assert "points on macro accuracy (" in mixed
     assert any(one.startswith("Against base on macro accuracy, in points: ") for one in told)
+
+
+def test_what_is_missing_comes_before_all():
+    first, second, *_ = sentences({"base": 0.2, "dft": 0.7, "rft": 0.3}, absent=("dpo", "kto"))
+    assert first.startswith("Incomplete: dpo and kto are missing.")
+    assert second.startswith("dft has the highest")
+
+
+def test_equals_share_the_highest_and_none_exceeds_an_equal_base():
+    first, second, *_ = sentences({"base": 1.0, "dft": 1.0, "rft": 1.0, "dpo": 0.1})
+    assert first.startswith("No method's macro avg@8 exceeds that of base, 100.0%")
+    assert second.startswith("dft and rft have the highest macro avg@8 of what was trained: 100.0%")
+
+
+def test_how_far_apart_those_are_that_cannot_be_told_apart():
+    told = sentences({"base": 0.2, "dft": 0.6, "rft": 0.58, "dpo": 0.55})
+    [level] = [one for one in told if one.startswith("In points it cannot be told apart there")]
+    assert re.search(r"from rft \(\+\d", level)
+    assert re.search(r", nor from dpo \(\+\d\S+\) among \d+ undeclared questions\.$", level)

@@ -29,7 +29,8 @@ class Report:
     `training`, `curves` and `data` of training_table, curves_table and data_table. `samples` are
     all that was evaluated. `summaries` maps a base model to what was counted in its data set.
     `failures` maps what is missing ("dpo, seed 0") to the reason; `environment` holds versions,
-    engine and hardware; `settings` is the experiment as YAML text and `command` makes it again.
+    engine and hardware; `settings` is the experiment as YAML text and `command` makes it again;
+    `absent` are labels that were to be compared and have no macro average on any base model.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Report:
     environment: Mapping[str, Any]
     settings: str
     command: str
+    absent: tuple[str, ...] = ()
 
     def grid(self) -> pd.DataFrame:
         """A row for every sample of every policy, with the columns of samples.csv.gz."""

@@ -10,6 +10,7 @@ from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.text import number, one_line, p_value, signed
 
 _SIGNIFICANT = 0.05
+_UNDECLARED = "exploratory"
 _LONGEST = 40
 _MUCH_TIDIER = 10.0
 """Points of the share without an answer that are worth a sentence."""
@@ -21,7 +22,7 @@ def verdict(report: Report) -> tuple[str, ...]:
     A difference is said to be one where its Holm-adjusted p-value is below 0.05. Names are inert
     and short. With several base models each is told by itself.
     """
-    sentences: list[str] = []
+    sentences = list(_without(report.absent))
     models = list(report.comparison["model"].unique())
     for model in models:
         about = f"{_name(model)}: " if len(models) > 1 else ""
@@ -31,6 +32,15 @@ def verdict(report: Report) -> tuple[str, ...]:
         )
         sentences += [f"{about}{sentence}" for sentence in told]
     return tuple(sentences)
+
+
+def _without(absent: Sequence[str]) -> Iterator[str]:
+    if absent:
+        yield (
+            f"Incomplete: {_listed([_name(label) for label in absent])}"
+            f" {'are' if len(absent) > 1 else 'is'} missing. What follows compares the rest, and"
+            " with fewer questions asked a difference is shown more easily."
+        )
 
 
 def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]:
@@ -69,30 +79,49 @@ def _best(
 ) -> Iterator[str]:
     """The best of the candidates, and which of the `untrained`, which are none, lies above it."""
     best = max(candidates, key=_accuracy)
-    above = max(untrained, key=_accuracy, default=best)
-    surpassed = _accuracy(above) > _accuracy(best)
-    if surpassed:
+    above = max(untrained, key=_accuracy, default=None)
+    surpassed = above is not None and _accuracy(above) >= _accuracy(best)
+    if above is not None and surpassed:
         yield (
-            f"No method's {_metric([above])} reaches that of {_name(above.label)},"
+            f"No method's {_metric([above])} exceeds that of {_name(above.label)},"
             f" {_percent(above)}."
         )
+    equals = [_name(row.label) for row in candidates if _accuracy(row) == _accuracy(best)]
     yield (
-        f"{_name(best.label)} has the highest {_metric(candidates)}"
-        f"{' of what was trained' if surpassed else ''}: {_percent(best)}"
+        f"{_listed(equals)} {'have' if len(equals) > 1 else 'has'} the highest"
+        f" {_metric(candidates)}{' of what was trained' if surpassed else ''}: {_percent(best)}"
         f"{_seeds(best.training_seeds)}."
     )
+    if len(equals) == 1:
+        yield from _rivals(best, pairwise, among=" trained one" if untrained else "")
+
+
+def _rivals(best: Any, pairwise: pd.DataFrame, *, among: str) -> Iterator[str]:
+    """Whom the best cannot be told apart from."""
     macro = pairwise[pairwise["benchmark"] == MACRO]
     rivals = [
-        (row.against if row.label == best.label else row.label, row.holm_p_value)
+        row
         for row in rows_of(macro)
         if best.label in (row.label, row.against)
         and (row.training_seeds_label > 0) == (row.training_seeds_against > 0)
     ]
-    level = [_name(name) for name, p in rivals if not p < _SIGNIFICANT]
-    if level:
-        yield f"It cannot be told apart from {_listed(level)} there."
+    declared: list[str] = []
+    undeclared: list[str] = []
+    for row in rivals:
+        if not row.holm_p_value < _SIGNIFICANT:
+            first = row.label == best.label
+            ahead = signed(row.difference_points if first else -row.difference_points)
+            told = f"{_name(row.against if first else row.label)} ({ahead})"
+            (undeclared if row.family == _UNDECLARED else declared).append(told)
+    if undeclared:
+        asked = int((pairwise["family"] == _UNDECLARED).sum())
+        last = f"from {_listed(undeclared)} among {asked} undeclared questions"
+        first_ones = f"from {_listed(declared)}, nor " if declared else ""
+        yield f"In points it cannot be told apart there {first_ones}{last}."
+    elif declared:
+        yield f"In points it cannot be told apart there from {_listed(declared)}."
     elif rivals:
-        yield f"It is distinguishable from every other{' trained one' if untrained else ''} there."
+        yield f"It is distinguishable from every other{among} there."
 
 
 def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
