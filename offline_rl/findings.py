@@ -9,7 +9,12 @@ import pandas as pd
 from eval.comparison import compare
 from eval.panel import MACRO
 from offline_rl.report import Report, Samples
-from offline_rl.report.fairness import with_budgets, with_marks
+from offline_rl.report.fairness import (
+    left_out_notes,
+    setting_notes,
+    with_budgets,
+    with_marks,
+)
 
 SEVERAL = "several"
 """In place of a base model's name, where evaluations alone are of more than one."""
@@ -66,7 +71,12 @@ def report_on(findings: Findings) -> Report:
         data=findings.data,
         samples=findings.samples,
         summaries=findings.summaries,
-        notes=(*compared.notes, *findings.notes),
+        notes=(
+            *compared.notes,
+            *setting_notes(findings.training),
+            *left_out_notes(findings.training),
+            *findings.notes,
+        ),
         failures=findings.failures,
         environment=findings.environment,
         settings=findings.settings,

@@ -100,7 +100,7 @@ def train(
         "packed": not trainer.packing.reason,
         "attention": trainer.packing.attention,
         "trained_tokens_per_epoch": tokens_per_epoch,
-        **_outcome(trainer),
+        **_outcome(trainer, len(examples)),
         "seconds": time.monotonic() - started,
         "peak_memory_gib": watch.peak_memory_gib,
         "validation": None if early_stop is None else early_stop.report(),
@@ -143,10 +143,10 @@ def _run(trainer: OfflineTrainer, early_stop: EarlyStop | None, checkpoints: Pat
         trainer.accelerator.wait_for_everyone()
 
 
-def _outcome(trainer: OfflineTrainer) -> dict[str, Any]:
+def _outcome(trainer: OfflineTrainer, examples: int) -> dict[str, Any]:
     return {
         "steps": trainer.state.global_step,
-        "epochs": trainer.state.epoch,
+        "epochs": trainer.examples_seen / examples,
         "examples_seen": trainer.examples_seen,
         "trained_tokens_seen": trainer.tokens_seen,
         "flops": trainer.state.total_flos,

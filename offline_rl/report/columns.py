@@ -51,8 +51,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "holm_p_value": "p_value adjusted for all rows of the family, over all models",
         "family": "rows tested together: primary (declared pairs on macro), secondary (the same on"
         " single benchmarks) or exploratory (all other pairs)",
-        "minimum_detectable_points": "true difference that would be found in about 80 of 100 such"
-        " comparisons, training seeds included",
+        "minimum_detectable_points": "true difference that p_value would show, before Holm's"
+        " correction, in about 80 of 100 such comparisons, training seeds included",
         "correlation": "of the two sides' accuracies over problems; empty if one does not vary",
         "wins": "problems on which label is right more often, training seeds averaged",
         "ties": "problems on which both are right equally often",

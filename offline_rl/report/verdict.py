@@ -150,7 +150,7 @@ def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
     smallest = number(row.minimum_detectable_points)
     return (
         f"{label} cannot be told apart from {against}: {span} points on {metric} ({tested}{found})."
-        f" A true difference below {smallest} may well go unseen."
+        f" A true difference below {smallest} may well go unseen, even before Holm's correction."
         if row.minimum_detectable_points != 0
         else f"{label} and {against} are right equally often on every problem."
     )
