@@ -10,7 +10,13 @@ from offline_rl.config import Experiment
 from offline_rl.environment import public_name
 from offline_rl.evaluation_settings import BASE
 from offline_rl.findings import Findings
-from offline_rl.gathering_notes import damage_notes, data_notes, import_notes, method_notes
+from offline_rl.gathering_notes import (
+    damage_notes,
+    data_notes,
+    import_notes,
+    method_notes,
+    rounding_notes,
+)
 from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.sealing import read_sealed
@@ -59,7 +65,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
     summary = {**read_published(dataset_folder(folder), SUMMARY), "behaviour": gap}
     records = [read_record(policy_folder(folder, *at), *at) for at in found.trained]
     model, evaluation = public_name(experiment.model), experiment.evaluation
-    hashes = _hashes(folder)
+    hashes, environment = _hashes(folder), read_sealed(folder / ENVIRONMENT)
     return Findings(
         name=experiment.name,
         samples=tuple(found.samples),
@@ -81,13 +87,14 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
             *gap_notes(gap),
             *method_notes(experiment, {label for label, _ in found.trained}),
             *trial_notes(experiment, trials),
+            *rounding_notes(records, environment["engines"]),
         ),
         failures={
             f"{one['label']}, seed {one['training_seed']}": one["failure"]
             for one in records
             if "failure" in one
         },
-        environment=read_sealed(folder / ENVIRONMENT),
+        environment=environment,
         settings=dump_settings(experiment),
         command=again(folder),
     )

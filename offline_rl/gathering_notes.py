@@ -1,8 +1,9 @@
 """What a reader must know of a run's problems: overlaps, omissions, doubts."""
 
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE
@@ -11,6 +12,8 @@ from offline_rl.stages import Stage, read_published
 from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
 from offline_rl.steps.evaluations import evaluation_folder
+
+_LITTLE = 0.5
 
 
 def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) -> Iterator[str]:
@@ -66,6 +69,25 @@ def import_notes(dataset: Path) -> Iterator[str]:
             f"The token ids of {endless} imported completions that ended by themselves have no"
             " end-of-sequence token: they do not teach when to stop. Import the texts alone, or ids"
             " with that token."
+        )
+
+
+def rounding_notes(
+    records: Sequence[Mapping[str, Any]], engines: Sequence[Mapping[str, str]]
+) -> Iterator[str]:
+    """A sentence on policies that are nearly the base again where they are sampled."""
+    shares: dict[str, list[float]] = {}
+    for record in records:
+        share = record.get("report", {}).get("update_kept_in_bfloat16")
+        if share is not None:
+            shares.setdefault(record["label"], []).append(share)
+    means = {label: sum(found) / len(found) for label, found in shares.items()}
+    little = [f"{label} {100 * share:.0f}%" for label, share in means.items() if share < _LITTLE]
+    if little and any(engine.get("dtype") == "bfloat16" for engine in engines):
+        yield (
+            "Policies were sampled in bfloat16, to which weights that training moved a little are"
+            f" rounded back. Still other than the base's, of those that moved: {', '.join(little)}."
+            " `evaluation: {sampler: {dtype: float32}}` measures all of it."
         )
 
 

@@ -22,6 +22,7 @@ from offline_rl.files import disk_errors_name
 from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
+from offline_rl.rounding import update_kept
 from offline_rl.threads import settled
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
@@ -109,7 +110,10 @@ def train(
     policy = _whole(trainer, partial(load_policy, model, revision, training))
     if trainer.accelerator.is_main_process:
         with disk_errors_name(folder):
-            _leave(policy, tokenizer, folder, training, report)
+            _save(policy, tokenizer, folder, training)
+            report["update_kept_in_bfloat16"] = update_kept(model, revision, folder)
+            text = json.dumps(report, indent=1, allow_nan=False) + "\n"
+            (folder / REPORT).write_text(text, encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return report
 
@@ -165,15 +169,11 @@ def _whole(trainer: OfflineTrainer, load_base: Callable[[], Any]) -> Any:
     return policy
 
 
-def _leave(
-    policy: Any, tokenizer: Any, folder: Path, training: TrainingSettings, report: dict[str, Any]
-) -> None:
+def _save(policy: Any, tokenizer: Any, folder: Path, training: TrainingSettings) -> None:
     keep_adapter = training.lora is not None and training.lora.keep_adapter
     save_policy(policy, str(folder), keep_adapter=keep_adapter)
     tokenizer.save_pretrained(str(folder))
     clear(folder / CHECKPOINTS)
-    text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-    (folder / REPORT).write_text(text, encoding="utf-8")
 
 
 def prepare(

@@ -173,6 +173,16 @@ def test_training_reads_the_sampled_tokens_and_never_the_text(
     assert files[0].read_bytes() == files[1].read_bytes()
 
 
+def test_how_much_of_the_update_rounding_leaves_is_told(random_model, rollouts, tmp_path, quick):
+    shares = []
+    for lr in (1e-8, 1e-2):
+        training = quick.model_copy(update={"lr": lr})
+        report = run_training("rft", rollouts, tmp_path / str(lr), random_model, training)
+        shares.append(report["update_kept_in_bfloat16"])
+        assert json.loads((tmp_path / str(lr) / "training.json").read_text()) == report
+    assert 0 <= shares[0] < 0.1 < 0.9 < shares[1] <= 1
+
+
 def test_own_settings_go_before_shared_ones_before_the_papers():
     shared, own = TrainingSettings(lr=0.1, steps=7), TrainingSettings(lr=0.2)
     resolved = resolve_training({"lr": 0.3, "warmup": 0.4, "steps": 9}, shared, own)

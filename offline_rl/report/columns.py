@@ -138,6 +138,8 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "examples_seen": "examples trained on, repetitions counted",
         "trained_tokens_seen": "completion tokens trained on, repetitions counted",
         "flops": "estimated operations of forward and backward passes",
+        "update_kept_in_bfloat16_percent": "weights that still differ from the base's when rounded"
+        " to bfloat16, of those that training changed",
         "final_loss": "the method's own loss at the last logged step; not comparable across kinds",
         "final_accepted_nll_nats": "mean -log p of the accepted completions' tokens, last step",
         "final_accepted_mean_p": "mean probability of those tokens, last step",

@@ -125,11 +125,16 @@ def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:
         "attention": report["attention"],
         "packed": report["packed"],
         **{name: report[name] for name in _COUNTS.split()},
+        "update_kept_in_bfloat16_percent": _percent(report.get("update_kept_in_bfloat16")),
         **{column: _last(report["history"], name) for column, name in _FINAL.items()},
-        "validation_avg_at_k_percent": 100 * chosen["best_avg_at_k"] if chosen else None,
+        "validation_avg_at_k_percent": _percent(chosen.get("best_avg_at_k")),
         "validation_best_step": chosen.get("best_step"),
         "stopped_early": chosen.get("stopped_early"),
     }
+
+
+def _percent(share: float | None) -> float | None:
+    return None if share is None else 100 * share
 
 
 def _compact(value: Any) -> str:
