@@ -8,9 +8,10 @@ from data_gen.samplers import SAMPLERS
 from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
 from offline_rl.config import Experiment
-from offline_rl.methods import METHODS
+from offline_rl.methods import METHODS, Method
 from offline_rl.reference import settings_reference
 from offline_rl.settings import shipped_experiments
+from offline_rl.training_settings import TrainingSettings, resolve_training
 
 Rows = list[tuple[str, str]]
 
@@ -18,7 +19,7 @@ Rows = list[tuple[str, str]]
 def listing(what: str) -> Rows:
     """Names and meanings. Raises DataError for something that has no list."""
     lists: dict[str, Callable[[], Rows]] = {
-        "methods": lambda: _classes(METHODS),
+        "methods": _methods,
         "problems": _problems,
         "benchmarks": _benchmarks,
         "verifiers": lambda: _classes(VERIFIERS),
@@ -29,6 +30,21 @@ def listing(what: str) -> Rows:
     if what not in lists:
         raise DataError(f"{what!r} has no list: choose one of {', '.join(lists)}")
     return lists[what]()
+
+
+def _methods() -> Rows:
+    rows = []
+    for name, method in METHODS.items():
+        defaults = training_defaults(method)
+        rows.append((name, f"{_first_line(method)} Trained by default with {defaults}."))
+    return rows
+
+
+def training_defaults(method: type[Method]) -> str:
+    """Rate and length of a training that nobody has set, and whatever else its paper has."""
+    resolved = resolve_training(method.training_defaults, TrainingSettings(), TrainingSettings())
+    shown = dict.fromkeys(("lr", "epochs", "examples_per_step", *method.training_defaults))
+    return ", ".join(f"{name} {getattr(resolved, name):g}" for name in shown)
 
 
 def _classes(classes: Mapping[str, type]) -> Rows:

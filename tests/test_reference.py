@@ -4,6 +4,8 @@ from pathlib import Path
 
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings
+from offline_rl.listing import training_defaults
+from offline_rl.methods import METHODS
 from offline_rl.reference import settings_reference
 
 README = Path(__file__).parents[1] / "README.md"
@@ -17,6 +19,15 @@ def test_the_readme_has_every_setting_of_a_data_set_once():
     ]
     _, _, after = README.read_text(encoding="utf-8").partition("<!-- settings -->\n\n")
     assert after.split("\n\n")[0].split("\n") == HEAD + rows
+
+
+def test_the_readme_has_the_training_that_each_method_begins_with():
+    found: dict[str, list[str]] = {}
+    for name, method in METHODS.items():
+        found.setdefault(training_defaults(method), []).append(f"`{name}`")
+    rows = [f"| {', '.join(names)} | {told} |" for told, names in found.items()]
+    _, _, after = README.read_text(encoding="utf-8").partition("<!-- training defaults -->\n\n")
+    assert after.split("\n\n")[0].split("\n")[2:] == rows
 
 
 def test_no_setting_of_a_data_set_is_without_a_meaning():
