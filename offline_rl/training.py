@@ -1,6 +1,7 @@
 """Trains one method with one seed on given rollouts and leaves the policy in a folder."""
 
 import json
+import random
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -224,7 +225,7 @@ def trainer_arguments(
         bf16=training.precision == "bfloat16",
         gradient_checkpointing=training.gradient_checkpointing,
         seed=seed,
-        data_seed=seed,
+        data_seed=_order_seed(seed),
         use_cpu=not torch.cuda.is_available(),
         save_strategy="steps" if training.checkpoint_every else "no",
         save_steps=training.checkpoint_every or 500,
@@ -242,6 +243,15 @@ def trainer_arguments(
     # One process with several GPUs in sight would split each step over them and multiply its size.
     arguments._n_gpu = min(arguments.n_gpu, 1)
     return arguments
+
+
+def _order_seed(seed: int) -> int:
+    """Of the data's order.
+
+    Epoch e is shuffled by this number + e: of seeds that are neighbours, the second epoch of one
+    would be the first of the other.
+    """
+    return random.Random(f"order of {seed}").getrandbits(31)
 
 
 def _history_entry(entry: dict[str, Any]) -> dict[str, float]:

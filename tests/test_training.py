@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from offline_rl.methods import METHODS
 from offline_rl.trainer import TrainingError
-from offline_rl.training import NothingToLearn, train
+from offline_rl.training import NothingToLearn, train, trainer_arguments
 from offline_rl.training_settings import Lora, TrainingSettings, resolve_training
 from tests.training_parts import SELECTION, gradients_of_step, make_trainer, twelve_problems
 
@@ -171,6 +171,13 @@ def test_training_reads_the_sampled_tokens_and_never_the_text(
         run_training("rft", data, tmp_path / name, random_model, quick)
     files = [tmp_path / name / "model.safetensors" for name in ("a", "b")]
     assert files[0].read_bytes() == files[1].read_bytes()
+
+
+def test_no_epoch_of_one_seed_is_shuffled_as_one_of_another(tmp_path, quick):
+    seeds = [trainer_arguments(quick, 3, seed, tmp_path).data_seed for seed in range(20)]
+    shuffles = {seed + epoch for seed in seeds for epoch in range(100)}
+    assert len(shuffles) == 20 * 100
+    assert trainer_arguments(quick, 3, 7, tmp_path).data_seed == seeds[7]
 
 
 def test_how_much_of_the_update_rounding_leaves_is_told(random_model, rollouts, tmp_path, quick):
