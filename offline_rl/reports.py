@@ -20,6 +20,7 @@ from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report
 from offline_rl.report_settings import CSV_AND_PAGE, Format
 from offline_rl.series import Series, dump_series, load_settings
+from offline_rl.settings import read_settings
 from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
 from offline_rl.storing.objects import Objects
@@ -154,6 +155,12 @@ def _settings(folder: Path) -> Experiment | Series:
         compared = (folder / "comparison.csv").is_file()
         hint = ": it holds a comparison's files; name the runs" if compared else ""
         raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder{hint}")
+    raw, _ = read_settings(folder / SETTINGS)
+    if not raw.keys() & {"methods", "evaluation"}:
+        raise DataError(
+            f"{folder}: holds a data set and no comparison: `offline-rl show {folder}` tells of it,"
+            " and an experiment learns from it by `rollouts`"
+        )
     return load_settings(folder / SETTINGS, [])
 
 

@@ -138,6 +138,12 @@ def test_a_finished_benchmark_is_not_asked_again_and_a_new_one_is_added(evaluate
     assert any("cool was not evaluated on long" in note for note in report.notes)
 
 
+def test_a_data_set_alone_is_no_comparison(tmp_path):
+    (tmp_path / "experiment.yaml").write_text("name: data\nmodel: tiny\nrollouts: {path: x}\n")
+    with pytest.raises(DataError, match=r"holds a data set and no comparison: `offline-rl show "):
+        load_run(tmp_path)
+
+
 def test_a_folder_without_anything_finished_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no experiment\.yaml"):
         load_run(tmp_path)
