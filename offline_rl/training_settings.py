@@ -165,6 +165,12 @@ class TrainingSettings(BaseModel):
         """Every setting, JSON-able."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
+    @property
+    def overruled(self) -> tuple[str, ...]:
+        """Lengths that another one goes before."""
+        given = [length for length in LENGTHS if getattr(self, length) is not None]
+        return tuple(given[:-1])
+
     @model_serializer(mode="plain")
     def _as_written(self) -> dict[str, Any]:
         # A default that is written out would go before the defaults of a method's paper when the

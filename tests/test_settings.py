@@ -16,6 +16,7 @@ from offline_rl.settings import (
     load_experiment,
     shipped_experiments,
 )
+from offline_rl.steps.policies import policy_settings
 from offline_rl.training_settings import resolve_training
 
 SMALL = """
@@ -76,6 +77,16 @@ def test_what_is_written_out_reads_back_to_the_same_experiment(name, file, tmp_p
         ) == resolve_training(
             method.training_defaults, again.training, again.methods[label].training
         )
+
+
+def test_a_length_that_another_goes_before_makes_no_other_policy(file):
+    def depends_on(*changes):
+        experiment = load_experiment(file, [*changes, "training.total_tokens=null"])
+        return policy_settings(experiment, next(iter(experiment.methods.values())))
+
+    assert depends_on("training.steps=3") == depends_on("training.steps=3", "training.epochs=9")
+    assert depends_on("training.steps=3") != depends_on("training.steps=4")
+    assert depends_on("training.epochs=3") != depends_on("training.epochs=9")
 
 
 def test_the_base_is_decoded_in_three_ways_by_default(file):

@@ -73,10 +73,11 @@ def policy(
 
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
     """The settings that a trained policy depends on."""
-    training = training_of(experiment, method).resolved()
+    training = training_of(experiment, method)
+    no_matter = (*NO_MATTER_TO_WEIGHTS, *training.overruled)
     return {
         "method": method.model_dump(mode="json", exclude={"training"}),
-        "training": {k: v for k, v in training.items() if k not in NO_MATTER_TO_WEIGHTS},
+        "training": {k: v for k, v in training.resolved().items() if k not in no_matter},
         "selection": method.reads(experiment.selection),
     }
 
