@@ -19,12 +19,12 @@ def test_optimisation_that_differs_between_methods_is_told_by_its_values():
     assert setting_notes(training_table(records[:2], model="m")) == []
     [note] = setting_notes(training_table(records, model="m"))
     assert (
-        "learning rate 0.0001 (rft, dft); 1e-06 (dpo). warm-up 0.1 (rft, dft); 0.05 (dpo)." in note
+        "learning rate 0.0001 (rft, dft), 1e-06 (dpo); warm-up 0.1 (rft, dft), 0.05 (dpo)." in note
     )
     assert "weight decay" not in note
     adapted = [records[0], changed(trained("dft", 0), {"lora": {"rank": 8}})]
     [note] = setting_notes(training_table(adapted, model="m"))
-    assert "LoRA rank none (rft); 8 (dft)." in note
+    assert "LoRA rank none (rft), 8 (dft)." in note
 
 
 def test_methods_that_left_out_much_as_too_long_are_told():

@@ -118,14 +118,14 @@ def setting_notes(training: pd.DataFrame) -> list[str]:
     notes = []
     for model, rows in _compared(training).groupby("model", sort=False):
         told = [
-            f"{name} {'; '.join(_by_value(rows, column))}"
+            f"{name} {', '.join(_by_value(rows, column))}"
             for column, name in _OPTIMISATION.items()
             if rows[column].nunique(dropna=False) > 1
         ]
         if told:
             notes.append(
                 f"Trained with settings of their own{_of(model, training)}, as their papers have"
-                f" them or the settings say: {'. '.join(told)}."
+                f" them or the settings say: {'; '.join(told)}."
             )
     return notes
 

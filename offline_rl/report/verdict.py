@@ -111,15 +111,14 @@ def _rivals(best: Any, pairwise: pd.DataFrame, *, among: str) -> Iterator[str]:
         if not row.holm_p_value < _SIGNIFICANT:
             first = row.label == best.label
             ahead = signed(row.difference_points if first else -row.difference_points)
-            told = f"{_name(row.against if first else row.label)} ({ahead})"
-            (undeclared if row.family == _UNDECLARED else declared).append(told)
+            other = f"{_name(row.against if first else row.label)} ({ahead} points)"
+            (undeclared if row.family == _UNDECLARED else declared).append(other)
+    asked = int((pairwise["family"] == _UNDECLARED).sum())
+    told = [f"from {_listed(declared)}"] if declared else []
     if undeclared:
-        asked = int((pairwise["family"] == _UNDECLARED).sum())
-        last = f"from {_listed(undeclared)} among {asked} undeclared questions"
-        first_ones = f"from {_listed(declared)}, nor " if declared else ""
-        yield f"In points it cannot be told apart there {first_ones}{last}."
-    elif declared:
-        yield f"In points it cannot be told apart there from {_listed(declared)}."
+        told.append(f"among {asked} undeclared questions from {_listed(undeclared)}")
+    if told:
+        yield f"It cannot be told apart there {', nor '.join(told)}."
     elif rivals:
         yield f"It is distinguishable from every other{among} there."
 
