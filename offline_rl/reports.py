@@ -156,7 +156,7 @@ def _settings(folder: Path) -> Experiment | Series:
         hint = ": it holds a comparison's files; name the runs" if compared else ""
         raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder{hint}")
     raw, _ = read_settings(folder / SETTINGS)
-    if not raw.keys() & {"methods", "evaluation"}:
+    if not raw.keys() & {"methods", "models", "evaluation"}:
         raise DataError(
             f"{folder}: holds a data set and no comparison: `offline-rl show {folder}` tells of it,"
             " and an experiment learns from it by `rollouts`"
