@@ -186,9 +186,11 @@ def test_a_problem_is_shown_with_every_policys_samples_side_by_side(visit, small
     one = card(page, "dft")
     assert one.locator(".chip").all_inner_texts() == list("✓✓✓✓✓✓✓?")
     assert one.locator("pre").inner_text() == "dft 0 thinks of easy/4, take 0. \\boxed{4}"
-    assert "correct · answer 4 · 9 tokens, cut off · sample 1" in one.locator(".said").inner_text()
+    assert "correct · answer 4 · 9 tokens, cut off · sample 0" in one.locator(".said").inner_text()
     one.locator(".chip").nth(7).click()
     assert "take 3" in one.locator("pre").inner_text()
+    assert one.locator(".said").inner_text().endswith("· sample 3")
+    assert one.locator(".chip").nth(7).get_attribute("title") == "sample 3: unverifiable"
     assert "unverifiable (unparsable answer)" in one.locator(".said").inner_text()
     page.get_by_label("a card for every seed").check()
     names = page.locator(".card h4 span:first-child").all_inner_texts()

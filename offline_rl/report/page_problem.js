@@ -45,7 +45,7 @@ function samplesRow(problem, cell, chips, shown) {
   if (seed !== null && !state.seeds) row.append(make("span", { textContent: `seed ${seed}` }));
   [...cell.v].forEach((verdict, n) => {
     const [sign, word] = VERDICTS[verdict];
-    const chip = button(sign, `sample ${n + 1}: ${word}`, () => {
+    const chip = button(sign, `sample ${n}: ${word}`, () => {
       for (const other of chips) other.setAttribute("aria-pressed", String(other === chip));
       shown.replaceChildren(...sample(problem, cell, n));
     }, `chip ${verdict}`);
@@ -68,7 +68,7 @@ function sample(problem, cell, n) {
     textOf(answer) ? fill(make("code"), textOf(answer), state.q) : "",
     ` · ${cell.n[n].toLocaleString("en")} tokens`,
     cell.x && cell.x[n] === "1" ? ", cut off" : "",
-    ` · sample ${n + 1}`,
+    ` · sample ${n}`,
   ];
   const said = make("p", { className: "said" }, ...parts);
   if (cell.t[n] < 0) return [said, make("p", { className: "said", textContent: "Its text is not in this page." })];
