@@ -228,8 +228,8 @@ def test_only_the_formats_asked_for_are_written(tmp_path):
     write_report(tmp_path, make_report(), ("markdown", "latex"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["tables.md", "tables.tex"]
     row = make_report().comparison.query("label == 'dft' and benchmark == 'easy'").iloc[0]
-    assert f"| dft | {row.avg_at_k_percent:.1f} ± " in (tmp_path / "tables.md").read_text()
-    assert f"dft & {row.avg_at_k_percent:.1f} $\\pm$ " in (tmp_path / "tables.tex").read_text()
+    assert f"| dft | 2 | {row.avg_at_k_percent:.1f} ± " in (tmp_path / "tables.md").read_text()
+    assert f"dft & 2 & {row.avg_at_k_percent:.1f} $\\pm$ " in (tmp_path / "tables.tex").read_text()
 
 
 def test_names_are_no_commands_in_markdown_and_latex(tmp_path):
@@ -242,7 +242,7 @@ def test_names_are_no_commands_in_markdown_and_latex(tmp_path):
     assert "<script>" not in markdown.replace("\\<script\\>", "")
     assert not re.search(r"(?<!\\)[\]\[`$<]", markdown)
     table = [line for line in markdown.splitlines() if line.startswith("| label")]
-    assert all(len(re.findall(r"(?<!\\)\|", line)) == 5 for line in table[:1])
+    assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in table[:1])
 
 
 def test_counts_stay_whole_numbers_beside_a_failed_method(tmp_path):
