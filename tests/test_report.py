@@ -467,18 +467,47 @@ def test_plain_keeps_letters_of_all_scripts_and_drops_what_is_not_seen():
 
 
 @pytest.mark.parametrize("width", [80, 100])
-def test_the_terminal_tables_fit_and_keep_their_numbers(width):
-    benchmarks = ["in_distribution", "long", "big", "template", "olympiadbench", "minerva_math"]
-    table = make_report().comparison.query("benchmark == 'easy'")
+def test_no_cell_or_heading_of_the_terminal_is_broken_or_cut(width):
+    names = ["in_distribution", "long", "olympiadbench_englis", "template", "minerva_math"]
+    benchmarks = [*names, *(name.upper() for name in names)]
+    report = make_report(lambda name: name.ljust(20, "_"))
+    table = report.comparison[report.comparison["benchmark"].str.startswith("easy")]
     many = pd.concat([table.assign(benchmark=name) for name in benchmarks])
-    text = printed(replace(make_report(), comparison=many), width)
-    assert max(map(len, text.splitlines())) <= width
-    for row in many.itertuples():
-        assert f"{row.avg_at_k_percent:.1f} ± " in text
-    pair = make_report().pairwise.iloc[0]
-    assert (
-        f"{pair.difference_points:+.1f} [{pair.low_points:+.1f}, {pair.high_points:+.1f}]" in text
-    )
+    pairs = report.pairwise[report.pairwise["benchmark"].str.startswith("easy")]
+    paired = pd.concat([pairs.assign(benchmark=name) for name in benchmarks])
+    paired = paired.sort_values(["label", "against"], kind="stable")
+    text = printed(replace(report, comparison=many, pairwise=paired), width)
+    lines = text.splitlines()
+    assert max(map(len, lines)) <= width
+    assert "…" not in text
+    for label in many["label"].unique():
+        shown = [line for line in lines if line.strip().startswith(label) and "±" in line]
+        cells = [cell for line in shown for cell in re.findall(r"[\d.]+ ± [\d.]+", line)]
+        rows = many.query("label == @label")
+        assert len(cells) == len(rows) == 10
+        assert [cell.split(" ")[0] for cell in cells] == [
+            f"{row.avg_at_k_percent:.1f}" for row in rows.itertuples()
+        ]
+    headings = [line.split()[1:] for line in lines if line.split()[:1] == ["label"]]
+    assert [name for names in headings for name in names] == benchmarks
+    for pair in paired.query("family != 'exploratory'").itertuples():
+        assert f"{pair.label} - {pair.against}" in [line.strip() for line in lines]
+        span = f"[{pair.low_points:+.1f}, {pair.high_points:+.1f}]"
+        row = f" {pair.difference_points:+.1f} {span} "
+        assert any(row in line and line.strip().startswith(pair.benchmark) for line in lines)
+
+
+def test_a_long_note_of_the_terminal_is_told_to_its_end():
+    note = f"{'caveat ' * 100}to the end"
+    assert note in " ".join(printed(replace(make_report(), notes=(note,))).split())
+
+
+def test_a_longer_name_of_the_terminal_is_cut_with_an_ellipsis():
+    report = make_report(lambda name: name.ljust(30, "_"))
+    lines = printed(report, 80).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert any(line.startswith(f" {'dft'.ljust(19, '_')}…  ") for line in lines)
+    assert any(f" {'easy'.ljust(19, '_')}…  " in line for line in lines)
 
 
 def test_neither_comparing_nor_reporting_loads_torch():

@@ -1,6 +1,8 @@
 """The report in a terminal."""
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Literal
 
 import pandas as pd
 from rich import box
@@ -13,8 +15,8 @@ from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import half_width, number, one_line, p_value, signed
 from offline_rl.report.verdict import verdict
 
-_BENCHMARKS_ABREAST = 5
 _LONGEST_NAME = 20
+_LONGEST_NOTE = 1000
 
 
 def print_report(report: Report, console: Console) -> None:
@@ -27,8 +29,9 @@ def print_report(report: Report, console: Console) -> None:
     models = list(report.comparison["model"].unique())
     for model in models:
         of = f" of {one_line(model, _LONGEST_NAME)}" if len(models) > 1 else ""
-        for block in _accuracy(report.comparison[report.comparison["model"] == model], of):
-            console.print(block)
+        rows = report.comparison[report.comparison["model"] == model]
+        for table in _accuracy(rows, of, console):
+            console.print(table)
         pairs = report.pairwise[report.pairwise["model"] == model]
         tested = pairs[pairs["family"] != "exploratory"]
         if not tested.empty:
@@ -37,45 +40,75 @@ def print_report(report: Report, console: Console) -> None:
         console.print(Text(f"failed: {one_line(name)}: {one_line(reason)}", style="red"))
     unequal = (*budget_flags(report.training).values(), *kernel_notes(report.training))
     for note in (*unequal, *report.notes):
-        console.print(Text(f"note: {one_line(note)}", style="yellow"))
+        console.print(Text(f"note: {one_line(note, _LONGEST_NOTE)}", style="yellow"))
 
 
-def _accuracy(comparison: pd.DataFrame, of: str) -> Iterator[Table]:
-    benchmarks = list(comparison["benchmark"].unique())
+def _accuracy(comparison: pd.DataFrame, of: str, console: Console) -> Iterator[Table]:
+    """All benchmarks, in as many tables as it takes for none to be wider than the console."""
+    waiting = list(comparison["benchmark"].unique())
+    while waiting:
+        abreast = len(waiting)
+        table = _benchmarks(comparison, waiting, of)
+        while abreast > 1 and _width(table, console) > console.width:
+            abreast -= 1
+            table = _benchmarks(comparison, waiting[:abreast], of)
+        del waiting[:abreast]
+        yield table
+
+
+def _benchmarks(comparison: pd.DataFrame, benchmarks: Sequence[str], of: str) -> Table:
     cells = {
         (row.label, row.benchmark): f"{number(row.avg_at_k_percent)} ± {number(half_width(row))}"
         for row in rows_of(comparison)
     }
-    for start in range(0, len(benchmarks), _BENCHMARKS_ABREAST):
-        shown = benchmarks[start : start + _BENCHMARKS_ABREAST]
-        table = _table(f"avg@k in %{of}, with the half-width of its 95% interval")
-        table.add_column("label", overflow="fold")
-        for benchmark in shown:
-            table.add_column(_name(benchmark), justify="right", overflow="fold")
-        for label in comparison["label"].unique():
-            table.add_row(_name(label), *(cells.get((label, name), "") for name in shown))
-        yield table
+    table = _table(f"avg@k in %{of}, with the half-width of its 95% interval")
+    _add_column(table, "label", max_width=_LONGEST_NAME)
+    for benchmark in benchmarks:
+        _add_column(table, _name(benchmark), justify="right", max_width=_LONGEST_NAME)
+    for label in comparison["label"].unique():
+        table.add_row(_name(label), *(cells.get((label, name), "") for name in benchmarks))
+    return table
 
 
 def _pairs(pairwise: pd.DataFrame, of: str) -> Table:
+    """A line for each pair and, below it, one for each of its benchmarks."""
     table = _table(f"difference of avg@k in points{of}, with its 95% interval")
-    table.add_column("pair", overflow="fold")
-    table.add_column("benchmark", overflow="fold")
+    _add_column(table, "pair", max_width=len(" - ") + 2 * _LONGEST_NAME)
     for heading in ("difference", "Holm p"):
-        table.add_column(heading, justify="right", no_wrap=True)
+        _add_column(table, heading, justify="right")
     previous = ""
     for row in rows_of(pairwise):
         pair = f"{one_line(row.label, _LONGEST_NAME)} - {one_line(row.against, _LONGEST_NAME)}"
+        if pair != previous:
+            table.add_row(Text(pair))
         span = f"[{signed(row.low_points)}, {signed(row.high_points)}]"
         table.add_row(
-            Text(pair if pair != previous else ""),
-            _name(row.benchmark),
+            Text(f"  {one_line(row.benchmark, _LONGEST_NAME)}"),
             Text(f"{signed(row.difference_points)} {span}"),
             p_value(row.holm_p_value),
             style="bold" if row.family == "primary" else "",
         )
         previous = pair
     return table
+
+
+def _add_column(
+    table: Table,
+    heading: str | Text,
+    *,
+    justify: Literal["left", "right"] = "left",
+    max_width: int | None = None,
+) -> None:
+    """A column whose cells are cut with an ellipsis where they do not fit, and not broken."""
+    table.add_column(
+        heading, justify=justify, max_width=max_width, no_wrap=True, overflow="ellipsis"
+    )
+
+
+def _width(table: Table, console: Console) -> int:
+    """What the table takes where nothing is cut."""
+    unlimited = console.options.update(max_width=sys.maxsize)
+    return console.measure(table, options=unlimited).maximum
 
 
 def _table(title: str) -> Table:
