@@ -82,7 +82,9 @@ def lacks_end(completion: Completion, tokenizer: Tokenizer) -> bool:
     tokens = completion.tokens
     if completion.finish_reason != "stop" or not len(tokens) or _ended(tokens, tokenizer) == "stop":
         return False
-    return completion.text == _decoded(tokens, tokenizer, skip_special_tokens=True)
+    whole = _decoded(tokens, tokenizer, skip_special_tokens=True)
+    # Some tokenizers leave out a first space.
+    return whole is not None and completion.text.lstrip() == whole.lstrip()
 
 
 def read_as(text: str, tokens: Sequence[int], tokenizer: Tokenizer) -> str | None:

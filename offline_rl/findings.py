@@ -82,6 +82,7 @@ def report_on(findings: Findings) -> Report:
         settings=findings.settings,
         command=findings.command,
         absent=_absent(compared.comparison, findings.labels),
+        baseline=findings.baseline,
     )
 
 

@@ -1,6 +1,7 @@
 """What is finished in a run's folder; nothing is sampled or trained."""
 
 import shlex
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,7 +66,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
     summary = {**read_published(dataset_folder(folder), SUMMARY), "behaviour": gap}
     records = [read_record(policy_folder(folder, *at), *at) for at in found.trained]
     model, evaluation = public_name(experiment.model), experiment.evaluation
-    hashes, environment = _hashes(folder), read_sealed(folder / ENVIRONMENT)
+    hashes = _hashes(folder)
     return Findings(
         name=experiment.name,
         samples=tuple(found.samples),
@@ -87,14 +88,14 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
             *gap_notes(gap),
             *method_notes(experiment, {label for label, _ in found.trained}),
             *trial_notes(experiment, trials),
-            *rounding_notes(records, environment["engines"]),
+            *rounding_notes(records, _engines(found.samples)),
         ),
         failures={
             f"{one['label']}, seed {one['training_seed']}": one["failure"]
             for one in records
             if "failure" in one
         },
-        environment=environment,
+        environment=read_sealed(folder / ENVIRONMENT),
         settings=dump_settings(experiment),
         command=again(folder),
     )
@@ -104,6 +105,12 @@ def again(folder: Path) -> str:
     """The command that makes a run anew; where its folder lies on this machine is not told."""
     settings = f"{folder.resolve().name}/{SETTINGS}"
     return f"offline-rl run {shlex.quote(settings)} --out NEW_FOLDER"
+
+
+def _engines(samples: Iterable[Samples]) -> list[dict[str, str]]:
+    """What sampled the trained policies."""
+    places = (one.folder for one in samples if one.evaluation.training_seed is not None)
+    return [read_published(place, ABOUT).get("engine", {}) for place in places if place]
 
 
 def _hashes(folder: Path) -> dict[str, str]:

@@ -11,7 +11,7 @@ from offline_rl.config import Experiment
 from offline_rl.methods import METHODS, Method
 from offline_rl.reference import settings_reference
 from offline_rl.settings import shipped_experiments
-from offline_rl.training_settings import TrainingSettings, resolve_training
+from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
 
 Rows = list[tuple[str, str]]
 
@@ -43,8 +43,13 @@ def _methods() -> Rows:
 def training_defaults(method: type[Method]) -> str:
     """Rate and length of a training that nobody has set, and whatever else its paper has."""
     resolved = resolve_training(method.training_defaults, TrainingSettings(), TrainingSettings())
-    shown = dict.fromkeys(("lr", "epochs", "examples_per_step", *method.training_defaults))
-    return ", ".join(f"{name} {getattr(resolved, name):g}" for name in shown)
+    told = resolved.of_weights()
+    shown = dict.fromkeys(("lr", *LENGTHS, "examples_per_step", *method.training_defaults))
+    return ", ".join(f"{name} {_short(told[name])}" for name in shown if told.get(name) is not None)
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _classes(classes: Mapping[str, type]) -> Rows:

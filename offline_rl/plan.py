@@ -127,7 +127,7 @@ def _size(source: ProblemSource) -> int | None:
     if source.source == BUILT_IN:
         return source.limit or BUILT_IN_COUNT
     known = PRESETS.get(source.source)
-    rows = None if known is None else known.rows
+    rows = None if known is None or known.rows is None else max(0, known.rows - source.skip)
     if source.limit is None or rows is None:
         return source.limit or rows
     return min(source.limit, rows)

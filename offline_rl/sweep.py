@@ -1,7 +1,7 @@
 """Settings that are tried out on validation problems before methods are compared."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, ValidationError
@@ -63,10 +63,18 @@ def variants(method: Method, grid: Mapping[str, tuple[Any, ...]]) -> list[Method
     ]
 
 
+def candidates(methods: Mapping[str, Method], sweep: Sweep | None) -> Iterator[tuple[str, Method]]:
+    """The methods by their labels; those that a sweep tries out, in each of its variants."""
+    grids = {} if sweep is None else sweep.grids
+    for label, method in methods.items():
+        for variant in variants(method, grids[label]) if label in grids else [method]:
+            yield label, variant
+
+
 def _whole(method: Method, shared: TrainingSettings) -> dict[str, Any]:
-    """Every setting that a method is trained with."""
+    """Every setting that a method's weights depend on."""
     training = resolve_training(method.training_defaults, shared, method.training)
-    return {**method.model_dump(exclude={"training"}), "training": training.resolved()}
+    return {**method.model_dump(exclude={"training"}), "training": training.of_weights()}
 
 
 def _check_differ(label: str, tried: Sequence[Mapping[str, Any]]) -> None:
@@ -83,6 +91,8 @@ def _variant(method: Method, values: Mapping[str, Any]) -> Method:
     own = type(method).model_fields.keys() - {"kind", "training"}
     settings = method.model_dump()
     training = method.training.written()
+    if any(key in LENGTHS for key in values):
+        training = {name: value for name, value in training.items() if name not in LENGTHS}
     for key, value in values.items():
         if key in own:
             settings[key] = value

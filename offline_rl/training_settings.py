@@ -165,11 +165,11 @@ class TrainingSettings(BaseModel):
         """Every setting, JSON-able."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
-    @property
-    def overruled(self) -> tuple[str, ...]:
-        """Lengths that another one goes before."""
+    def of_weights(self) -> dict[str, Any]:
+        """The settings that trained weights depend on, JSON-able; of lengths only what counts."""
         given = [length for length in LENGTHS if getattr(self, length) is not None]
-        return tuple(given[:-1])
+        no_matter = (*NO_MATTER_TO_WEIGHTS, *given[:-1])
+        return {name: value for name, value in self.resolved().items() if name not in no_matter}
 
     @model_serializer(mode="plain")
     def _as_written(self) -> dict[str, Any]:

@@ -31,6 +31,11 @@ def test_a_local_file_is_counted(local):
     assert what("evaluate on mine", benchmark).what.startswith("4 problems, ")
 
 
+def test_what_is_skipped_of_a_known_set_is_not_counted():
+    benchmark = BENCHMARKS.format("{source: math500, skip: 450, limit: 100}")
+    assert what("evaluate on mine", benchmark).what.startswith("50 problems, ")
+
+
 def test_a_set_of_the_hub_is_not_read():
     assert what("rollouts", "problems=no/such-set").what.startswith("a set of unknown size x")
     benchmark = BENCHMARKS.format("no/such-set")

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from offline_rl.report import training_table
 from offline_rl.report.fairness import budget_flags, with_marks
-from offline_rl.report.publication import latex, markdown
+from offline_rl.report.publication import _literal, latex, markdown
 from tests.test_report import RECORDS, make_report
 
 
@@ -112,3 +112,9 @@ def test_numbers_have_a_minus_in_latex_and_names_keep_their_hyphen():
     assert not re.search(r"-\d+\.\d", text)
     assert re.search(r"^dft-2 & base & macro & ", text, re.M)
     assert "& easy-2 &" in text
+
+
+@pytest.mark.parametrize("text", ["see @k", "see @k-hacker", "@pass@k"])
+def test_no_sign_before_a_name_is_left_to_link(text):
+    assert _literal(text).startswith(text.partition("@")[0] + "\\@")
+    assert _literal("avg@16, pass@k") == "avg@16, pass@k"

@@ -5,7 +5,7 @@ from pathlib import Path
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings
 from offline_rl.listing import training_defaults
-from offline_rl.methods import METHODS
+from offline_rl.methods import METHODS, Rft
 from offline_rl.reference import settings_reference
 
 README = Path(__file__).parents[1] / "README.md"
@@ -28,6 +28,14 @@ def test_the_readme_has_the_training_that_each_method_begins_with():
     rows = [f"| {', '.join(names)} | {told} |" for told, names in found.items()]
     _, _, after = README.read_text(encoding="utf-8").partition("<!-- training defaults -->\n\n")
     assert after.split("\n\n")[0].split("\n")[2:] == rows
+
+
+def test_defaults_of_any_kind_are_told():
+    defaults = {"scheduler": "constant", "betas": (0.9, 0.99), "steps": 7}
+    told = training_defaults(type("Other", (Rft,), {"training_defaults": defaults}))
+    assert "scheduler constant, betas [0.9, 0.99]" in told
+    assert "steps 7" in told
+    assert "epochs" not in told
 
 
 def test_no_setting_of_a_data_set_is_without_a_meaning():

@@ -12,7 +12,8 @@ from offline_rl.methods import METHODS
 from offline_rl.reports import load_run
 from offline_rl.settings import SettingsError, load_experiment
 from offline_rl.steps.sweep import best_trials, trial_notes
-from offline_rl.sweep import variants
+from offline_rl.sweep import candidates, variants
+from offline_rl.training_settings import resolve_training
 
 SMALL = [
     "problems.limit=30",
@@ -129,6 +130,11 @@ def test_a_grid_gives_every_combination_of_own_and_training_settings():
             "sweep.grids={dft: {lr: [1e-5], scheduler: [constant], warmup: [0.0, 0.1]}}",
             r"sweep\.grids\.dft: trials 0 and 1 are trained alike",
         ),
+        (
+            "sweep.grids={dft: {steps: [5], epochs: [1, 2]}}",
+            r"sweep\.grids\.dft: trials 0 and 1 are trained alike",
+        ),
+        ("sweep.grids={dft: {log_every: [1, 2]}}", r"trials 0 and 1 are trained alike"),
         ("sweep.seed=0", r"sweep\.seed: 0 is one of the seeds of the comparison"),
     ],
 )
@@ -139,8 +145,16 @@ def test_a_sweep_that_cannot_work_is_refused_before_anything_starts(override, me
 
 def test_lengths_are_tried_out_whatever_all_methods_share_but_not_under_a_budget():
     lengths = "sweep.grids={rft: {epochs: [1, 3]}}"
-    sweep = load_experiment("demo", [*SMALL, lengths]).sweep
-    assert sweep is not None
+    for own in ("{}", "{training: {steps: 7}}"):
+        changes = [*SMALL, f"methods={{rft: {own}, dft: {{}}}}", "training.steps=5", lengths]
+        experiment = load_experiment("demo", changes)
+        tried = candidates(experiment.methods, experiment.sweep)
+        steps = [
+            resolve_training({}, experiment.training, method.training).total_steps(64, 640)
+            for label, method in tried
+            if label == "rft"
+        ]
+        assert steps[1] == 3 * steps[0]
     with pytest.raises(SettingsError, match=r"sweep\.grids\.rft\.epochs: the budget says how long"):
         load_experiment("demo", [*SMALL, lengths, "budget={match: steps}"])
 
@@ -166,6 +180,13 @@ def test_settings_are_never_chosen_on_what_is_learnt_from_or_measured(
     same = f"sweep.problems={{source: arithmetic, split: {split}, limit: 10}}"
     with pytest.raises(DataError, match=rf"sweep\.problems: 10 of them are problems {where}"):
         run(load_experiment("demo", [*SMALL, GRIDS, same]), tmp_path / "run")
+
+
+def test_weights_of_trials_are_not_chosen_on_a_benchmark_either(tmp_path: Path):
+    same = "{problems: {source: arithmetic, split: test, limit: 10}}"
+    grid = f"sweep.grids={{rft: {{validation: [null, {same}]}}}}"
+    with pytest.raises(DataError, match=r"training\.validation\.problems \(of rft\): 10 of them"):
+        run(load_experiment("demo", [*SMALL, grid]), tmp_path / "run")
 
 
 def test_settings_are_never_chosen_on_what_imported_rollouts_answer(swept, tmp_path: Path):

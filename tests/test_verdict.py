@@ -13,7 +13,7 @@ from offline_rl.report import verdict
 PROBLEMS = 40
 
 
-def sentences(accuracies, samples=(), absent=()):
+def sentences(accuracies, samples=(), absent=(), baseline="base"):
     """On policies that are right so often on two benchmarks; all but bases have three seeds."""
     generator = np.random.default_rng(0)
     found = []
@@ -39,10 +39,11 @@ def sentences(accuracies, samples=(), absent=()):
                     for j in range(k)
                 ]
                 grid = pd.DataFrame(rows, columns=GRID_COLUMNS)
-                found.append(Evaluation(label, seed, benchmark, 1.0, grid, model="m"))
-    compared = compare(found, among_untrained=True)
+                temperature = 0.5 if label.endswith("-t0.5") else 1.0
+                found.append(Evaluation(label, seed, benchmark, temperature, grid, model="m"))
+    compared = compare(found, baseline=baseline, among_untrained=True)
     tables = {"comparison": compared.comparison, "pairwise": compared.pairwise}
-    return verdict(SimpleNamespace(**tables, absent=absent))
+    return verdict(SimpleNamespace(**tables, absent=absent, baseline=baseline))
 
 
 def test_a_base_that_no_method_reaches_comes_first():
@@ -91,3 +92,15 @@ def test_how_far_apart_those_are_that_cannot_be_told_apart():
         r"there from rft \(\+\d\S+ points\), nor among \d+ undeclared questions from dpo \(\+\d",
         level,
     )
+
+
+def test_only_the_base_decoded_further_is_sharper_decoding():
+    policies = {"base": 0.2, "base-t0.5": 0.3, "base-7b": 0.9, "dft": 0.5, "rft": 0.4}
+    [sharper] = [one for one in sentences(policies) if one.startswith("Sharper decoding")]
+    assert sharper.endswith(" points (base-t0.5).")
+
+
+def test_no_other_policy_stands_for_a_base_that_is_missing():
+    told = sentences({"base-t0.5": 0.3, "dft": 0.5, "rft": 0.4}, absent=("base",))
+    assert told[0].startswith("Incomplete: base is missing.")
+    assert not any("Sharper" in one or "fewer problems solved" in one for one in told)

@@ -30,7 +30,8 @@ class Report:
     all that was evaluated. `summaries` maps a base model to what was counted in its data set.
     `failures` maps what is missing ("dpo, seed 0") to the reason; `environment` holds versions,
     engine and hardware; `settings` is the experiment as YAML text and `command` makes it again;
-    `absent` are labels that were to be compared and have no macro average on any base model.
+    `absent` are labels that were to be compared and have no macro average on any base model;
+    `baseline` is the label of the untouched base.
     """
 
     name: str
@@ -50,6 +51,7 @@ class Report:
     settings: str
     command: str
     absent: tuple[str, ...] = ()
+    baseline: str = "base"
 
     def grid(self) -> pd.DataFrame:
         """A row for every sample of every policy, with the columns of samples.csv.gz."""

@@ -12,8 +12,9 @@ from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import half_width, number, one_line, p_value, signed
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$])")
-# What GitHub makes a link of: the colon of an address, the point after www, the sign before a name.
-_LINKED = re.compile(r"(?i)(?<=[a-z]):(?=/|\\?[a-z])|(?<=\bwww)\.|@(?!k\b)")
+# What GitHub makes a link of: the colon of an address, the point after www, the sign before a name,
+# but not that of avg@k.
+_LINKED = re.compile(r"(?i)(?<=[a-z]):(?=/|\\?[a-z])|(?<=\bwww)\.|(?<!\bavg)(?<!\bpass)(?<!\bmaj)@")
 # What makes a rule or a list of text at the start of a line.
 _LEADING = re.compile(r"^(\d*)([-.=])")
 _LATEX = {

@@ -76,10 +76,10 @@ def _pairs(pairwise: pd.DataFrame, of: str) -> Table:
     _add_column(table, "pair", max_width=len(" - ") + 2 * _LONGEST_NAME)
     for heading in ("difference", "Holm p"):
         _add_column(table, heading, justify="right")
-    previous = ""
+    previous = None
     for row in rows_of(pairwise):
         pair = f"{one_line(row.label, _LONGEST_NAME)} - {one_line(row.against, _LONGEST_NAME)}"
-        if pair != previous:
+        if (row.label, row.against) != previous:
             table.add_row(Text(pair))
         span = f"[{signed(row.low_points)}, {signed(row.high_points)}]"
         table.add_row(
@@ -88,7 +88,7 @@ def _pairs(pairwise: pd.DataFrame, of: str) -> Table:
             p_value(row.holm_p_value),
             style="bold" if row.family == "primary" else "",
         )
-        previous = pair
+        previous = (row.label, row.against)
     return table
 
 

@@ -29,6 +29,8 @@ def verdict(report: Report) -> tuple[str, ...]:
         told = _of_model(
             report.comparison[report.comparison["model"] == model],
             report.pairwise[report.pairwise["model"] == model],
+            report.baseline,
+            asked=int((report.pairwise["family"] == _UNDECLARED).sum()),
         )
         sentences += [f"{about}{sentence}" for sentence in told]
     return tuple(sentences)
@@ -43,7 +45,10 @@ def _without(absent: Sequence[str]) -> Iterator[str]:
         )
 
 
-def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]:
+def _of_model(
+    comparison: pd.DataFrame, pairwise: pd.DataFrame, baseline: str, *, asked: int
+) -> Iterator[str]:
+    """`asked` rows of all models' pairs were not declared."""
     whole = list(rows_of(comparison[comparison["benchmark"] == MACRO]))
     trained = [row for row in whole if row.training_seeds]
     candidates = trained or whole
@@ -57,10 +62,9 @@ def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]
         )
     if len(candidates) > 1:
         untrained = [row for row in whole if trained and not row.training_seeds]
-        yield from _best(candidates, untrained, pairwise)
+        yield from _best(candidates, untrained, pairwise, asked)
     primary = pairwise[pairwise["family"] == "primary"]
     against = list(primary["against"].unique())
-    baseline = whole[0].label
     by_label = {row.label: row for row in whole}
     for name in against:
         pairs = list(rows_of(primary[primary["against"] == name]))
@@ -70,12 +74,13 @@ def _of_model(comparison: pd.DataFrame, pairwise: pd.DataFrame) -> Iterator[str]
             continue
         for pair in pairs:
             yield _pair(pair, pairwise, _metric([by_label[pair.label], by_label[name]]))
-    yield from _sharpening(whole, baseline)
-    yield from _form(whole, baseline)
+    if baseline in by_label:
+        yield from _sharpening(whole, by_label[baseline])
+        yield from _form(whole, by_label[baseline])
 
 
 def _best(
-    candidates: Sequence[Any], untrained: Sequence[Any], pairwise: pd.DataFrame
+    candidates: Sequence[Any], untrained: Sequence[Any], pairwise: pd.DataFrame, asked: int
 ) -> Iterator[str]:
     """The best of the candidates, and which of the `untrained`, which are none, lies above it."""
     best = max(candidates, key=_accuracy)
@@ -93,10 +98,10 @@ def _best(
         f"{_seeds(best.training_seeds)}."
     )
     if len(equals) == 1:
-        yield from _rivals(best, pairwise, among=" trained one" if untrained else "")
+        yield from _rivals(best, pairwise, asked, among=" trained one" if untrained else "")
 
 
-def _rivals(best: Any, pairwise: pd.DataFrame, *, among: str) -> Iterator[str]:
+def _rivals(best: Any, pairwise: pd.DataFrame, asked: int, *, among: str) -> Iterator[str]:
     """Whom the best cannot be told apart from."""
     macro = pairwise[pairwise["benchmark"] == MACRO]
     rivals = [
@@ -113,7 +118,6 @@ def _rivals(best: Any, pairwise: pd.DataFrame, *, among: str) -> Iterator[str]:
             ahead = signed(row.difference_points if first else -row.difference_points)
             other = f"{_name(row.against if first else row.label)} ({ahead} points)"
             (undeclared if row.family == _UNDECLARED else declared).append(other)
-    asked = int((pairwise["family"] == _UNDECLARED).sum())
     told = [f"from {_listed(declared)}"] if declared else []
     if undeclared:
         told.append(f"among {asked} undeclared questions from {_listed(undeclared)}")
@@ -166,17 +170,21 @@ def _sides(pairs: Sequence[Any], baseline: str, metric: str) -> str:
     return f"Against {_name(baseline)} on {metric}, in points: {'; '.join(said)}."
 
 
-def _sharpening(whole: Sequence[Any], baseline: str) -> Iterator[str]:
+def _sharpening(whole: Sequence[Any], base: Any) -> Iterator[str]:
     """What decoding alone gives, and who pays for avg@k with pass@k."""
-    base = next(row for row in whole if row.label == baseline)
-    decoded = [row for row in whole if not row.training_seeds and row.label != baseline]
+    # Models that were evaluated alone may stand here too.
+    decoded = [
+        row
+        for row in whole
+        if row.label.startswith(f"{base.label}-") and row.temperature < base.temperature
+    ]
     trained = [row for row in whole if row.training_seeds]
     if trained and decoded:
         sharpest = max(decoded, key=lambda row: row.avg_at_k_percent)
         gain = sharpest.avg_at_k_percent - base.avg_at_k_percent
         if gain > 0:
             yield (
-                f"Sharper decoding alone gives {_name(baseline)} {signed(gain)} points"
+                f"Sharper decoding alone gives {_name(base.label)} {signed(gain)} points"
                 f" ({_name(sharpest.label)})."
             )
     poorer = [
@@ -190,13 +198,12 @@ def _sharpening(whole: Sequence[Any], baseline: str) -> Iterator[str]:
         k = base.samples_per_problem
         yield (
             f"More often right but with fewer problems solved in {k} samples than"
-            f" {_name(baseline)} (pass@{k} {number(base.pass_at_k_percent)}%): {_listed(poorer)}."
+            f" {_name(base.label)} (pass@{k} {number(base.pass_at_k_percent)}%): {_listed(poorer)}."
         )
 
 
-def _form(whole: Sequence[Any], baseline: str) -> Iterator[str]:
+def _form(whole: Sequence[Any], base: Any) -> Iterator[str]:
     """Where what is gained may be the form of the answer and not the answer."""
-    base = next(row for row in whole if row.label == baseline)
     tidier = [
         f"{_name(row.label)} ({number(row.no_answer_percent)}%)"
         for row in whole
@@ -205,8 +212,8 @@ def _form(whole: Sequence[Any], baseline: str) -> Iterator[str]:
     if tidier:
         yield (
             f"The verifier finds no final answer in {number(base.no_answer_percent)}% of the"
-            f" samples of {_name(baseline)}, and in fewer of {_listed(tidier)}: a part of what they"
-            " gain is to state an answer."
+            f" samples of {_name(base.label)}, and in fewer of {_listed(tidier)}: a part of what"
+            " they gain is to state an answer."
         )
 
 

@@ -11,6 +11,7 @@ from offline_rl.config import Experiment
 from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import validation_of
+from offline_rl.sweep import candidates
 
 
 def check_apart(run: Run[Experiment]) -> None:
@@ -66,7 +67,7 @@ def choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]
     """What problems are set to choose on: the setting, what is chosen, and the problems."""
     if experiment.sweep is not None:
         yield "sweep.problems", "settings", experiment.sweep.problems
-    for label, method in experiment.methods.items():
+    for label, method in candidates(experiment.methods, experiment.sweep):
         validation = validation_of(experiment, method)
         if validation is not None:
             setting = f"training.validation.problems (of {label})"

@@ -1,6 +1,6 @@
 """Whether any method finds something to learn from, asked before hours of sampling for nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -14,7 +14,7 @@ from offline_rl.steps.context import Run
 from offline_rl.steps.policies import Policy, training_of
 from offline_rl.steps.sweep import with_best
 from offline_rl.steps.training import learnable, policies_of, taught
-from offline_rl.sweep import variants
+from offline_rl.sweep import candidates
 
 
 def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> None:
@@ -29,7 +29,7 @@ def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool)
         return
     rollouts = learnable(run, dataset)
     reasons: dict[str, list[str]] = {}
-    for label, method in _candidates(run.settings):
+    for label, method in candidates(run.settings.methods, run.settings.sweep):
         reason = _reason(run, method, taught(run, method, rollouts))
         if reason is None:
             return
@@ -63,7 +63,7 @@ def _settled(
 def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
     """Whether the rollouts of some problem by themselves teach a method, and one is accepted."""
     settings = run.settings
-    methods = [method for _, method in _candidates(settings)]
+    methods = [method for _, method in candidates(settings.methods, settings.sweep)]
     shown = any(method.learns_from != settings.learn_from for method in methods)
     tokenizer = load_tokenizer(settings.model_path, settings.revision) if shown else None
     teaches, accepts = False, False
@@ -78,14 +78,6 @@ def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
         if teaches and accepts:
             return True
     return False
-
-
-def _candidates(experiment: Experiment) -> Iterator[tuple[str, Method]]:
-    """The methods by their labels; those that a sweep tries out, in each of its variants."""
-    grids = {} if experiment.sweep is None else experiment.sweep.grids
-    for label, method in experiment.methods.items():
-        for variant in variants(method, grids[label]) if label in grids else [method]:
-            yield label, variant
 
 
 def _reason(run: Run[Experiment], method: Method, rollouts: list[Rollout]) -> str | None:

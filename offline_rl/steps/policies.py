@@ -11,7 +11,6 @@ from offline_rl.methods import Method
 from offline_rl.stages import FAILURE, Stage, read_published
 from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
-    NO_MATTER_TO_WEIGHTS,
     TrainingSettings,
     resolve_training,
 )
@@ -73,11 +72,9 @@ def policy(
 
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
     """The settings that a trained policy depends on."""
-    training = training_of(experiment, method)
-    no_matter = (*NO_MATTER_TO_WEIGHTS, *training.overruled)
     return {
         "method": method.model_dump(mode="json", exclude={"training"}),
-        "training": {k: v for k, v in training.resolved().items() if k not in no_matter},
+        "training": training_of(experiment, method).of_weights(),
         "selection": method.reads(experiment.selection),
     }
 
