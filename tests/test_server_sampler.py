@@ -57,7 +57,12 @@ def vllm_server(tmp_path_factory):
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env=os.environ | {"VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_NO_USAGE_STATS": "1"},
+            env={
+                **os.environ,
+                "VLLM_CPU_KVCACHE_SPACE": "1",
+                "VLLM_NO_USAGE_STATS": "1",
+                "TORCH_COMPILE_DISABLE": "1",
+            },
         )
     try:
         deadline = time.monotonic() + START_SECONDS

@@ -50,7 +50,9 @@ RISING = {
 def test_training_raises_what_the_method_wants_raised(
     kind, random_model, rollouts, tmp_path, quick
 ):
-    report = run_training(kind, rollouts, tmp_path, random_model, quick)
+    # Each step sees every example, so that steps are measured on the same.
+    training = quick.model_copy(update={"examples_per_step": len(rollouts)})
+    report = run_training(kind, rollouts, tmp_path, random_model, training)
     first, last = report["history"][0], report["history"][3]
     assert RISING[kind](last) > RISING[kind](first)
     assert report["steps"] == 4
