@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from offline_rl.config import Experiment
     from offline_rl.experiment import run
-    from offline_rl.methods import METHODS
+    from offline_rl.methods.registry import METHODS
     from offline_rl.reports import load_run
     from offline_rl.settings import load_experiment
     from offline_rl.training import train
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["METHODS", "Experiment", "load_experiment", "load_run", "run", "train"]
 
 _HOMES = {
-    "METHODS": "offline_rl.methods",
+    "METHODS": "offline_rl.methods.registry",
     "Experiment": "offline_rl.config",
     "load_experiment": "offline_rl.settings",
     "load_run": "offline_rl.reports",

@@ -8,7 +8,8 @@ from data_gen.samplers import SAMPLERS
 from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
 from offline_rl.config import Experiment
-from offline_rl.methods import METHODS, Method
+from offline_rl.methods import Method
+from offline_rl.methods.registry import METHODS
 from offline_rl.reference import settings_reference
 from offline_rl.settings import shipped_experiments
 from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from offline_rl.config import Experiment
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.yaml_text import SettingsError, parse_yaml
 
 Key = tuple[str, ...]

@@ -12,7 +12,8 @@ from pydantic import TypeAdapter
 
 from data_gen.selection import Selection
 from data_gen.storage import load_rollouts
-from offline_rl.methods import AnyMethod, Method
+from offline_rl.methods import Method
+from offline_rl.methods.registry import AnyMethod
 from offline_rl.training_settings import TrainingSettings
 from offline_rl.validation_settings import Exam
 

@@ -140,7 +140,7 @@ def break_methods(spent=None, divergent=None):
     """One method that runs out of memory, one whose loss is no number."""
     import torch
 
-    from offline_rl.methods import METHODS
+    from offline_rl.methods.registry import METHODS
 
     def no_memory(self, logps, batch):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")

@@ -21,7 +21,7 @@ from losses import (
 from losses.head import head_logps, head_loss
 from offline_rl.batches import collate
 from offline_rl.head import LossHead
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.training_settings import Lora
 from tests.training_parts import (
     assert_equal_gradients,

@@ -18,7 +18,7 @@ from data_gen.problems import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Sampling
 from offline_rl.launching import LaunchError, launch_training
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.needs import Needs
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train
@@ -191,7 +191,7 @@ from pathlib import Path
 from tests.test_launching import LONG, TWO, told
 from tests.training_parts import twelve_problems
 from offline_rl.launching import launch_training
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 
 _, model, folder = sys.argv
 launch_training(

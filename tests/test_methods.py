@@ -11,8 +11,8 @@ from data_gen.selection import Selection
 from data_gen.types import DataError, Problem, Sampling, Verdict
 from offline_rl.batches import collate
 from offline_rl.gathering_notes import method_notes
-from offline_rl.methods import METHODS
 from offline_rl.methods.base import Origin
+from offline_rl.methods.registry import METHODS
 from offline_rl.model import load_policy
 from offline_rl.settings import load_experiment
 from offline_rl.training import NothingToLearn, prepare

@@ -8,7 +8,7 @@ import yaml
 
 import offline_rl
 from offline_rl.config import Experiment
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.series import load_settings
 from offline_rl.settings import (
     SettingsError,

@@ -8,7 +8,7 @@ import pytest
 
 from data_gen.types import DataError
 from offline_rl.experiment import run
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.reports import load_run
 from offline_rl.settings import SettingsError, load_experiment
 from offline_rl.steps.sweep import best_trials, trial_notes

@@ -2,7 +2,7 @@
 
 import torch
 
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.sealing import sealed
 from offline_rl.threads import _preferred, fastest, settled
 from offline_rl.training import train

@@ -7,7 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.trainer import TrainingError
 from offline_rl.training import NothingToLearn, train, trainer_arguments
 from offline_rl.training_settings import Lora, TrainingSettings, resolve_training

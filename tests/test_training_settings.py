@@ -5,7 +5,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.model import load_policy
 from offline_rl.training import train
 from offline_rl.training_settings import Lora, TrainingSettings

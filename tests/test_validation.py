@@ -23,7 +23,7 @@ from data_gen.storage import save_rollouts
 from data_gen.types import DataError, Sampling
 from data_gen.verifiers import verify
 from offline_rl.experiment import run
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.settings import load_experiment
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train

@@ -16,7 +16,7 @@ from trl import SFTConfig
 
 from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.model import load_policy
 from offline_rl.trainer import OfflineTrainer
 from offline_rl.training import prepare

@@ -1,33 +1,21 @@
-"""The methods: one file each, joined in one union by `kind`."""
+"""The methods: one file each; what a new one is made of is exported here."""
 
-from typing import Annotated, get_args
+from data_gen.selection import Selection
+from data_gen.types import Rollout
+from data_gen.views import Example
+from offline_rl.batches import Batch
+from offline_rl.methods.base import Method, Origin
+from offline_rl.methods.families import Baselined, Graded, Imitation, Preference
 
-from pydantic import Field
-
-from offline_rl.methods.asft import Asft
-from offline_rl.methods.asymre import Asymre
-from offline_rl.methods.base import Method
-from offline_rl.methods.dft import Dft
-from offline_rl.methods.dpo import Dpo
-from offline_rl.methods.ipo import Ipo
-from offline_rl.methods.iw_sft import IwSft
-from offline_rl.methods.kto import Kto
-from offline_rl.methods.offline_grpo import OfflineGrpo
-from offline_rl.methods.power import Power
-from offline_rl.methods.psft import Psft
-from offline_rl.methods.rft import Rft
-from offline_rl.methods.rift import Rift
-from offline_rl.methods.sft import Sft
-from offline_rl.methods.simpo import Simpo
-from offline_rl.methods.topr import Topr
-
-_Imitation = Rft | Dft | IwSft | Power | Asft | Psft | Sft
-_Graded = OfflineGrpo | Topr | Asymre | Rift | Kto
-_Preference = Dpo | Ipo | Simpo
-AnyMethod = Annotated[_Imitation | _Graded | _Preference, Field(discriminator="kind")]
-
-METHODS: dict[str, type[Method]] = {
-    cls.model_fields["kind"].default: cls for cls in get_args(get_args(AnyMethod)[0])
-}
-
-__all__ = ["METHODS", "AnyMethod", "Dft", "Dpo", "IwSft", "Method", "Rft"]
+__all__ = [
+    "Baselined",
+    "Batch",
+    "Example",
+    "Graded",
+    "Imitation",
+    "Method",
+    "Origin",
+    "Preference",
+    "Rollout",
+    "Selection",
+]

@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from offline_rl.launching import launch_training
-from offline_rl.methods import METHODS
+from offline_rl.methods.registry import METHODS
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training_settings import Launch, TrainingSettings
 from tests import fault_company, fault_damage, fault_parts, fault_traces
