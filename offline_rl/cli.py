@@ -191,11 +191,12 @@ def list_names(
 ) -> None:
     """Lists what a settings file can name."""
     from offline_rl.listing import listing
+    from offline_rl.progress import printable
 
     rows = listing(what)
     width = max(len(name) for name, _ in rows)
     for name, meaning in rows:
-        typer.echo(f"{name:<{width}}  {meaning}")
+        typer.echo(printable(f"{name:<{width}}  {meaning}"))
 
 
 @app.command("tiny-base")

@@ -16,7 +16,7 @@ from data_gen.remote_code import remote_code_runs
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
 from offline_rl.checks import arithmetic, processes, sampling, versions
-from offline_rl.checks.patient import Finding, Patient, kind_of
+from offline_rl.checks.patient import Finding, Patient
 from offline_rl.config import Experiment
 from offline_rl.engines import Engines
 from offline_rl.environment import versions as installed_versions
@@ -113,7 +113,7 @@ def print_findings(found: Sequence[Finding], console: Console) -> None:
 
 
 def _checks(experiment: Experiment) -> list[tuple[str, Check]]:
-    methods = {kind_of(method): method for method in experiment.methods.values()}
+    methods = {method.kind: method for method in experiment.methods.values()}
     each = [
         (f"{title}, {kind}", partial(check, method=method))
         for title, check in (

@@ -8,6 +8,7 @@ from typing import Any
 from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE
 from offline_rl.methods.base import Origin
+from offline_rl.methods.registry import ADDED
 from offline_rl.stages import Stage, read_published
 from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
@@ -53,12 +54,15 @@ def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
 
 
 def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[str]:
-    """Sentences on methods that take the rollouts for something that they are not."""
+    """Sentences on methods of other packages, and on what rollouts are not that methods expect."""
     here = experiment.rollouts is None and experiment.learn_from == "rollouts"
     origin = Origin(experiment.sampling if here else None, experiment.filters)
     for label, method in experiment.methods.items():
-        if label in trained:
-            yield from (f"{label} {doubt}" for doubt in method.doubts(origin))
+        if label not in trained:
+            continue
+        if method.kind in ADDED:
+            yield f"{label} is a method of {ADDED[method.kind].origin}."
+        yield from (f"{label} {doubt}" for doubt in method.doubts(origin))
 
 
 def import_notes(dataset: Path) -> Iterator[str]:

@@ -9,7 +9,7 @@ from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
 from offline_rl.config import Experiment
 from offline_rl.methods import Method
-from offline_rl.methods.registry import METHODS
+from offline_rl.methods.registry import ADDED, FAULTS, METHODS
 from offline_rl.reference import settings_reference
 from offline_rl.settings import shipped_experiments
 from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
@@ -37,8 +37,9 @@ def _methods() -> Rows:
     rows = []
     for name, method in METHODS.items():
         defaults = training_defaults(method)
-        rows.append((name, f"{_first_line(method)} Trained by default with {defaults}."))
-    return rows
+        origin = f" Of {ADDED[name].origin}." if name in ADDED else ""
+        rows.append((name, f"{_first_line(method)}{origin} Trained by default with {defaults}."))
+    return rows + [(kind, f"cannot be had: {fault}") for kind, fault in FAULTS.items()]
 
 
 def training_defaults(method: type[Method]) -> str:
@@ -58,7 +59,8 @@ def _classes(classes: Mapping[str, type]) -> Rows:
 
 
 def _first_line(cls: type) -> str:
-    return (cls.__doc__ or "").strip().splitlines()[0]
+    first, *_ = [*(cls.__doc__ or "").strip().splitlines(), ""]
+    return first
 
 
 def _problems() -> Rows:

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from offline_rl.config import Experiment
-from offline_rl.methods.registry import METHODS
+from offline_rl.methods.registry import FAULTS, METHODS
 from offline_rl.yaml_text import SettingsError, parse_yaml
 
 Key = tuple[str, ...]
@@ -58,11 +58,9 @@ def _fault(
     elif kind == "missing":
         message = "this key is missing"
     elif kind == "union_tag_not_found":
-        close = difflib.get_close_matches(path.rpartition(".")[2].lower(), METHODS, 1)
-        meant = f": did you mean {close[0]}?" if close else ""
-        message = f"this needs a `kind` (offline-rl list methods){meant}"
+        message = _without_kind(path.rpartition(".")[2])
     elif kind == "union_tag_invalid":
-        message = f"there is no kind {fault['ctx']['tag']!r}, only {fault['ctx']['expected_tags']}"
+        message = _unknown_kind(fault["ctx"]["tag"], fault["ctx"]["expected_tags"], keys)
     elif kind == "tuple_type":
         message = "Input should be a list" + _as_list(path, fault["input"], origin)
     elif fault["loc"][-1:] == ("api_key_variable",):
@@ -73,6 +71,22 @@ def _fault(
     before = _BEFORE[origin].format(source.removesuffix(": ")) if source else ""
     before += within
     return f"{before}{path}: {message}" if path else f"{before}{message}"
+
+
+def _without_kind(label: str) -> str:
+    if label in FAULTS:
+        return f"this method cannot be had: {FAULTS[label]}"
+    close = difflib.get_close_matches(label.lower(), METHODS, 1)
+    meant = f": did you mean {close[0]}?" if close else ""
+    return f"this needs a `kind` (offline-rl list methods){meant}"
+
+
+def _unknown_kind(kind: str, known: str, keys: Key) -> str:
+    if "methods" not in keys:
+        return f"there is no kind {kind!r}, only {known}"
+    if kind in FAULTS:
+        return f"the kind {kind!r} cannot be had: {FAULTS[kind]}"
+    return f"there is no kind {kind!r}, only {known}, and those of packages that are installed"
 
 
 def _place(location: Sequence[str | int], raw: Any) -> tuple[Key, Any, bool]:

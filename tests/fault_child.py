@@ -91,6 +91,8 @@ def fork(request, start_engine):
         if request.get("powerless"):
             drop_capabilities()
         trace_me()
+        if "packages" in request:
+            begin_with(request["packages"])
         if request.get("scripted", True):
             import offline_rl.engines
 
@@ -125,6 +127,13 @@ def command(arguments):
         return end.code or 0
 
 
+def begin_with(packages):
+    """As a process that starts with these packages: what is ours has not looked for any yet."""
+    sys.path.insert(0, packages)
+    for name in [name for name in sys.modules if name.partition(".")[0] == "offline_rl"]:
+        del sys.modules[name]
+
+
 def jump(seconds):
     """From here on the clock of the day goes wrong, a jump at each reading."""
     real, sign = time.time, [1]
@@ -136,8 +145,8 @@ def jump(seconds):
     time.time = wrong
 
 
-def break_methods(spent=None, divergent=None):
-    """One method that runs out of memory, one whose loss is no number."""
+def break_methods(spent=None, divergent=None, mistaken=None):
+    """One method that runs out of memory, one whose loss is no number, one with a slip in it."""
     import torch
 
     from offline_rl.methods.registry import METHODS
@@ -148,10 +157,15 @@ def break_methods(spent=None, divergent=None):
     def no_number(self, logps, batch):
         return logps * float("nan")
 
+    def no_operand(self, logps, batch):
+        return logps + "1"
+
     if spent is not None:
         METHODS[spent].loss = no_memory
     if divergent is not None:
         METHODS[divergent].loss = no_number
+    if mistaken is not None:
+        METHODS[mistaken].loss = no_operand
 
 
 def drop_capabilities():

@@ -60,20 +60,21 @@ def holder(folder):
         return None
 
 
-def fail_in_three_ways(warm, folder):
-    """Out of memory, not a number, no example: the fourth method and the report complete."""
+def fail_in_four_ways(warm, folder):
+    """Out of memory, not a number, a slip, no example: the fifth method and the report complete."""
     settings = [
         *LEAN,
-        "methods={rft: {}, dft: {}, iw_sft: {}, dpo: {training: {max_tokens: 2}}}",
+        "methods={rft: {}, dft: {}, power: {}, iw_sft: {}, dpo: {training: {max_tokens: 2}}}",
         "report.formats=[csv,html]",
     ]
-    broken = {"spent": "rft", "divergent": "dft"}
+    broken = {"spent": "rft", "divergent": "dft", "mistaken": "power"}
     warm.run(command(folder, settings), broken=broken, check=3)
     reasons = {"rft": "out of memory", "dft": "nan", "dpo": "max_tokens = 2"}
+    reasons["power"] = "(fault_child.py, line "
     check_holes(folder, reasons)
     done = finished_stages(folder / "models" / "iw_sft")
     said = warm.run(command(folder, settings, "--retry-failed"), check=3)
-    assert said.count("tried again after") == 3
+    assert said.count("tried again after") == 4
     check_holes(folder, {"dpo": reasons["dpo"]})
     assert finished_stages(folder / "models" / "iw_sft") == done
 
@@ -88,7 +89,7 @@ def check_holes(folder, reasons):
         assert reason in said.replace("NaN", "nan"), said
         assert reason in page
     compared = set(pd.read_csv(folder / "report" / "comparison.csv").label)
-    assert compared == {"base", "rft", "dft", "iw_sft", "dpo"} - set(reasons)
+    assert compared == {"base", "rft", "dft", "power", "iw_sft", "dpo"} - set(reasons)
 
 
 WRONG = (-1, 1e400, float("nan"), "x", "", [], {}, [1, "a"], {"a": 1}, None, True, "../..", "5e-5")

@@ -65,7 +65,8 @@ class Warm:
     def start(self, arguments, **how):
         """`how`: `gate`, a file to wait for; `clock`, seconds that it jumps by; `powerless`, as one
         whom modes of files bind; `broken`, methods that fail; `scripted`, False for real samples;
-        `absent`, modules that must not be imported; `head_seconds`, the patience with a cluster.
+        `absent`, modules that must not be imported; `head_seconds`, the patience with a cluster;
+        `packages`, a folder of packages that were installed since.
         """
         told = {"arguments": [str(one) for one in arguments], "environment": dict(os.environ)}
         return Started(self, self._ask(**told, **how))

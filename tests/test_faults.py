@@ -114,7 +114,7 @@ def test_one_of_several_processes_works_and_the_others_name_it(count, warm, lean
 
 
 def test_methods_that_fail_leave_holes_with_reasons(warm, tmp_path):
-    fault_company.fail_in_three_ways(warm, tmp_path / "run")
+    fault_company.fail_in_four_ways(warm, tmp_path / "run")
 
 
 def test_mutated_settings_are_refused_by_their_path(tmp_path):

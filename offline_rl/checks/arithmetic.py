@@ -5,7 +5,7 @@ from torch import Tensor
 
 from losses import token_logps
 from offline_rl.batches import Batch, TokenizedExample, collate, longest
-from offline_rl.checks.patient import Finding, Patient, difference, judged, kind_of
+from offline_rl.checks.patient import Finding, Patient, difference, judged
 from offline_rl.methods import Method
 from offline_rl.methods.dft import Dft
 from offline_rl.methods.dpo import Dpo
@@ -25,7 +25,7 @@ def accumulation(patient: Patient, method: Method) -> Finding:
     """Eight micro-batches of one example give the gradient of one micro-batch of eight."""
     whole = patient.gradient(method, tokens_per_microbatch=_WHOLE)
     parts = patient.gradient(method, tokens_per_microbatch=_ALONE)
-    return _same(f"1 x 8 = 8 x 1, {kind_of(method)}", parts, whole, _SAME)
+    return _same(f"1 x 8 = 8 x 1, {method.kind}", parts, whole, _SAME)
 
 
 def layouts(patient: Patient) -> list[Finding]:
@@ -36,7 +36,7 @@ def layouts(patient: Patient) -> list[Finding]:
     """
     found = []
     for method in (Rft(), Dpo()):
-        check = f"padded = bucketed = packed, {kind_of(method)}"
+        check = f"padded = bucketed = packed, {method.kind}"
         examples = patient.examples(method)
         if lay(collate(examples, torch.device("cpu")).attention_mask, one_row=False) is None:
             found.append(Finding(check, "skipped", "no two rollouts are as short as the longest"))
@@ -54,7 +54,7 @@ def precision(patient: Patient, method: Method) -> Finding:
     """Training in bfloat16 keeps to the gradient of float32 within its rounding."""
     exact = patient.gradient(method, tokens_per_microbatch=_WHOLE)
     rounded = patient.gradient(method, tokens_per_microbatch=_WHOLE, precision="bfloat16")
-    return _same(f"bf16 = float32, {kind_of(method)}", rounded, exact, _ROUNDED)
+    return _same(f"bf16 = float32, {method.kind}", rounded, exact, _ROUNDED)
 
 
 def dft_raises_p(patient: Patient) -> Finding:

@@ -126,11 +126,6 @@ def difference(gradient: Tensor, expected: Tensor) -> float:
     return apart / length
 
 
-def kind_of(method: Method) -> str:
-    """A method's name in a settings file."""
-    return str(method.model_dump()["kind"])
-
-
 def _cut(completion: Completion, length: int) -> Completion:
     """Of one of `_LENGTHS` lengths."""
     tokens = _SHORTEST + _LONGER * length

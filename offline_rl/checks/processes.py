@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from offline_rl.checks.patient import Finding, Patient, difference, judged, kind_of
+from offline_rl.checks.patient import Finding, Patient, difference, judged
 from offline_rl.launching import launch_training
 from offline_rl.methods import Method
 from offline_rl.methods.dpo import Dpo
@@ -39,7 +39,7 @@ IW_SFT = Start(IwSft(), "weight_max", 1.0, "iw-SFT weight = 1 at step 0")
 
 def first_step(patient: Patient, start: Start) -> list[Finding]:
     """A method starts at its known value, and two processes learn what one does."""
-    method, folder = start.method, patient.folder / kind_of(start.method)
+    method, folder = start.method, patient.folder / start.method.kind
     report = train(
         method,
         patient.rollouts(),
@@ -70,7 +70,7 @@ def same_change(
 
 
 def _two(patient: Patient, method: Method, folder: Path) -> Finding:
-    check = f"1 = 2 processes, {kind_of(method)}"
+    check = f"1 = 2 processes, {method.kind}"
     if 0 < torch.cuda.device_count() < 2:
         return Finding(check, "skipped", "there is one GPU")
     launch_training(

@@ -33,6 +33,8 @@ class Method(BaseModel, ABC):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    kind: str
+    """The method's name in a settings file; each has its own, as `Literal` and default."""
     training: TrainingSettings = TrainingSettings()
 
     per: ClassVar[Literal["token", "example"]]

@@ -1,6 +1,8 @@
-"""Every method by its `kind`."""
+"""Every method by its `kind`: those in this folder, and those that installed packages bring."""
 
-from typing import Annotated, get_args
+from functools import reduce
+from operator import or_
+from typing import TYPE_CHECKING, Annotated
 
 from pydantic import Field
 
@@ -9,6 +11,7 @@ from offline_rl.methods.asymre import Asymre
 from offline_rl.methods.base import Method
 from offline_rl.methods.dft import Dft
 from offline_rl.methods.dpo import Dpo
+from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.ipo import Ipo
 from offline_rl.methods.iw_sft import IwSft
 from offline_rl.methods.kto import Kto
@@ -21,13 +24,27 @@ from offline_rl.methods.sft import Sft
 from offline_rl.methods.simpo import Simpo
 from offline_rl.methods.topr import Topr
 
-_Imitation = Rft | Dft | IwSft | Power | Asft | Psft | Sft
-_Graded = OfflineGrpo | Topr | Asymre | Rift | Kto
-_Preference = Dpo | Ipo | Simpo
-AnyMethod = Annotated[_Imitation | _Graded | _Preference, Field(discriminator="kind")]
+_IMITATION = (Rft, Dft, IwSft, Power, Asft, Psft, Sft)
+_GRADED = (OfflineGrpo, Topr, Asymre, Rift, Kto)
+_PREFERENCE = (Dpo, Ipo, Simpo)
 
+BUILT_IN: dict[str, type[Method]] = {
+    cls.model_fields["kind"].default: cls for cls in (*_IMITATION, *_GRADED, *_PREFERENCE)
+}
+ADDED, FAULTS = installed_methods(BUILT_IN)
+"""Those of other packages by kind, and why some cannot be had."""
 METHODS: dict[str, type[Method]] = {
-    cls.model_fields["kind"].default: cls for cls in get_args(get_args(AnyMethod)[0])
+    **BUILT_IN,
+    **{kind: added.method for kind, added in ADDED.items()},
 }
 
-__all__ = ["METHODS", "AnyMethod"]
+if TYPE_CHECKING:
+    AnyMethod = Method
+else:
+    AnyMethod = Annotated[reduce(or_, METHODS.values()), Field(discriminator="kind")]
+
+
+def code_of(method: Method) -> dict[str, str]:
+    """What a method's results depend on besides its settings and this package's version."""
+    added = ADDED.get(method.kind)
+    return {} if added is None else {"package": added.package, "source_sha256": added.sha256}

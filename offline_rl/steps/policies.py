@@ -8,6 +8,7 @@ from offline_rl.config import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.hashing import digest
 from offline_rl.methods import Method
+from offline_rl.methods.registry import code_of
 from offline_rl.stages import FAILURE, Stage, read_published
 from offline_rl.steps.context import Run
 from offline_rl.training_settings import (
@@ -74,6 +75,7 @@ def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
     """The settings that a trained policy depends on."""
     return {
         "method": method.model_dump(mode="json", exclude={"training"}),
+        **({"code": code} if (code := code_of(method)) else {}),
         "training": training_of(experiment, method).of_weights(),
         "selection": method.reads(experiment.selection),
     }

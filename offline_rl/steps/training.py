@@ -3,7 +3,8 @@
 import gc
 import json
 import shutil
-from collections.abc import Callable, Sequence
+import traceback
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from functools import partial
@@ -21,6 +22,7 @@ from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
 from offline_rl.config import Experiment
 from offline_rl.methods import Method
+from offline_rl.methods.registry import code_of
 from offline_rl.progress import Lines
 from offline_rl.redaction import redacted
 from offline_rl.stages import FAILURE, Stage
@@ -184,6 +186,7 @@ def _train(
         with run.progress.task(title, "steps") as task:
             if calls is not None:
                 told["model"] = seen_from_anywhere(experiment.model_path)
+                there = partial(on_node, there, code_of(method))
                 calls(there, method, rollouts, folder.resolve(), **told)
             else:
                 there(
@@ -195,10 +198,11 @@ def _train(
                 )
     except ClusterError:
         raise
-    # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError; an
-    # OSError, such as a full disk, is no method's own fault.
-    except (RuntimeError, ValueError, ImportError, MemoryError) as error:
-        reason = redacted(" ".join(str(error).split())) or type(error).__name__
+    # Such as a full disk, which is no method's own fault.
+    except OSError:
+        raise
+    except Exception as error:
+        reason = _reason(error)
         run.progress.say(f"{title}: failed: {reason}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / FAILURE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
@@ -207,6 +211,35 @@ def _train(
         gc.collect()
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def on_node(
+    work: Callable[..., Any], code: Mapping[str, str], method: Method, *told: Any, **named: Any
+) -> None:
+    """`work(method, ...)` where the node has the `code` of the method that the run has recorded.
+
+    Raises RuntimeError for another.
+    """
+    here = code_of(method)
+    if here != code:
+        raise RuntimeError(
+            f"a node has another {method.kind}: {_words(here)}, where the run has {_words(code)}"
+        )
+    work(method, *told, **named)
+
+
+def _words(code: Mapping[str, str]) -> str:
+    return ", ".join(code.values()) or "none"
+
+
+def _reason(error: Exception) -> str:
+    """What a method failed of, and where for an error that nobody has worded for its reader."""
+    told = redacted(" ".join(str(error).split())) or type(error).__name__
+    # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError.
+    if isinstance(error, RuntimeError | ValueError | ImportError | MemoryError):
+        return told
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {told} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _note(values: dict[str, float]) -> str:

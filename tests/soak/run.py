@@ -138,7 +138,7 @@ class Soak:
         return f"2, 4 and 8 processes, 20 rounds each; the next one held it in {longest:.2f} s"
 
     def methods(self):
-        fault_company.fail_in_three_ways(self.warm, self.scratch / "failing")
+        fault_company.fail_in_four_ways(self.warm, self.scratch / "failing")
         return "out of memory, NaN and no example: holes with reasons, exit code 3, tried again"
 
     def launched_training(self):
