@@ -12,6 +12,7 @@ from offline_rl.environment import public_name
 from offline_rl.evaluation_settings import BASE
 from offline_rl.findings import Findings
 from offline_rl.gathering_notes import (
+    code_notes,
     damage_notes,
     data_notes,
     import_notes,
@@ -87,6 +88,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
             *import_notes(dataset_folder(folder)),
             *gap_notes(gap),
             *method_notes(experiment, {label for label, _ in found.trained}),
+            *code_notes((at[0], policy_folder(folder, *at)) for at in found.trained),
             *trial_notes(experiment, trials),
             *rounding_notes(records, _engines(found.samples)),
         ),

@@ -7,9 +7,9 @@ from typing import Any
 
 from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE
+from offline_rl.failures import reason_of
 from offline_rl.methods.base import Origin
-from offline_rl.methods.registry import ADDED
-from offline_rl.stages import Stage, read_published
+from offline_rl.stages import Stage, read_manifest, read_published
 from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
 from offline_rl.steps.evaluations import evaluation_folder
@@ -54,15 +54,34 @@ def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
 
 
 def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[str]:
-    """Sentences on methods of other packages, and on what rollouts are not that methods expect."""
+    """Sentences on methods that take the rollouts for something that they are not."""
     here = experiment.rollouts is None and experiment.learn_from == "rollouts"
     origin = Origin(experiment.sampling if here else None, experiment.filters)
     for label, method in experiment.methods.items():
         if label not in trained:
             continue
-        if method.kind in ADDED:
-            yield f"{label} is a method of {ADDED[method.kind].origin}."
-        yield from (f"{label} {doubt}" for doubt in method.doubts(origin))
+        try:
+            doubts = list(method.doubts(origin))
+        # What a package's method doubts must not keep anybody from the results.
+        except Exception as error:
+            doubts = [f"could not tell its doubts: {reason_of(error, method)}."]
+        yield from (f"{label} {doubt}" for doubt in doubts)
+
+
+def code_notes(trained: Iterable[tuple[str, Path]]) -> Iterator[str]:
+    """A sentence on each method of another package, by the label and folder of its policies."""
+    codes: dict[str, list[dict[str, str]]] = {}
+    for label, folder in trained:
+        manifest = read_manifest(folder)
+        code = manifest and manifest["inputs"].get("code")
+        if code and code not in codes.setdefault(label, []):
+            codes[label].append(code)
+    for label, several in codes.items():
+        files = " and ".join(f"sha256 {code['source_sha256'][:12]}" for code in several)
+        name = f"{label} is a method of another package, {several[0]['module']}"
+        yield f"{name}: {files} of its files."
+        if len(several) > 1:
+            yield f"The seeds of {label} were trained by different files: run the experiment again."
 
 
 def import_notes(dataset: Path) -> Iterator[str]:

@@ -86,7 +86,7 @@ def _unknown_kind(kind: str, known: str, keys: Key) -> str:
         return f"there is no kind {kind!r}, only {known}"
     if kind in FAULTS:
         return f"the kind {kind!r} cannot be had: {FAULTS[kind]}"
-    return f"there is no kind {kind!r}, only {known}, and those of packages that are installed"
+    return f"there is no kind {kind!r}, only {known}, and those of packages that are installed here"
 
 
 def _place(location: Sequence[str | int], raw: Any) -> tuple[Key, Any, bool]:

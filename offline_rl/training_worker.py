@@ -12,8 +12,9 @@ from pydantic import TypeAdapter
 
 from data_gen.selection import Selection
 from data_gen.storage import load_rollouts
+from offline_rl.failures import reason_of
 from offline_rl.methods import Method
-from offline_rl.methods.registry import AnyMethod
+from offline_rl.methods.registry import AnyMethod, check_code
 from offline_rl.training_settings import TrainingSettings
 from offline_rl.validation_settings import Exam
 
@@ -35,6 +36,7 @@ def main(path: Path) -> int:
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     first = os.environ.get("RANK", "0") == "0"
     try:
+        check_code(method, job["code"], "one of the processes")
         train(
             method,
             load_rollouts(job["rollouts"]),
@@ -47,13 +49,13 @@ def main(path: Path) -> int:
             exam=None if job["exam"] is None else Exam.model_validate(job["exam"]),
             on_log=_tell if first else None,
         )
-    # What `train` is expected to raise; the parent tells it as the method's own failure.
-    except (RuntimeError, ValueError, ImportError, MemoryError) as error:
-        _say({"failed": " ".join(str(error).split()) or type(error).__name__})
-        return FAILED
     # A full disk is no fault of the method; the parent ends with it.
     except OSError as error:
         _say({"disk": str(error)})
+        return FAILED
+    # The parent tells it as the method's own failure.
+    except Exception as error:
+        _say({"failed": reason_of(error, method)})
         return FAILED
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()

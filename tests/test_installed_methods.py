@@ -8,13 +8,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
-from data_gen.filters import Filters
+from offline_rl.failures import reason_of
+from offline_rl.gathering_notes import method_notes
 from offline_rl.methods import Imitation
 from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
 from offline_rl.settings import SettingsError, load_experiment
-from offline_rl.steps.training import _reason, on_node
+from offline_rl.steps.training import on_node
 from tests.fault_parts import SHORT, command, finished_stages
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -32,7 +34,9 @@ def installed(folder, sources, entries, name="focal"):
     lines = [f"{kind} = {value}" for kind, value in entries]
     (about / "entry_points.txt").write_text("\n".join(["[offline_rl.methods]", *lines, ""]))
     for module, source in sources.items():
-        (folder / f"{module}.py").write_text(source)
+        file = folder / f"{module}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source)
     return folder
 
 
@@ -59,8 +63,25 @@ def test_the_readmes_method_is_taken_with_its_package_and_the_hash_of_its_file(s
     assert again["focal"].sha256 != first
 
 
+def test_the_hash_is_of_every_file_of_the_package_and_of_its_class_s_ancestors(site):
+    package = {"mine/__init__": "", "mine/losses/focal": FOCAL, "mine/helper": "", "theirs": GOOD}
+    heir = "from typing import Literal\nfrom theirs import A\n\n\nclass B(A):\n"
+    package["heir"] = f'{heir}    kind: Literal["b"] = "b"\n'
+    installed(site, package, [("focal", "mine.losses.focal:Focal"), ("b", "heir:B")], "mine")
+    hashes = [{kind: one.sha256 for kind, one in installed_methods(BUILT_IN)[0].items()}]
+    for changed in ("mine/helper", "mine/losses/focal", "theirs"):
+        with (site / f"{changed}.py").open("a") as file:
+            file.write("\n# otherwise\n")
+        hashes.append({kind: one.sha256 for kind, one in installed_methods(BUILT_IN)[0].items()})
+    of_focal, of_heir = ([one[kind] for one in hashes] for kind in ("focal", "b"))
+    assert len(set(of_focal[:3])) == 3
+    assert of_focal[3] == of_focal[2]
+    assert len({of_heir[2], of_heir[3]}) == 2
+
+
 GOOD = """
 from typing import ClassVar, Literal
+from pydantic import Field, field_validator
 from offline_rl.methods import Imitation
 
 class A(Imitation):
@@ -77,7 +98,7 @@ FAULTS = {
     "no class": ("a", "brought:a", "a = 3", "no subclass of offline_rl.methods.Method"),
     "another class": ("a", "brought:A", "class A: pass", "no subclass of"),
     "no loss": ("a", "brought:A", GOOD.rpartition("    def")[0], "does not define loss"),
-    "a kind that is another's": ("rft", "brought:A", GOOD, "another method has this kind"),
+    "a kind that is another's": ("rft", "brought:A", GOOD, "a kind is one method's alone"),
     "two names": ("b", "brought:A", GOOD, 'no `kind: Literal["b"] = "b"`'),
     "no name": (
         "a",
@@ -98,6 +119,24 @@ FAULTS = {
         GOOD + '    training_defaults: ClassVar = {"lr": -1}\n',
         "greater than 0",
     ),
+    "a kind by another name": (
+        *("a", "brought:A"),
+        GOOD.replace('"a"\n', 'Field("a", alias="b")\n'),
+        "Aliases for discriminator",
+    ),
+    "a kind that is worked on": (
+        *("a", "brought:A"),
+        GOOD + '    _check = field_validator("kind", mode="before")(lambda value: value)\n',
+        "Cannot use a mode='before' validator",
+    ),
+    "a field of no type": ("a", "brought:A", GOOD + '    other: "Nothing" = 1\n', "Nothing"),
+    "settings that change": (
+        *("a", "brought:A"),
+        GOOD + '    model_config = {"frozen": False}\n',
+        "its `model_config` is not the one of Method",
+    ),
+    "another training": ("a", "brought:A", GOOD + "    training: int = 3\n", "its `training` is"),
+    "a setting of training": ("a", "brought:A", GOOD + "    lr: float = 3.0\n", "its lr is a se"),
     "an escape": ("a", "brought:A", r'raise ValueError("\x1b[2J\n")', "ValueError: [2J"),
 }
 
@@ -114,12 +153,30 @@ def test_a_method_that_cannot_be_had_is_told_and_the_others_stay(fault, site):
     assert faults[kind].isprintable()
 
 
-def test_of_two_packages_with_one_kind_the_second_is_told(site):
+def test_a_kind_of_two_packages_is_of_neither(site):
     installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
     installed(site, {"other": FOCAL}, [("focal", "other:Focal")], "other")
     found, faults = installed_methods(BUILT_IN)
-    assert found["focal"].package == "focal 0.1"
-    assert "other:Focal of other 0.1" in faults["focal"]
+    assert found == {}
+    assert {"focal:Focal of focal 0.1", "other:Focal of other 0.1"} <= {
+        *re.split(" and |: ", faults["focal"])
+    }
+
+
+def test_a_package_that_says_nothing_readable_of_itself_is_told(site):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    installed(site, {}, [], "broken")
+    (site / "broken-0.1.dist-info" / "entry_points.txt").write_text("[offline_rl.methods]\nno\n")
+    found, faults = installed_methods(BUILT_IN)
+    assert list(found) == ["focal"]
+    assert "its entry points" in faults["(broken 0.1)"]
+
+
+def test_nothing_of_the_current_folder_is_taken(site, monkeypatch):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    monkeypatch.chdir(site)
+    monkeypatch.syspath_prepend("")
+    assert installed_methods(BUILT_IN) == ({}, {})
 
 
 def test_settings_tell_why_a_method_is_not_there(monkeypatch):
@@ -135,8 +192,8 @@ def test_settings_tell_why_a_method_is_not_there(monkeypatch):
 
 
 def test_a_node_with_another_method_trains_nothing():
-    code = {"package": "focal 0.1", "source_sha256": "12"}
-    with pytest.raises(RuntimeError, match=r"another rft: none, where the run has focal 0\.1, 12"):
+    code = {"module": "focal", "source_sha256": "12"}
+    with pytest.raises(RuntimeError, match="a node has another rft: none; the run's is focal, 12"):
         on_node(pytest.fail, code, METHODS["rft"]())
     seen = []
     on_node(lambda *told, **named: seen.append((told, named)), {}, METHODS["rft"](), 1, seed=2)
@@ -152,7 +209,7 @@ def test_a_run_compares_it_and_trains_it_again_when_its_file_changes(warm, tmp_p
     folder = tmp_path / "run"
     told = command(folder, RUN)
     said = " ".join(warm.run(told, packages=str(site)).split())
-    assert "focal is a method of focal 0.1, focal, sha256" in said
+    assert "focal is a method of another package, focal: sha256" in said
     table = pd.read_csv(folder / "report" / "comparison.csv")
     assert set(table["label"]) >= {"base", "rft", "focal"}
     before = finished_stages(folder)
@@ -171,9 +228,10 @@ def test_a_run_compares_it_and_trains_it_again_when_its_file_changes(warm, tmp_p
 
 def test_a_package_may_be_imported_before_the_methods_are(tmp_path):
     site = installed(tmp_path, {"focal": FOCAL}, [("focal", ENTRY)])
+    before = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
     run = subprocess.run(
         [sys.executable, "-P", "-c", ALONE],
-        env={**os.environ, "PYTHONPATH": f"{site}:{os.environ.get('PYTHONPATH', '')}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *before])},
         capture_output=True,
         text=True,
         check=True,
@@ -181,7 +239,30 @@ def test_a_package_may_be_imported_before_the_methods_are(tmp_path):
     assert run.stdout == "<class 'focal.Focal'>\n"
 
 
-def test_an_error_that_nobody_has_worded_names_its_kind_and_place():
-    with pytest.raises(AttributeError) as caught:
-        Filters.nothing  # noqa: B018 (the access is the test)
-    assert re.search(r"^AttributeError: .*nothing.* \(.*\.py, line \d+\)$", _reason(caught.value))
+def test_a_reason_names_the_place_in_a_package_s_own_file(site, monkeypatch):
+    lines = [*GOOD.splitlines()[:-1], "        return logps @ batch", ""]
+    installed(site, {"brought": "\n".join(lines)}, [("a", "brought:A")])
+    found, _ = installed_methods(BUILT_IN)
+    method = found["a"].method()
+
+    def reason(batch):
+        with pytest.raises((RuntimeError, TypeError)) as caught:
+            method.loss(torch.zeros(2), batch)
+        return reason_of(caught.value, method)
+
+    assert "brought.py" not in reason(torch.zeros(3))
+    monkeypatch.setattr("offline_rl.failures.ADDED", found)
+    place = f" (brought.py, line {len(lines) - 1})"
+    assert reason(torch.zeros(3)).endswith(place)
+    assert reason("1").startswith("TypeError: ")
+    assert reason("1").endswith(place)
+
+
+def test_what_a_method_doubts_and_fails_at_is_a_note(monkeypatch):
+    def doubts(self, origin):
+        return origin.nothing
+
+    monkeypatch.setattr(METHODS["rft"], "doubts", doubts)
+    experiment = load_experiment("demo")
+    [note] = method_notes(experiment, {"rft", "dft"})
+    assert note.startswith("rft could not tell its doubts: AttributeError: ")

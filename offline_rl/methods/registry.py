@@ -1,5 +1,6 @@
 """Every method by its `kind`: those in this folder, and those that installed packages bring."""
 
+from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated
@@ -47,4 +48,12 @@ else:
 def code_of(method: Method) -> dict[str, str]:
     """What a method's results depend on besides its settings and this package's version."""
     added = ADDED.get(method.kind)
-    return {} if added is None else {"package": added.package, "source_sha256": added.sha256}
+    return {} if added is None else added.code
+
+
+def check_code(method: Method, code: Mapping[str, str], where: str) -> None:
+    """Raises RuntimeError where the method that is installed here is not the one with `code`."""
+    here = code_of(method)
+    if here != code:
+        told = [", ".join(one.values()) or "none" for one in (here, code)]
+        raise RuntimeError(f"{where} has another {method.kind}: {told[0]}; the run's is {told[1]}")

@@ -4,8 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.storage import load_rollouts
+from data_gen.types import DataError
 from offline_rl.config import Budget, Experiment
+from offline_rl.failures import reason_of
 from offline_rl.methods import Method
+from offline_rl.methods.registry import code_of
 from offline_rl.stages import Stage, read_published
 from offline_rl.steps.context import Run, write_json
 from offline_rl.steps.policies import policy_settings
@@ -30,6 +33,7 @@ def budget_step(run: Run[Experiment], dataset: Stage) -> Experiment:
             "dataset": dataset.digest(),
             "match": budget.match,
             "seed": run.settings.seeds[0],
+            "code": code_of(method),
             **policy_settings(run.settings, method),
         }
         stage = Stage(_folder(run.folder), inputs)
@@ -68,7 +72,13 @@ def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget)
     training = resolve_training(method.training_defaults, settings.training, method.training)
     rollouts = taught(run, method, load_rollouts(dataset.folder))
     seed = settings.seeds[0]
-    examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)
+    try:
+        examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)
+    except (DataError, OSError):
+        raise
+    except Exception as error:
+        reason = reason_of(error, method)
+        raise DataError(f"budget: {method.kind}, which comes first, fails: {reason}") from error
     tokens = sum(row.trained_tokens for example in examples for row in example)
     steps = training.total_steps(len(examples), tokens)
     seen = training.examples_seen(steps, len(examples))

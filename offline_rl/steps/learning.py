@@ -92,8 +92,10 @@ def _reason(run: Run[Experiment], method: Method, rollouts: list[Rollout]) -> st
             prepare(method, rollouts, settings.selection, seed, max_tokens)
         except DataError as error:
             reason = reason or str(error)
+        except OSError:
+            raise
         # Anything else is for the training to tell as the method's own failure.
-        except (RuntimeError, ValueError, ImportError, MemoryError):
+        except Exception:
             return None
         else:
             return None

@@ -63,6 +63,7 @@ def policy(
     inputs = {
         **policy_settings(run.settings, method),
         **_validated(run, method),
+        "code": code_of(method),
         "seed": seed,
         "dataset": dataset.digest(),
         "base": run.base,
@@ -75,7 +76,6 @@ def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:
     """The settings that a trained policy depends on."""
     return {
         "method": method.model_dump(mode="json", exclude={"training"}),
-        **({"code": code} if (code := code_of(method)) else {}),
         "training": training_of(experiment, method).of_weights(),
         "selection": method.reads(experiment.selection),
     }

@@ -3,7 +3,6 @@
 import gc
 import json
 import shutil
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
@@ -21,10 +20,10 @@ from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
 from offline_rl.config import Experiment
+from offline_rl.failures import reason_of
 from offline_rl.methods import Method
-from offline_rl.methods.registry import code_of
+from offline_rl.methods.registry import check_code, code_of
 from offline_rl.progress import Lines
-from offline_rl.redaction import redacted
 from offline_rl.stages import FAILURE, Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import Policy, exam_of, policy, policy_folder, training_of
@@ -198,11 +197,11 @@ def _train(
                 )
     except ClusterError:
         raise
-    # Such as a full disk, which is no method's own fault.
+    # A full disk, for one, is no method's own fault.
     except OSError:
         raise
     except Exception as error:
-        reason = _reason(error)
+        reason = reason_of(error, method)
         run.progress.say(f"{title}: failed: {reason}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
         (folder / FAILURE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
@@ -220,26 +219,8 @@ def on_node(
 
     Raises RuntimeError for another.
     """
-    here = code_of(method)
-    if here != code:
-        raise RuntimeError(
-            f"a node has another {method.kind}: {_words(here)}, where the run has {_words(code)}"
-        )
+    check_code(method, code, "a node")
     work(method, *told, **named)
-
-
-def _words(code: Mapping[str, str]) -> str:
-    return ", ".join(code.values()) or "none"
-
-
-def _reason(error: Exception) -> str:
-    """What a method failed of, and where for an error that nobody has worded for its reader."""
-    told = redacted(" ".join(str(error).split())) or type(error).__name__
-    # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError.
-    if isinstance(error, RuntimeError | ValueError | ImportError | MemoryError):
-        return told
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__}: {told} ({Path(last.filename).name}, line {last.lineno})"
 
 
 def _note(values: dict[str, float]) -> str:
