@@ -1,33 +1,17 @@
-"""Rollouts made elsewhere: their ids kept or made here, judged here or by their file, none lost."""
+"""Rows made elsewhere become rollouts: their ids kept or made here, whole problems, none lost."""
 
 import json
-from array import array
-from dataclasses import replace
 
 import pytest
-from transformers import AutoTokenizer
 
-from data_gen import save_rollouts, verify
-from data_gen.foreign_tokens import lacks_end
+from data_gen import save_rollouts
 from data_gen.importing import import_chunks, import_rollouts
 from data_gen.types import DataError
+from tests import import_parts
+from tests.import_parts import EOS
 
-EOS = 0
-
-
-@pytest.fixture
-def tokenizer(random_model):
-    return AutoTokenizer.from_pretrained(random_model)
-
-
-@pytest.fixture
-def brought(tmp_path, tokenizer):
-    def read(*rows, style="raw", verify=verify):
-        path = tmp_path / "foreign.jsonl"
-        path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-        return import_rollouts(path, tokenizer=tokenizer, style=style, verify=verify)
-
-    return read
+tokenizer = import_parts.tokenizer
+brought = import_parts.brought
 
 
 def test_a_list_of_completions_becomes_its_rollouts(brought, tokenizer):
@@ -118,102 +102,6 @@ def test_a_bad_row_is_named_with_file_and_line(brought, row, message):
         brought(good, row)
 
 
-def ids(tokenizer, text):
-    return tokenizer.encode(text, add_special_tokens=False)
-
-
-def test_given_token_ids_and_their_log_probabilities_are_kept(brought, tokenizer):
-    prompt, texts = ids(tokenizer, "Q: 1+1? "), [r"\boxed{2}", "two"]
-    tokens = [[*ids(tokenizer, texts[0]), EOS], ids(tokenizer, texts[1])]
-    logps = [[-0.5 * n for n in range(len(one))] for one in tokens]
-    row = {"problem": "1+1?", "answer": "2", "prompt_ids": prompt}
-    listed = brought({**row, "completions": texts, "completion_ids": tokens, "logprobs": logps})
-    pairs = zip(texts, tokens, logps, strict=True)
-    objects = [{"text": a, "token_ids": b, "logps": c} for a, b, c in pairs]
-    assert brought({**row, "completions": objects}) == listed
-    single = [{**row, "completion": o["text"], **o} for o in objects]
-    assert brought(*single) == listed
-    for rollout, one, values in zip(listed, tokens, logps, strict=True):
-        assert rollout.completion.tokens == array("i", one)
-        assert rollout.completion.logps == array("f", values)
-        assert rollout.completion.prompt_tokens == array("i", prompt)
-        assert rollout.completion.prompt == "Q: 1+1? "
-    # Ids that no special token ends were cut off, unless the file says why they ended.
-    assert [r.completion.finish_reason for r in listed] == ["stop", "length"]
-    [stopped] = brought({**single[1], "finish_reason": "stop"})
-    assert stopped.completion.finish_reason == "stop"
-    assert stopped.completion.tokens == array("i", tokens[1])
-    # What ended by itself has the token that ended it; what was cut off, or a stop string ended,
-    # has none.
-    [halted] = brought({**single[1], "text": "tw", "completion": "tw", "finish_reason": "stop"})
-    every = (*listed, stopped, halted)
-    assert [lacks_end(one.completion, tokenizer) for one in every] == [False, False, True, False]
-
-
-def test_log_probabilities_without_their_token_ids_are_unknown(brought):
-    row = {"problem": "q", "answer": "1", "completion": "x", "logps": [-1.0, -2.0]}
-    assert not brought(row)[0].completion.logps
-
-
-def test_special_tokens_in_a_text_with_ids_are_no_part_of_its_answer(brought, tokenizer):
-    row = {"problem": "q", "answer": "1", "text": "x<eos>", "tokens": [*ids(tokenizer, "x"), EOS]}
-    assert brought(row)[0].completion.text == "x"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"tokens": [3, 4, 5]}, "the token ids do not read as the completion"),
-        ({"tokens": [1000, 1001]}, "the token ids do not read as the completion"),
-        ({"tokens": "ids + [100000]"}, "the token ids do not read as the completion"),
-        ({"tokens": ["x", "y"]}, "tokens is not a list of token ids"),
-        ({"tokens": [True, 1]}, "tokens is not a list of token ids"),
-        ({"tokens": [2**31]}, "tokens is not a list of token ids"),
-        ({"tokens": 2}, "tokens is not a list of token ids"),
-        ({"prompt_tokens": [3, 4, 5]}, "the prompt's token ids do not hold the problem"),
-        ({"logps": [-1.0]}, "2 tokens but 1 log-probabilities"),
-        ({"logps": [-1.0, float("nan")]}, r"logps\[1\] is nan, which is no log-probability"),
-        ({"logps": [-float("inf"), -1.0]}, r"logps\[0\] is -inf, which is no log-probability"),
-        ({"logps": [-1.0, 0.5]}, r"logps\[1\] is 0.5, which is no log-probability"),
-        ({"logps": [-1.0, None]}, "logps is not a list of numbers"),
-        ({"logps": [-1.0, -(10**400)]}, "which is no log-probability"),
-        ({"reward": "good"}, "the reward is neither a finite number nor true or false"),
-        ({"reward": 10**400}, "the reward is neither a finite number nor true or false"),
-        ({"reward": float("nan")}, "the reward is neither a finite number nor true or false"),
-    ],
-)
-def test_ids_log_probabilities_and_rewards_that_cannot_be_are_refused(
-    brought, tokenizer, change, message
-):
-    tokens = ids(tokenizer, "no")
-    good = {"problem": "q?", "answer": "1", "completion": "no", "tokens": tokens}
-    if change.get("tokens") == "ids + [100000]":
-        change = {"tokens": [*tokens, 100000]}
-    with pytest.raises(DataError, match=rf"foreign\.jsonl:2: .*{message}"):
-        brought(good, good | change)
-
-
-def test_rewards_of_the_file_are_verdicts_where_nobody_verifies(brought):
-    rewards = [1, True, 2.5, 0.5, False, -1.0]
-    row = {"problem": "q", "completions": ["x"] * len(rewards)}
-    rollouts = brought({**row, "is_correct": rewards}, verify=None)
-    assert [r.verdict.label for r in rollouts] == ["correct"] * 3 + ["wrong"] * 3
-    assert [r.reward for r in rollouts] == [1.0, 1.0, 2.5, 0.5, 0.0, -1.0]
-    single = [{"problem": "q", "completion": {"text": "x", "score": reward}} for reward in rewards]
-    assert brought(*single, verify=None) == rollouts
-    with pytest.raises(DataError, match=r"foreign\.jsonl:2: no reward .*have the completions ver"):
-        brought(single[0], {"problem": "q", "completion": "x"}, verify=None)
-    with pytest.raises(DataError, match=r"foreign\.jsonl:1: reward is not a list as long as"):
-        brought({**row, "reward": 1}, verify=None)
-
-
-def test_a_verifier_does_not_see_what_the_file_thinks(brought):
-    row = {"problem": "1+1?", "answer": "2", "completions": [r"\boxed{2}", r"\boxed{3}"]}
-    told = brought({**row, "rewards": [0, 1]})
-    assert told == brought(row)
-    assert [r.verdict.label for r in told] == ["correct", "wrong"]
-
-
 def test_a_conversation_of_one_question_is_its_problem(brought):
     plain = brought({"problem": "1+1?", "answer": "2", "completion": "x"}, style="Q: {problem}\n")
     user = {"role": "user", "content": "1+1?"}
@@ -277,33 +165,3 @@ def test_one_id_for_two_problems_is_refused(brought):
         brought(row, row | {"answer": "2"})
     with pytest.raises(DataError, match="holds no rows"):
         brought()
-
-
-def test_real_completions_agree_with_another_grader(real_data, tokenizer):
-    path = real_data / "rollouts" / "qwen_math_50x8.jsonl"
-    if not path.exists():
-        path = real_data / "foreign_rollouts.jsonl"
-    rollouts = import_rollouts(path, tokenizer=tokenizer, style="raw", verify=verify)
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert [r.verdict.label == "correct" for r in rollouts] == [
-        score for row in rows for score in row["grader_score"]
-    ]
-    assert [r.completion.text for r in rollouts] == [t for row in rows for t in row["completions"]]
-    # The file's own grades are taken where nobody verifies.
-    told = import_rollouts(path, tokenizer=tokenizer, style="raw", verify=None)
-    assert [r.completion for r in told] == [r.completion for r in rollouts]
-    assert [r.verdict.label == "correct" for r in told] == [
-        score for row in rows for score in row["grader_score"]
-    ]
-
-
-def test_tokens_of_another_tokenizer_are_refused(brought, tokenizer, tmp_path):
-    rollouts = brought({"problem": "q", "answer": "1", "completions": ["a", "b"]})
-    for tokens in ((5, 6), (10**6, 10**6)):
-        completion = replace(rollouts[1].completion, tokens=tokens, logps=())
-        foreign = [rollouts[0], replace(rollouts[1], completion=completion)]
-        save_rollouts(foreign, tmp_path / "foreign.jsonl")
-        with pytest.raises(DataError, match=r"sample 1 of .* tokenised by another model's"):
-            import_rollouts(
-                tmp_path / "foreign.jsonl", tokenizer=tokenizer, style="raw", verify=lambda _: []
-            )
