@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 from offline_rl.report import training_table
 from offline_rl.report.fairness import budget_flags, with_marks
 from offline_rl.report.publication import _literal, latex, markdown
-from tests.test_report import RECORDS, make_report
+from tests.full_report_parts import RECORDS, make_report
 
 
 def rows(text):

@@ -1,0 +1,149 @@
+"""A small report with something in every part of it, for the tests of reports, without a model."""
+
+import io
+from functools import cache
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+
+from eval import Evaluation, compare
+from offline_rl.report import (
+    Report,
+    Samples,
+    curves_table,
+    data_table,
+    print_report,
+    training_table,
+)
+from offline_rl.report.fairness import with_budgets, with_marks
+
+TABLES = [
+    "comparison.csv",
+    "data.csv",
+    "learning_curves.csv",
+    "pairwise.csv",
+    "pass_at_k.csv",
+    "performance_profile.csv",
+    "seeds.csv",
+    "training.csv",
+]
+DATA = {
+    "sampled": {"rollouts": 8000, "accuracy": 0.1 + 0.2, "ids": ["a", "b"], "none": None},
+    "filters": {"pass_rate": {"rollouts": 10}},
+    "audit": None,
+}
+
+
+def evaluations(rename=lambda name: name):
+    generator = np.random.default_rng(0)
+    found = []
+    labels = [("base", None), *((m, s) for m in ("dft", "dpo", "rft") for s in (0, 1))]
+    for benchmark in ("easy", "hard"):
+        for label, seed in labels:
+            right = generator.random((10, 3)) < 0.6
+            rows = [
+                (f"p{i}", j, j, "correct" if right[i, j] else "wrong", "", "7", 1.0, 9, False, 0.5)
+                for i in range(10)
+                for j in range(3)
+            ]
+            names = "problem_id sample seed verdict reason answer reward tokens truncated nll"
+            grid = pd.DataFrame(rows, columns=names.split())
+            name = label if label in ("base", "rft") else rename(label)
+            found.append(Evaluation(name, seed, rename(benchmark), 1.0, grid, model=rename("m")))
+    return found
+
+
+def trained(label, seed, *, tokens=1000, steps=60):
+    """A record with what offline_rl.training.train returns."""
+    training = {
+        "epochs": 1.0,
+        "steps": None,
+        "examples_per_step": 16,
+        "lr": 1e-4,
+        "scheduler": "cosine",
+        "warmup": 0.1,
+        "betas": [0.9, 0.95],
+        "weight_decay": 0.01,
+        "max_grad_norm": 1.0,
+        "optimizer": "adamw_torch",
+        "max_tokens": 256,
+        "precision": "float32",
+        "lora": {"rank": 8} if label == "dpo" else None,
+    }
+    report = {
+        "method": {"kind": label, "beta": 0.1, "training": {"lr": 1e-4}},
+        "training": training,
+        "examples": 320,
+        "examples_too_long": 2,
+        "rollouts_per_example": 1,
+        "steps": steps,
+        "epochs": 3.0,
+        "examples_seen": 960,
+        "trained_tokens_seen": tokens,
+        "flops": 1.5e12,
+        "seconds": 12.5 + seed,
+        "peak_memory_gib": 1.25,
+        "attention": "sdpa",
+        "packed": label != "dpo",
+        "history": [
+            {
+                "step": 30,
+                "loss": 0.4,
+                "accepted_nll": 0.2,
+                "accepted_mean_p": 0.8,
+                "accepted_entropy": 0.3,
+            },
+            {
+                "step": 60,
+                "loss": 0.3,
+                "accepted_nll": 0.1,
+                "accepted_mean_p": 0.9,
+                "accepted_entropy": 0.2,
+            },
+            {"train_loss": 0.35},
+        ],
+    }
+    return {"label": label, "training_seed": seed, "report": report}
+
+
+RECORDS = [
+    *(trained(label, seed) for label in ("rft", "dft") for seed in (0, 1)),
+    trained("dpo", 0, tokens=2100),
+    {"label": "dpo", "training_seed": 1, "failure": "the loss is nan at step 3"},
+]
+
+
+def _as_it_is(name):
+    return name
+
+
+@cache
+def make_report(rename=_as_it_is):
+    evaluated = evaluations(rename)
+    compared = compare(evaluated)
+    training = training_table(RECORDS, model=rename("m"))
+    return Report(
+        name=rename("demo"),
+        comparison=with_budgets(compared.comparison, training),
+        pairwise=with_marks(compared.pairwise, training),
+        seeds=compared.seeds,
+        pass_at_k=compared.pass_at_k,
+        profile=compared.profile,
+        training=training,
+        curves=curves_table(RECORDS, model=rename("m")),
+        data=data_table(DATA, model=rename("m")),
+        samples=tuple(Samples(one) for one in evaluated),
+        summaries={rename("m"): DATA},
+        notes=compared.notes,
+        failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
+        environment={"python": "3.11", "packages": {"torch": "2.13.0"}, "gpus": []},
+        settings=f"name: {rename('demo')}\n",
+        command=f"offline-rl run {rename('demo')}.yaml",
+    )
+
+
+def printed(report, width=100):
+    lines = io.StringIO()
+    print_report(report, Console(file=lines, width=width, force_terminal=False))
+    return lines.getvalue()
