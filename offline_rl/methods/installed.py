@@ -157,7 +157,9 @@ def _modules(cls: type[Method], entry: EntryPoint) -> set[str]:
             for file in about.files or ()
             if file.suffix == ".py"
         }
-    return {name.partition(".")[0] for name in names} - {*_OURS, ".."}
+    tops = {name.partition(".")[0] for name in names} - {*_OURS, ".."}
+    # Made by pip for `-e`, with the path of the folder in it.
+    return {name for name in tops if not name.startswith("__editable__")}
 
 
 def _package(about: Distribution) -> str:
