@@ -112,3 +112,19 @@ def warm():
 
     with Warm() as process:
         yield process
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory):
+    """The small report that the tests of the page look at."""
+    from tests.page_parts import small_report
+
+    return small_report(tmp_path_factory.mktemp("small"))
+
+
+@pytest.fixture(scope="session")
+def small_page(small, tmp_path_factory):
+    """The file of its page."""
+    from tests.page_parts import written
+
+    return written(small, tmp_path_factory.mktemp("small_page"))
