@@ -1,127 +1,24 @@
 """The loss head in chunks: gradients of whole logits in float64, whatever the cut, and no more."""
 
-import logging
-
 import pytest
 import torch
-from accelerate import Accelerator
-from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from losses import (
-    asymre_loss,
-    dft_loss,
-    iw_sft_loss,
-    nll_loss,
-    offline_grpo_loss,
-    power_loss,
-    proximal_loss,
-    rift_loss,
-    topr_loss,
-)
 from losses.head import head_logps, head_loss
-from offline_rl.batches import collate
-from offline_rl.head import LossHead
-from offline_rl.methods.registry import METHODS
-from offline_rl.training_settings import Lora
-from tests.training_parts import (
-    assert_equal_gradients,
-    gradients_of_step,
-    make_trainer,
-    twelve_problems,
+from tests.head_parts import (
+    EVERY,
+    HIDDEN,
+    POINTWISE,
+    TOKENS,
+    WEIGHT,
+    assert_within,
+    inputs,
+    numbers,
+    one_pass,
+    two_passes,
+    whole,
 )
 
-VOCABULARY, WIDTH, COUNT = 300, 24, 50
 FLOAT32 = {"dtype": torch.float32, "entropy": False}
-
-
-def numbers(*shape, seed):
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-
-HIDDEN = numbers(COUNT, WIDTH, seed=0)
-WEIGHT = numbers(VOCABULARY, WIDTH, seed=1) * 0.3
-TOKENS = torch.randint(VOCABULARY, (COUNT,), generator=torch.Generator().manual_seed(2))
-# Half of the tokens are likely ones, where softmax and one-hot nearly cancel.
-TOKENS[::2] = (HIDDEN @ WEIGHT.T).argmax(-1)[::2]
-OTHER = -numbers(COUNT, seed=3).abs() - 3
-SIGNALS = numbers(COUNT, seed=4)
-ACCEPTED = SIGNALS > 0
-ONES = torch.ones(COUNT, 1)
-
-
-def rows(values, places):
-    return values[places].unsqueeze(-1)
-
-
-def position(loss):
-    """A loss of (rows, time) log-probabilities, given one position as a row of one token."""
-
-    def of_places(logps, places):
-        return loss(logps.unsqueeze(-1), places).squeeze(-1)
-
-    return of_places
-
-
-POINTWISE = {
-    "nll": position(lambda logp, _: nll_loss(logp)),
-    "dft": position(lambda logp, _: dft_loss(logp)),
-    "power": position(lambda logp, _: power_loss(logp, alpha=0.5)),
-    "psft": position(
-        lambda logp, at: proximal_loss(logp, rows(OTHER, at).to(logp), clip=(0.8, 1.28))
-    ),
-    "iw_sft": position(
-        lambda logp, at: iw_sft_loss(
-            logp,
-            rows(OTHER, at).to(logp),
-            ONES[at].to(logp),
-            level="token",
-            temperature=1.0,
-            clip=(0.2, 1.8),
-        )
-    ),
-    "offline_grpo": position(lambda logp, at: offline_grpo_loss(logp, SIGNALS[at].to(logp))),
-    "asymre": position(lambda logp, at: asymre_loss(logp, SIGNALS[at].to(logp))),
-    "rift": position(lambda logp, at: rift_loss(logp, ACCEPTED[at], penalty=0.1)),
-    "topr": position(
-        lambda logp, at: topr_loss(
-            logp, rows(OTHER, at).to(logp), ACCEPTED[at], ONES[at].to(logp), level="token"
-        )
-    ),
-}
-EVERY = slice(0, COUNT)
-
-
-def inputs(dtype):
-    return [one.detach().to(dtype).requires_grad_() for one in (HIDDEN, WEIGHT)]
-
-
-def whole(loss, dtype=torch.float64, hidden=None, weight=None):
-    """Loss and gradients over whole logits, with torch's own log-softmax."""
-    if hidden is None or weight is None:
-        hidden, weight = inputs(dtype)
-    logps = (hidden @ weight.T).log_softmax(-1).gather(-1, TOKENS[:, None]).squeeze(-1)
-    total = loss(logps, EVERY).sum()
-    return total, torch.autograd.grad(total, (hidden, weight))
-
-
-def one_pass(loss, dtype=torch.float32, chunk=16, **settings):
-    hidden, weight = inputs(settings.pop("inputs", dtype))
-    done = head_loss(hidden, weight, TOKENS, loss, dtype=dtype, entropy=False, chunk=chunk)
-    return done.total, torch.autograd.grad(done.total, (hidden, weight))
-
-
-def two_passes(loss, dtype=torch.float32, chunk=16, **settings):
-    hidden, weight = inputs(settings.pop("inputs", dtype))
-    logps, _ = head_logps(hidden, weight, TOKENS, dtype=dtype, entropy=False, chunk=chunk)
-    total = loss(logps, EVERY).sum()
-    return total, torch.autograd.grad(total, (hidden, weight))
-
-
-def assert_within(gradients, expected, share):
-    for one, other in zip(gradients, expected, strict=True):
-        gap = (one.double() - other.double()).abs().max()
-        assert gap <= share * other.double().abs().max()
 
 
 @pytest.mark.parametrize("passes", [one_pass, two_passes])
@@ -256,85 +153,3 @@ def test_float16_is_refused():
     hidden, weight = inputs(torch.float16)
     with pytest.raises(ValueError, match="float16 has no room"):
         head_logps(hidden, weight, TOKENS, dtype=torch.float16, entropy=False)
-
-
-# In the trainer
-
-
-@pytest.fixture(scope="module")
-def rollouts(random_model):
-    return twelve_problems(random_model)
-
-
-def step(kind, model, rollouts, folder, head, **settings):
-    torch.manual_seed(0)  # of adapters
-    trainer = make_trainer(kind, model, rollouts, folder, **settings)
-    trainer._head = LossHead(trainer.model, head, trainer.accelerator)
-    return gradients_of_step(trainer)
-
-
-@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
-@pytest.mark.parametrize("kind", ["dft", "psft", "asft", "dpo"])
-def test_every_head_gives_the_trainer_the_same_gradients(
-    kind, lora, random_model, rollouts, tmp_path
-):
-    chunked, trl, plain = (
-        step(kind, random_model, rollouts, tmp_path, head, lora=lora)
-        for head in ("chunked", "trl", "plain")
-    )
-    assert_equal_gradients(chunked, plain)
-    assert_equal_gradients(trl, plain)
-
-
-def test_a_pointwise_method_takes_one_pass_and_others_two(random_model, rollouts, tmp_path):
-    taken = {}
-    for kind in METHODS:
-        trainer = make_trainer(kind, random_model, rollouts, tmp_path)
-        trainer._begin_step(trainer.model, range(8))
-        batch = collate(trainer._examples, trainer.args.device)
-        scored, _ = trainer._needs.score(trainer.model, batch)
-        taken[kind] = scored.loss is not None
-        assert scored.log_probs.requires_grad != taken[kind]
-    assert taken == {kind: METHODS[kind]().pointwise for kind in METHODS}
-
-
-def tiny(config, model, **settings):
-    return model(
-        config(
-            vocab_size=64,
-            hidden_size=16,
-            intermediate_size=16,
-            num_hidden_layers=1,
-            num_attention_heads=2,
-            num_key_value_heads=1,
-            head_dim=8,
-            **settings,
-        )
-    )
-
-
-def kind_of(model):
-    return LossHead(model, "auto", Accelerator(cpu=True)).kind
-
-
-def test_models_that_do_more_to_their_logits_give_them_whole_and_the_log_says_why(caplog):
-    assert kind_of(tiny(Qwen2Config, Qwen2ForCausalLM)) == "chunked"
-    capped = tiny(Gemma2Config, Gemma2ForCausalLM, final_logit_softcapping=3.0)
-    biased = tiny(Qwen2Config, Qwen2ForCausalLM)
-    biased.lm_head = torch.nn.Linear(16, 64)
-    scaled = tiny(Qwen2Config, Qwen2ForCausalLM)
-    original = scaled.forward
-
-    def forward(*args, **kwargs):
-        output = original(*args, **kwargs)
-        output.logits = 2 * output.logits
-        return output
-
-    scaled.forward = forward
-    reasons = ["final_logit_softcapping 3.0", "has a bias", "inside of Qwen2ForCausalLM"]
-    for model, reason in zip((capped, biased, scaled), reasons, strict=True):
-        with caplog.at_level(logging.WARNING):
-            assert kind_of(model) == "plain"
-        assert reason in caplog.text
-        with pytest.raises(ValueError, match="chunked needs a plain head"):
-            LossHead(model, "chunked", Accelerator(cpu=True))
