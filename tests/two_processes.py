@@ -1,4 +1,4 @@
-"""Run by several processes together: trains every case of tests/test_launching.py."""
+"""Run by several processes together: trains every case of tests/launching_parts.py."""
 
 import os
 import sys
@@ -7,7 +7,7 @@ from pathlib import Path
 
 from offline_rl.training import train
 from offline_rl.validation import EarlyStop
-from tests.test_launching import CASES, SHARDED, case, cut, told, validated
+from tests.launching_parts import CASES, SHARDED, case, cut, told, validated
 from tests.training_parts import twelve_problems
 
 
