@@ -3,11 +3,15 @@
 import csv
 import gzip
 import io
+import json
 import re
 import unicodedata
 from html.parser import HTMLParser
 
 from markdown_it import MarkdownIt
+from typer.testing import CliRunner
+
+from offline_rl import cli
 
 PAYLOADS = [
     "=1+1",
@@ -93,3 +97,19 @@ def live_markdown(text):
     kinds = {token.type for token in (*tokens, *inner)}
     acting = {one for one in kinds if re.match(r"html|link|image|code|fence|hr|em_|strong_", one)}
     return acting | set(re.findall(r"(?i)\w+:(?=//)|javascript:|(?<!\w)www\.|(?<![\w\\])@\w", text))
+
+
+def command(*arguments):
+    """Exit code and everything printed by the real command, its entry point included."""
+    runner = CliRunner()
+    done = runner.invoke(cli.app, [str(one) for one in arguments])
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done.exit_code, done.output
+
+
+def tree(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
+
+
+def write_rows(path, rows):
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
