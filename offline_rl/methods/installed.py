@@ -74,16 +74,15 @@ def _entries(faults: dict[str, str]) -> Iterator[tuple[Distribution, EntryPoint]
     path = [one for one in sys.path if one and one != os.getcwd()]
     seen = set()
     for about in distributions(path=path):
-        package = _package(about)
-        if package.partition(" ")[0] in seen:
-            continue
-        seen.add(package.partition(" ")[0])
         try:
             entries = about.entry_points.select(group=GROUP)
         except Exception as error:
-            faults[f"({package})"] = f"its entry points: {_told(error)}"
+            faults[f"({_package(about)})"] = f"its entry points: {_told(error)}"
             continue
-        yield from ((about, entry) for entry in entries)
+        # As with imports, the first on the path is the one that counts.
+        if entries and (name := _package(about).partition(" ")[0]) not in seen:
+            seen.add(name)
+            yield from ((about, entry) for entry in entries)
 
 
 def _load(entry: EntryPoint, package: str) -> Added:
