@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pandas as pd
 import pytest
@@ -15,8 +16,11 @@ from offline_rl.gathering_notes import method_notes
 from offline_rl.methods import Imitation
 from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
+from offline_rl.progress import Silent
 from offline_rl.settings import SettingsError, load_experiment
-from offline_rl.steps.training import on_node
+from offline_rl.stages import FAILURE, Stage
+from offline_rl.steps.policies import Policy
+from offline_rl.steps.training import _train, on_node
 from tests.fault_parts import SHORT, command, finished_stages
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -198,6 +202,14 @@ def test_a_node_with_another_method_trains_nothing():
     seen = []
     on_node(lambda *told, **named: seen.append((told, named)), {}, METHODS["rft"](), 1, seed=2)
     assert seen == [((METHODS["rft"](), 1), {"seed": 2})]
+
+
+def test_a_training_on_a_cluster_takes_the_code_of_the_run_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("offline_rl.steps.training.code_of", lambda method: {"module": "focal"})
+    run = SimpleNamespace(settings=load_experiment("demo"), progress=Silent())
+    one = Policy("rft", 0, METHODS["rft"](), Stage(tmp_path / "stage", {}))
+    _train(run, one, [], tmp_path, lambda work, *told, **named: work(*told, **named))
+    assert "a node has another rft: none; the run's is focal" in (tmp_path / FAILURE).read_text()
 
 
 RUN = [*SHORT, "methods={rft: {}, focal: {gamma: 3}}"]
