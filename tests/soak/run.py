@@ -139,7 +139,7 @@ class Soak:
 
     def methods(self):
         fault_company.fail_in_four_ways(self.warm, self.scratch / "failing")
-        return "out of memory, NaN and no example: holes with reasons, exit code 3, tried again"
+        return "out of memory, NaN, a slip, no example: holes with reasons, code 3, tried again"
 
     def launched_training(self):
         """A folder that two processes cannot write to is no failure of their method."""
