@@ -3,7 +3,6 @@
 import json
 import os
 import shutil
-from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import sync_playwright
@@ -11,8 +10,8 @@ from playwright.sync_api import sync_playwright
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@contextmanager
-def opened_browser():
+@pytest.fixture(scope="module")
+def chromium():
     """One browser for all tests of a file; OFFLINE_RL_CHROMIUM names another executable.
 
     It is closed before other files' tests: Playwright's loop would be in the way of theirs.
@@ -26,8 +25,8 @@ def opened_browser():
         browser.close()
 
 
-@contextmanager
-def visits(chromium):
+@pytest.fixture
+def visit(chromium):
     """Opens files; the test fails where one complained, asked for anything, or opened a dialog."""
     contexts, troubles = [], []
 

@@ -11,20 +11,11 @@ import pytest
 from offline_rl.report import verdict
 from offline_rl.report.page import render
 from offline_rl.report.text import one_line
-from tests.browser_parts import card, listed, opened_browser, visits
+from tests import browser_parts
+from tests.browser_parts import card, listed
 from tests.page_parts import evaluated, large_report, report_of, small_report, written
 
-
-@pytest.fixture(scope="module")
-def chromium():
-    with opened_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(chromium):
-    with visits(chromium) as open_page:
-        yield open_page
+chromium, visit = browser_parts.chromium, browser_parts.visit
 
 
 def test_the_page_opens_from_disk_with_its_verdict_tables_and_figures(visit, small_page, small):

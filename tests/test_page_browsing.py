@@ -2,23 +2,13 @@
 
 from dataclasses import replace
 
-import pytest
 from playwright.sync_api import expect
 
-from tests.browser_parts import card, field, listed, opened_browser, visits
+from tests import browser_parts
+from tests.browser_parts import card, field, listed
 from tests.page_parts import PROBLEMS, evaluated, report_of, written
 
-
-@pytest.fixture(scope="module")
-def chromium():
-    with opened_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(chromium):
-    with visits(chromium) as open_page:
-        yield open_page
+chromium, visit = browser_parts.chromium, browser_parts.visit
 
 
 def test_a_problem_is_shown_with_every_policys_samples_side_by_side(visit, small_page):

@@ -5,7 +5,8 @@ from playwright.sync_api import expect
 
 from data_gen.types import Problem
 from offline_rl.report.text import plain
-from tests.browser_parts import card, field, opened_browser, visits
+from tests import browser_parts
+from tests.browser_parts import card, field
 from tests.page_parts import SAMPLES, evaluated, report_of, trained, written
 
 # Each would act if it became markup, script, style, an address or an attribute.
@@ -43,16 +44,7 @@ PAYLOADS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def chromium():
-    with opened_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def visit(chromium):
-    with visits(chromium) as open_page:
-        yield open_page
+chromium, visit = browser_parts.chromium, browser_parts.visit
 
 
 @pytest.fixture(scope="session")
