@@ -1,25 +1,16 @@
 """Figures of one line a label: pass@k, performance profiles, learning curves."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from offline_rl.report.figures.drawing import (
-    Picture,
-    axes_of,
-    axis_title,
-    name_of,
-    svg_of,
-    width_of,
-)
-from offline_rl.report.figures.palette import FAINT, INK, Look
+from offline_rl.report.figures.drawing import Picture, axis_title, svg_of
+from offline_rl.report.figures.names import named_axes, names_at_right
+from offline_rl.report.figures.palette import Look
 from offline_rl.report.text import number
 
-_HEIGHT = 240
-_APART = 13
-"""Between the labels at the right, in units of the drawing."""
 _MOST_POINTS = 120
 LEARNING = {
     "accepted_nll_nats": "NLL of accepted tokens, nats",
@@ -41,7 +32,7 @@ def _pass_at_k(benchmark: str, rows: pd.DataFrame, looks: Mapping[str, Look]) ->
     ends, words = [], []
     # Many bands lie over each other.
     faint = min(0.1, 0.6 / len(groups))
-    with _axes(groups) as axes:
+    with named_axes(groups) as axes:
         axes.set_xscale("log", base=2)
         for label, group in groups.items():
             look, at = looks[label], group["pass_at_k_percent"]
@@ -50,7 +41,7 @@ def _pass_at_k(benchmark: str, rows: pd.DataFrame, looks: Mapping[str, Look]) ->
                 group["k"], *band, color=look.colour, alpha=faint, linewidth=0, gid=look.name
             )
             _line(axes, group["k"], at, look, marker=look.marker)
-            ends.append((label, float(group["k"].iloc[-1]), float(at.iloc[-1])))
+            ends.append((label, float(at.iloc[-1])))
             words.append(f"{label} {number(at.iloc[-1])}% at k = {group['k'].iloc[-1]}")
         points = sorted(rows["k"].unique())
         axes.set_xticks(points, [str(k) for k in points])
@@ -58,7 +49,7 @@ def _pass_at_k(benchmark: str, rows: pd.DataFrame, looks: Mapping[str, Look]) ->
         axes.set_xlabel("k samples")
         axis_title(axes, "pass@k, %")
         axes.set_ylim(bottom=0)
-        _direct_labels(axes, ends, looks)
+        names_at_right(axes, ends, looks)
         svg = svg_of(axes)
     return Picture(benchmark, svg, "; ".join(words))
 
@@ -82,17 +73,17 @@ def _several(table: pd.DataFrame) -> pd.DataFrame:
 def _profile(benchmark: str, rows: pd.DataFrame, looks: Mapping[str, Look]) -> Picture:
     groups = {str(label): group for label, group in rows.groupby("label", sort=False)}
     ends, words = [], []
-    with _axes(groups) as axes:
+    with named_axes(groups) as axes:
         for label, group in groups.items():
             at, share = group["threshold_percent"], group["problems_percent"]
             _line(axes, at, share, looks[label], marker=looks[label].marker)
-            ends.append((label, float(at.iloc[-1]), float(share.iloc[-1])))
+            ends.append((label, float(share.iloc[-1])))
             half = share[at >= 50]
             words.append(f"{label} {number(half.iloc[0] if len(half) else None)}%")
         axes.set_xlabel("at least this share of samples correct, %")
         axis_title(axes, "problems, %")
         axes.set_ylim(bottom=0)
-        _direct_labels(axes, ends, looks)
+        names_at_right(axes, ends, looks)
         svg = svg_of(axes)
     return Picture(benchmark, svg, f"problems solved at least half of the time: {'; '.join(words)}")
 
@@ -117,7 +108,7 @@ def _learning(curves: pd.DataFrame, column: str, told: str, looks: Mapping[str, 
         if label in looks
     }
     ends, words = [], []
-    with _axes(groups) as axes:
+    with named_axes(groups) as axes:
         for label, seeds in groups.items():
             look = looks[label]
             if seeds.shape[1] > 1:
@@ -132,10 +123,10 @@ def _learning(curves: pd.DataFrame, column: str, told: str, looks: Mapping[str, 
                     )
             mean = seeds.mean(axis=1)
             _line(axes, mean.index, mean, look)
-            ends.append((label, float(mean.index[-1]), float(mean.iloc[-1])))
+            ends.append((label, float(mean.iloc[-1])))
             words.append(f"{label} {number(mean.iloc[0], 3)} to {number(mean.iloc[-1], 3)}")
         axes.set_xlabel("optimiser step")
-        _direct_labels(axes, ends, looks)
+        names_at_right(axes, ends, looks)
         svg = svg_of(axes)
     return Picture(told, svg, "; ".join(words))
 
@@ -151,54 +142,8 @@ def _thinned(curves: pd.DataFrame, column: str) -> pd.DataFrame:
     return table.groupby(block).mean().set_index(steps)
 
 
-def _axes(labels: Mapping[str, Any]) -> Any:
-    return axes_of(
-        max(_HEIGHT, _APART * len(labels) + 50),
-        left=36,
-        top=24,
-        right=24 + width_of([name_of(label, 14) for label in labels]),
-    )
-
-
 def _line(axes: Any, x: Any, y: Any, look: Look, marker: str = "") -> None:
     axes.plot(
         x, y, color=look.colour, linestyle=look.line, linewidth=1.6, marker=marker, markersize=4.5,
         markerfacecolor=look.face, markeredgewidth=1.1, gid=look.name,
     )  # fmt: skip
-
-
-def _direct_labels(
-    axes: Any, ends: Sequence[tuple[str, float, float]], looks: Mapping[str, Look]
-) -> None:
-    """Names beside the lines' right ends, moved apart, with the line's mark before each."""
-    axes.grid(axis="y")
-    axes.tick_params(labelcolor=FAINT)
-    left, right = axes.get_xlim()
-    low, high = axes.get_ylim()
-    axes.set_xlim(left, right)
-    height = axes.get_position().height * axes.figure.get_figheight() * 72
-    wanted = sorted(ends, key=lambda end: -end[2])
-    placed = list(_apart([(high - end[2]) / (high - low) * height for end in wanted], height))
-    for (label, _, _), down in zip(wanted, placed, strict=True):
-        look, at = looks[label], 1 - down / height
-        axes.plot(
-            [1.035], [at], marker=look.marker, color=look.colour, markersize=5,
-            markerfacecolor=look.face, markeredgewidth=1.2, transform=axes.transAxes, clip_on=False,
-            gid=look.name,
-        )  # fmt: skip
-        axes.annotate(
-            name_of(label, 14), (1.035, at), xycoords="axes fraction", xytext=(6, 0),
-            textcoords="offset points", va="center", color=INK, gid=look.name,
-        )  # fmt: skip
-
-
-def _apart(wanted: Sequence[float], height: float) -> Iterator[float]:
-    """Places at least _APART from each other in the order given, near to those wanted."""
-    places = list(wanted)
-    for n in range(1, len(places)):
-        places[n] = max(places[n], places[n - 1] + _APART)
-    limit = height
-    for n in reversed(range(len(places))):
-        places[n] = min(places[n], limit)
-        limit = places[n] - _APART
-    return iter(places)

@@ -14,10 +14,13 @@ from offline_rl.report.figures.drawing import (
     svg_of,
     width_of,
 )
+from offline_rl.report.figures.names import named_axes, names_at_right
 from offline_rl.report.figures.palette import FAINT, INK, Look
 from offline_rl.report.text import number
 
 _HEIGHT = 250
+# With more points their names find no place beside them.
+_CROWD = 8
 
 
 def entropy_and_accuracy(comparison: pd.DataFrame, looks: Mapping[str, Look]) -> list[Picture]:
@@ -62,8 +65,9 @@ def _scatter(
     looks: Mapping[str, Look],
     axis_names: tuple[str, str],
 ) -> Any:
-    names = [name_of(label, 14) for label, _, _ in points]
-    with axes_of(_HEIGHT, left=36, right=max(14.0, width_of(names) - 10), top=24) as axes:
+    labels = [label for label, _, _ in points]
+    crowded = len(points) > _CROWD
+    with named_axes(labels) if crowded else _roomy_axes(labels) as axes:
         for label, level in lines:
             axes.axhline(
                 level,
@@ -84,8 +88,15 @@ def _scatter(
         axis_title(axes, axis_names[1])
         axes.margins(0.08)
         axes.grid()
-        _names(axes, points, lines, looks)
+        if crowded:
+            names_at_right(axes, [(label, y) for label, _, y in points], looks)
+        _names(axes, [] if crowded else points, lines, looks)
         return svg_of(axes)
+
+
+def _roomy_axes(labels: Sequence[str]) -> Any:
+    names = [name_of(label, 14) for label in labels]
+    return axes_of(_HEIGHT, left=36, right=max(14.0, width_of(names) - 10), top=24)
 
 
 def _names(
