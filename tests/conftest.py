@@ -13,6 +13,9 @@ os.environ.setdefault("CXX", "/nowhere/c++")
 import pytest
 from jaxtyping import install_import_hook
 
+# What the tests import stays: to look for garbage in it is a good part of the time it takes.
+gc.disable()
+
 install_import_hook("losses", "beartype.beartype")
 
 
@@ -33,9 +36,9 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_finish():
-    """What is loaded by now stays: the collector of garbage need not pass over it again."""
-    gc.collect()
+    """The collector of garbage passes over what has come since alone."""
     gc.freeze()
+    gc.enable()
 
 
 @pytest.fixture(scope="session")

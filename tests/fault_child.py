@@ -204,12 +204,14 @@ def import_everything():
 
 
 def main():
+    gc.disable()
     import_everything()
     from offline_rl.data_commands import quiet_libraries
 
     quiet_libraries()
     start_engine = scripted_engine()
     gc.freeze()
+    gc.enable()
     print("ready", flush=True)
     children = {}
     for line in sys.stdin:
