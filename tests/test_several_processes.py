@@ -25,22 +25,25 @@ def rollouts(random_model):
 
 
 @pytest.fixture(scope="module")
-def trained_by_two(random_model, tmp_path_factory):
+def trained(random_model, tmp_path_factory):
     """The folder where two processes have trained every case, all in one start."""
-    return started(random_model, tmp_path_factory.mktemp("two"), "copies")
+    folder = tmp_path_factory.mktemp("two")
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    worker = ["-m", "tests.two_processes", random_model, str(folder)]
+    subprocess.run([*command, *worker], check=True, timeout=300)
+    return folder
 
 
 @pytest.fixture(scope="module")
-def trained_sharded(random_model, tmp_path_factory):
-    """As trained_by_two, each process with a part of the weights."""
-    return started(random_model, tmp_path_factory.mktemp("sharded"), "fsdp")
+def trained_by_two(trained):
+    """Each process with all of the weights."""
+    return trained / "copies"
 
 
-def started(model, folder, how):
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    worker = ["-m", "tests.two_processes", model, str(folder), how]
-    subprocess.run([*command, *worker], check=True, timeout=300)
-    return folder
+@pytest.fixture(scope="module")
+def trained_sharded(trained):
+    """Each process with a part of them."""
+    return trained / "sharded"
 
 
 @pytest.mark.parametrize(("kind", "budget", "steps"), CASES)

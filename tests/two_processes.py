@@ -5,23 +5,36 @@ import sys
 import time
 from pathlib import Path
 
+import torch
+from accelerate import PartialState
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+
+from data_gen.types import Rollout
 from offline_rl.training import train
 from offline_rl.validation import EarlyStop
 from tests.launching_parts import CASES, SHARDED, case, cut, told, validated
 from tests.training_parts import twelve_problems
 
 
-def main(model: str, folder: str, how: str) -> None:
+def main(model: str, folder: str) -> None:
     rollouts = twelve_problems(model)
-    if how == "fsdp":
-        shard_on_a_cpu()
-        cut(rollouts, model, Path(folder))
-    else:
-        be_late()
-        validated(Path(folder) / "validated")
-    for kind, budget, steps in SHARDED if how == "fsdp" else CASES:
+    copies, sharded = (Path(folder) / name for name in ("copies", "sharded"))
+    be_late()
+    validated(copies / "validated")
+    train_all(CASES, rollouts, model, copies)
+    shard_on_a_cpu()
+    cut(rollouts, model, sharded)
+    train_all(SHARDED, rollouts, model, sharded)
+    assert AcceleratorState().distributed_type == DistributedType.FSDP
+
+
+def train_all(
+    cases: list[tuple[str, int, int]], rollouts: list[Rollout], model: str, folder: Path
+) -> None:
+    for kind, budget, steps in cases:
         method, training = case(kind, budget, steps)
-        train(method, rollouts, Path(folder) / f"{kind}-{budget}", **told(model, training))
+        train(method, rollouts, folder / f"{kind}-{budget}", **told(model, training))
 
 
 def be_late() -> None:
@@ -38,11 +51,7 @@ def be_late() -> None:
 
 def shard_on_a_cpu() -> None:
     """Lets accelerate part a model's weights over these processes, which it does on GPUs alone."""
-    import torch
-    from accelerate import PartialState
-    from accelerate.utils import DistributedType
-
-    torch.distributed.init_process_group("gloo")
+    AcceleratorState._reset_state(reset_partial_state=True)
     PartialState._prepare_backend = lambda *_: ("gloo", DistributedType.MULTI_GPU)
     PartialState.set_device = lambda state: setattr(state, "device", torch.device("cpu"))
     # As accelerate sets them from offline_rl/accelerate/fsdp.yaml.
