@@ -66,7 +66,8 @@ class Warm:
         """`how`: `gate`, a file to wait for; `clock`, seconds that it jumps by; `powerless`, as one
         whom modes of files bind; `broken`, methods that fail; `scripted`, False for real samples;
         `absent`, modules that must not be imported; `head_seconds`, the patience with a cluster;
-        `packages`, a folder of packages that were installed since.
+        `packages`, a folder of packages that were installed since; `call`, module:function to call
+        with the arguments in place of the command.
         """
         told = {"arguments": [str(one) for one in arguments], "environment": dict(os.environ)}
         return Started(self, self._ask(**told, **how))

@@ -1,9 +1,9 @@
 """A launch tells what goes wrong, leaves nothing running, and goes on where it was killed."""
 
+import os
 import re
-import subprocess
-import sys
 import tempfile
+from pathlib import Path
 
 import psutil
 import pytest
@@ -23,20 +23,15 @@ def rollouts(random_model):
     return twelve_problems(random_model)
 
 
-KILLED = """
-import sys
-from pathlib import Path
-from tests.launching_parts import LONG, TWO, told
-from tests.training_parts import twelve_problems
-from offline_rl.launching import launch_training
-from offline_rl.methods.registry import METHODS
-
-_, model, folder = sys.argv
-launch_training(
-    TWO, METHODS["psft"](lag_steps=3), twelve_problems(model), Path(folder), **told(model, LONG),
-    on_log=lambda step, *_: print(step, flush=True),
-)
-"""
+def launch_long(arguments):
+    """Told a model, a folder, and a pipe for each step."""
+    model, folder, steps = arguments
+    with open(steps, "w", buffering=1) as pipe:
+        launch_training(
+            *(TWO, METHODS["psft"](lag_steps=3), twelve_problems(model), Path(folder)),
+            **told(model, LONG),
+            on_log=lambda step, *_: print(step, file=pipe),
+        )
 
 
 @pytest.fixture
@@ -50,16 +45,22 @@ def clean(tmp_path, monkeypatch):
     assert list(folder.iterdir()) == []
 
 
-def test_workers_end_with_whoever_started_them_and_others_go_on(random_model, rollouts, tmp_path):
+def test_workers_end_with_whoever_started_them_and_others_go_on(
+    random_model, rollouts, warm, tmp_path
+):
     method = METHODS["psft"](lag_steps=3)
     train(method, rollouts, tmp_path / "one", **told(random_model, LONG))
-    command = [sys.executable, "-c", KILLED, random_model, str(tmp_path / "two")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
-        for line in parent.stdout:
+    os.mkfifo(tmp_path / "steps")
+    parent = warm.start(
+        [random_model, tmp_path / "two", tmp_path / "steps"],
+        call="tests.test_launching:launch_long",
+    )
+    with (tmp_path / "steps").open() as pipe:
+        for line in pipe:
             if int(line) == 7:
                 break
         workers = psutil.Process(parent.pid).children(recursive=True)
-        parent.kill()
+        assert parent.kill()
     assert len(workers) >= 3
     assert not psutil.wait_procs(workers, timeout=60)[1]
     steps, workers = [], []
