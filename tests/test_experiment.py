@@ -33,6 +33,8 @@ TINY = [
     "methods={rft: {}, dpo: {}}",
     "evaluation.decodings={}",
     "evaluation.benchmarks={in_distribution: {source: arithmetic, split: test, limit: 10}}",
+    # The page takes a third of the time.
+    "report.formats=[csv]",
 ]
 COMMAND = [str(Path(sys.executable).with_name("offline-rl"))]
 
@@ -171,7 +173,8 @@ def test_weights_that_were_not_kept_are_trained_again_when_needed(forked, tiny_c
 def test_a_method_without_examples_leaves_a_hole_and_exit_code_3(forked, tiny, tmp_path):
     rollouts = [r for r in load_rollouts(tiny / "rollouts") if r.verdict.label == "correct"]
     save_rollouts(rollouts, tmp_path / "accepted.parquet")
-    settings = [*TINY, "problems=null", f"rollouts={tmp_path / 'accepted.parquet'}"]
+    given = ["problems=null", f"rollouts={tmp_path / 'accepted.parquet'}"]
+    settings = [*TINY, *given, "report.formats=[csv, html]"]
     folder = tmp_path / "run"
     said = forked("run", "demo", *settings, "--out", folder, check=3)
     assert "hold no pair of an accepted and a wrong rollout" in said
