@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test soak check lock
+.PHONY: setup demo test test-distributed soak check lock
 
 setup: .venv/installed
 
@@ -12,8 +12,13 @@ demo: setup
 
 # So many files at a time as there are cores, four at most: tests start processes of their own.
 JOBS ?= $(shell n=$$(nproc 2> /dev/null || echo 2); echo $$((n < 4 ? n : 4)))
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25
 test: setup
-	$(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25
+	$(PYTEST) --ignore=tests/distributed
+
+# Ray clusters that lose workers and heads, and trainings in several processes.
+test-distributed: setup
+	$(PYTEST) tests/distributed
 
 # Hours of faults in less than one: kills, full disks, damaged files, fuzzing. Ends with a table.
 # The fuzzer has no build for some machines; the soak then says that it is skipped.

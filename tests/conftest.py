@@ -24,7 +24,7 @@ def pytest_xdist_make_scheduler(config, log):
     """Each file is one process's of several; those that share vLLM's long start are the same's."""
     from xdist.scheduler import LoadFileScheduling
 
-    files = Path(__file__).parent.glob("test_*.py")
+    files = Path(__file__).parent.rglob("test_*.py")
     with_vllm = {path.name for path in files if "vllm_engine" in path.read_text("utf-8")}
 
     class Files(LoadFileScheduling):

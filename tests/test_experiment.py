@@ -104,6 +104,11 @@ def test_every_rollout_and_sample_is_on_disk(finished):
     assert (folder / "rollouts" / "README.md").read_text().startswith("---\n")
 
 
+def test_a_local_run_imports_nothing_of_ray(warm, tmp_path):
+    warm.run(["run", "demo", *TINY, "--out", tmp_path / "run"], absent=["ray"])
+    assert (tmp_path / "run/report/comparison.csv").exists()
+
+
 def test_a_second_run_does_nothing_and_gives_the_same_table(forked, finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
@@ -255,9 +260,8 @@ def test_a_broken_line_of_problems_is_named(warm, tmp_path):
     assert f"{problems}:2" in warm.run(asked, check=1, scripted=False)
 
 
-def test_debug_shows_the_traceback():
-    run = offline_rl("--debug", "run", "missing.yaml", check=1)
-    assert "Traceback" in run.stderr
+def test_debug_shows_the_traceback(warm):
+    assert "Traceback" in warm.run(["--debug", "run", "missing.yaml"], check=1)
 
 
 def test_help_and_lists_answer(warm):

@@ -25,7 +25,7 @@ import os, sys
 # A head's servers for its clients end at random with it (a try more takes 40 s).
 os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 from ray.cluster_utils import Cluster
-from tests.cluster_parts import NODE
+from tests.distributed.cluster_parts import NODE
 
 ports = dict(zip(("gcs_server_port", "ray_client_server_port"), map(int, sys.argv[1:])))
 head = {**NODE, **ports, "include_dashboard": False}

@@ -14,7 +14,7 @@ from offline_rl.launching import LaunchError, launch_training
 from offline_rl.methods.registry import METHODS
 from offline_rl.training import train
 from offline_rl.training_settings import Launch
-from tests.launching_parts import LONG, QUICK, TWO, Stop, assert_close, told, weights
+from tests.distributed.launching_parts import LONG, QUICK, TWO, Stop, assert_close, told, weights
 from tests.training_parts import twelve_problems
 
 
@@ -53,7 +53,7 @@ def test_workers_end_with_whoever_started_them_and_others_go_on(
     os.mkfifo(tmp_path / "steps")
     parent = warm.start(
         [random_model, tmp_path / "two", tmp_path / "steps"],
-        call="tests.test_launching:launch_long",
+        call="tests.distributed.test_launching:launch_long",
     )
     with (tmp_path / "steps").open() as pipe:
         for line in pipe:

@@ -1,4 +1,4 @@
-"""Run by several processes together: trains every case of tests/launching_parts.py."""
+"""Run by several processes together: trains every case of tests/distributed/launching_parts.py."""
 
 import os
 import sys
@@ -13,7 +13,7 @@ from accelerate.utils import DistributedType
 from data_gen.types import Rollout
 from offline_rl.training import train
 from offline_rl.validation import EarlyStop
-from tests.launching_parts import CASES, SHARDED, case, cut, told, validated
+from tests.distributed.launching_parts import CASES, SHARDED, case, cut, told, validated
 from tests.training_parts import twelve_problems
 
 

@@ -15,7 +15,7 @@ from data_gen.samplers import EngineError, TransformersSettings
 from data_gen.samplers.base import Engine, Sample
 from data_gen.samplers.replica import Replica
 from data_gen.types import Sampling
-from tests.cluster_heads import HEAD, Process
+from tests.distributed.cluster_heads import HEAD, Process
 
 TRANSFORMERS = TransformersSettings(dtype="float32", batch_size=64)
 SAMPLING = Sampling(samples=2, max_tokens=24)

@@ -1,9 +1,7 @@
 """Work spread over a Ray cluster of two nodes gives what one machine gives, whatever dies."""
 
-import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import sys
@@ -12,55 +10,29 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from pydantic import ValidationError
 
 from data_gen import load_problems, verify
-from data_gen.cluster import ClusterError, ClusterSettings
+from data_gen.cluster import ClusterError
 from data_gen.cluster.connection import Connection
-from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.cluster.tasks import ClusterCalls
 from data_gen.samplers import EngineError, ModelSampler
-from data_gen.samplers.base import EngineLost, Request
-from data_gen.samplers.replica import Replica
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
-from tests.cluster_parts import (
-    NODE,
-    RUN,
+from tests.distributed.cluster_parts import (
     SAMPLING,
     TRANSFORMERS,
     Bereft,
-    BereftEngine,
     Counted,
-    Gated,
     Seeded,
     Spread,
     Staffed,
     Suicidal,
     die,
     die_once,
-    failed,
-    killed,
-    parts,
-    run_whose_head_is_killed,
 )
 
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
-
-
-@pytest.fixture(scope="module")
-def cluster():
-    """Two nodes on this machine, four cores each in name; the settings to use them."""
-    from ray.cluster_utils import Cluster
-
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-    nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
-    nodes.add_node(**NODE)
-    nodes.wait_for_nodes()
-    yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1, wait_seconds=120)
-    ray.shutdown()
-    nodes.shutdown()
 
 
 @pytest.fixture(scope="module")
@@ -168,12 +140,6 @@ def own_threads(_):
     return os.environ.get("OMP_NUM_THREADS")
 
 
-@pytest.mark.parametrize("address", ["ray://head", "head", "ray://h:10001/", "h:port", ""])
-def test_an_address_without_a_port_is_refused(address):
-    with pytest.raises(ValidationError):
-        ClusterSettings(address=address)
-
-
 def kill(worker):
     os.kill(ray.get(worker.actor.__ray_call__.remote(own_pid)), signal.SIGKILL)
 
@@ -243,60 +209,6 @@ def test_a_worker_that_would_sample_otherwise_is_refused(cluster):
             engine.load(str(TINY_BASE))
 
 
-def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
-    began, opened = threading.Event(), threading.Event()
-    inner = Gated(began, opened)
-    engine = SharedEngine(lambda *_: inner)
-    engine.load("any", None, None)
-    other = SAMPLING.model_copy(update={"temperature": 0.5})
-    with ThreadPoolExecutor(6) as threads:
-        calls = [threads.submit(engine.sample, ["a"], SAMPLING)]
-        began.wait()
-        calls += [threads.submit(engine.sample, [name], SAMPLING) for name in "bcd"]
-        calls.append(threads.submit(engine.sample, ["e"], other))
-        while len(engine._arrived) < 4:
-            time.sleep(0.01)
-        opened.set()
-        assert [call.result() for call in calls] == [[name] for name in "abcde"]
-        assert (inner.most, inner.streams >= 2) == (2, True)
-        with pytest.raises(ValueError, match="a broken engine"):
-            engine.sample(["fails"], SAMPLING)
-        assert engine.sample(["f"], SAMPLING) == ["f"]
-
-
-@pytest.mark.parametrize(
-    ("loss", "reason"), [(killed, "the child process"), (failed, "AttributeError: 'NoneType'")]
-)
-def test_an_engine_whose_process_has_ended_or_failed_is_lost_to_all_that_ask_it(loss, reason):
-    engine = SharedEngine(lambda *_: BereftEngine(loss))
-    engine.load(str(TINY_BASE), None, None)
-    asked = [Request([0], 1)], SAMPLING
-    assert len(engine.sample(*asked)) == 1
-    for _ in range(2):
-        with pytest.raises(EngineLost, match=f"vLLM cannot sample: {reason}"):
-            engine.sample(*asked)
-
-
-def test_a_model_that_does_not_load_is_not_to_be_loaded_again_elsewhere(tmp_path):
-    (tmp_path / "torch.py").write_text("raise ImportError('no such driver')")
-    options = {"model": "any"}
-    with Replica({"PYTHONPATH": str(tmp_path)}) as replica:
-        replica.load(options, None)
-        with pytest.raises(EngineError, match="vLLM cannot load any: ImportError: no") as caught:
-            replica.loaded(options)
-    assert not isinstance(caught.value, EngineLost)
-
-
-def test_a_batch_that_failed_before_a_load_is_not_told_as_the_models_fault():
-    options = {"model": "any"}
-    with Replica({}) as replica:
-        # Without a model, this fails.
-        replica.drop(1)
-        replica.load(options, None)
-        with pytest.raises(EngineLost, match="vLLM cannot sample: AttributeError"):
-            replica.loaded(options)
-
-
 def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
     from data_gen.cluster.verifier import RayVerifier
 
@@ -306,65 +218,6 @@ def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
         assert verifier(pairs) == expected
         kill(verifier._workers[0])
         assert verifier(pairs) == expected
-
-
-@pytest.fixture(scope="module")
-def local(tmp_path_factory):
-    """The run without a cluster."""
-    from offline_rl import load_experiment, run
-
-    folder = tmp_path_factory.mktemp("local")
-    run(load_experiment("demo", RUN), folder)
-    return folder
-
-
-def test_a_run_that_lost_its_head_says_so_and_gives_the_local_run_with_another(
-    cluster, local, warm, tmp_path
-):
-    from offline_rl import load_experiment, run
-
-    code, output = run_whose_head_is_killed(warm, tmp_path)
-    assert (code, output.count("error: ")) == (1, 1)
-    assert re.search(
-        r"\nerror: cluster: the head at \S+ has not answered for 2 s: [^\n]*\n", output
-    )
-    assert "Traceback" not in output
-    kept = {part.name: part.stat().st_mtime_ns for part in parts(tmp_path)}
-    assert 0 < len(kept) < len(parts(local))
-    one = cluster.model_copy(update={"replicas": 1})
-    report = run(load_experiment("demo", [*RUN, with_trainings(one)]), tmp_path)
-    assert not report.failures
-    # Clock readings stand in training.csv, and the page repeats some of them.
-    for name in ("comparison.csv", "pairwise.csv", "seeds.csv", "samples.csv.gz", "data.csv"):
-        assert (local / "report" / name).read_bytes() == (tmp_path / "report" / name).read_bytes()
-    for file in [*parts(local), *weights(local)]:
-        assert file.read_bytes() == (tmp_path / file.relative_to(local)).read_bytes()
-    now = {part.name: part.stat().st_mtime_ns for part in parts(tmp_path)}
-    assert kept.items() <= now.items()
-
-
-def with_trainings(cluster):
-    return f"cluster={ ({**cluster.model_dump(), 'trainings': 2}) }"
-
-
-def weights(folder):
-    return sorted(folder.glob("models/*/*/*.safetens*"))
-
-
-def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, tmp_path):
-    from offline_rl import load_experiment, run
-
-    launched = [*RUN, "seeds=[0]", "training.steps=3", "training.launch={processes: 2}"]
-    absurd = "methods={rft: {}, absurd: {kind: rft, training: {lr: 1e30, launch: null}}}"
-    here, there = tmp_path / "here", tmp_path / "there"
-    for folder, more in ((here, []), (there, [absurd, with_trainings(cluster)])):
-        shutil.copytree(local, folder)
-        run(load_experiment("demo", [*launched, *more]), folder, until="train")
-    weights = "models/rft/seed-0/model.safetensors"
-    assert (here / weights).read_bytes() == (there / weights).read_bytes()
-    assert (here / weights).read_bytes() != (local / weights).read_bytes()
-    reason = json.loads((there / "models/absurd/seed-0/failure.json").read_text())["reason"]
-    assert re.fullmatch(r"the (loss|gradient norm) is nan at step 2 \(rollouts .*\)", reason)
 
 
 def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
@@ -384,32 +237,3 @@ def test_threads_that_are_the_first_to_use_the_cluster_connect_once(cluster):
         [sys.executable, "-P", "-c", script], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("lacking", "reason"),
-    [
-        (
-            {"gpus_per_training": 1, "wait_seconds": 1},
-            r"1 x a training with 1 CPU and 1 GPU.*place for 0",
-        ),
-        ({"restarts": 0}, "the cluster lost this work 1 times"),
-    ],
-)
-def test_what_a_cluster_lacks_is_no_fault_of_the_method(
-    cluster, local, tmp_path, monkeypatch, lacking, reason
-):
-    from offline_rl import load_experiment, run
-
-    monkeypatch.setattr("offline_rl.training.train", die)
-    shutil.copytree(local, tmp_path / "run")
-    settings = f"cluster={ ({**cluster.model_dump(), 'verifiers': 0, 'trainings': 1, **lacking}) }"
-    with pytest.raises(ClusterError, match=reason):
-        run(load_experiment("demo", [*RUN, "training.steps=4", settings]), tmp_path / "run")
-    assert not list(tmp_path.rglob("failure.json"))
-
-
-def test_a_local_run_imports_nothing_of_ray(warm, tmp_path):
-    told = ["run", "demo", *RUN, "problems.limit=40", "seeds=[0]", "--out", tmp_path / "run"]
-    warm.run(told, absent=["ray"])
-    assert (tmp_path / "run/report/comparison.csv").exists()

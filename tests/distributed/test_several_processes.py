@@ -15,7 +15,15 @@ from offline_rl.methods.registry import METHODS
 from offline_rl.needs import Needs
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train
-from tests.launching_parts import CASES, SHARDED, assert_close, case, told, validated, weights
+from tests.distributed.launching_parts import (
+    CASES,
+    SHARDED,
+    assert_close,
+    case,
+    told,
+    validated,
+    weights,
+)
 from tests.training_parts import twelve_problems
 
 
@@ -29,7 +37,7 @@ def trained(random_model, tmp_path_factory):
     """The folder where two processes have trained every case, all in one start."""
     folder = tmp_path_factory.mktemp("two")
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    worker = ["-m", "tests.two_processes", random_model, str(folder)]
+    worker = ["-m", "tests.distributed.two_processes", random_model, str(folder)]
     subprocess.run([*command, *worker], check=True, timeout=300)
     return folder
 
