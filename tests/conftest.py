@@ -117,6 +117,18 @@ def warm():
         yield process
 
 
+@pytest.fixture(scope="module")
+def patient(random_model):
+    """What the doctor examines: the demo of the untrained model."""
+    from offline_rl.doctor import examined
+    from offline_rl.progress import Silent
+    from offline_rl.settings import load_experiment
+
+    changes = [f"model={random_model}", "sampler=transformers", "sampling.max_tokens=64"]
+    with examined(load_experiment("demo", changes), Silent()) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """The small report that the tests of the page look at."""

@@ -15,20 +15,11 @@ from offline_rl.checks import arithmetic, processes, sampling
 from offline_rl.checks.patient import Finding
 from offline_rl.checks.versions import known_bad
 from offline_rl.cli import app
-from offline_rl.doctor import examined, print_findings, run_check
-from offline_rl.progress import Silent
-from offline_rl.settings import load_experiment
+from offline_rl.doctor import print_findings, run_check
 from offline_rl.trainer import OfflineTrainer, TrainingError
 from offline_rl.training import train
 
 KINDS = ("rft", "dft", "iw_sft", "dpo")
-
-
-@pytest.fixture(scope="module")
-def patient(random_model):
-    changes = [f"model={random_model}", "sampler=transformers", "sampling.max_tokens=64"]
-    with examined(load_experiment("demo", changes), Silent()) as made:
-        yield made
 
 
 class EarlyMean(OfflineTrainer):
@@ -113,11 +104,6 @@ def test_a_model_that_cannot_be_packed_skips_that_check(patient, monkeypatch):
         "skipped",
         "training.packing: texts leak: set it to auto or false",
     )
-
-
-def test_the_first_step_is_checked_in_one_and_two_processes(patient):
-    found = processes.first_step(patient, processes.DPO)
-    assert [one.result for one in found] == ["pass"] * 2, found
 
 
 @pytest.mark.parametrize(("louder", "result"), [(1, "pass"), (2, "fail")])
