@@ -89,7 +89,18 @@ def vllm_engine():
     from data_gen.samplers.vllm import VllmEngine
     from data_gen.samplers.vllm_settings import VllmSettings
 
-    with VllmEngine(VllmSettings(dtype="float32")) as engine:
+    class Keeping(VllmEngine):
+        """Holds on to a model that is asked for again: no test changes one's files."""
+
+        held = None
+
+        def load(self, model, revision=None, adapter=None):
+            asked = (model, revision, adapter)
+            if not self._replicas or asked != self.held:
+                super().load(*asked)
+                self.held = asked
+
+    with Keeping(VllmSettings(dtype="float32")) as engine:
         yield engine
 
 
