@@ -88,6 +88,8 @@ def fork(request, start_engine):
         sys.stdout = sys.stderr = output
         os.environ.clear()
         os.environ.update(request["environment"])
+        # They read the environment once, and are read by name whenever they are needed.
+        importlib.reload(sys.modules["huggingface_hub.constants"])
         if request.get("powerless"):
             drop_capabilities()
         trace_me()

@@ -11,6 +11,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 from data_gen import save_rollouts
 from data_gen.card import dataset_card, summarise
 from data_gen.types import Completion, Problem, Rollout, Verdict
@@ -144,19 +146,19 @@ def described(folder):
     return made
 
 
-def command(hub, home, *arguments, **environment):
+def around(hub, home, **environment):
+    """The environment of a command that sends to the stand-in, as if there were no other hub."""
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
     }
+    of_hub = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
+    return {**clean, **of_hub, **environment}
+
+
+def command(hub, home, *arguments, **environment):
     return subprocess.run(
         [str(Path(sys.executable).with_name("offline-rl")), *arguments],
-        env={
-            **clean,
-            "HF_ENDPOINT": hub.url,
-            "HF_HOME": str(home),
-            "HF_HUB_DISABLE_XET": "1",
-            **environment,
-        },
+        env=around(hub, home, **environment),
         capture_output=True,
         text=True,
         timeout=120,
@@ -164,10 +166,14 @@ def command(hub, home, *arguments, **environment):
     )
 
 
-def generating(hub, tmp_path, *arguments, **environment):
+def generating(warm, hub, tmp_path, *arguments, **environment):
+    """The exit code of `generate`, and what it said."""
     rows = tmp_path / "rows.jsonl"
     problem = {"problem": "1+1?", "answer": "2", "completions": ["2", "3"], "rewards": [1, 0]}
     rows.write_text(json.dumps(problem))
     given = ("generate", "--model", "tiny", "--rollouts", str(rows), "rollouts.verify=false")
     out = ("--out", str(tmp_path / "made"))
-    return command(hub, tmp_path / "home", *given, *out, *arguments, **environment)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", around(hub, tmp_path / "home", **environment))
+        started = warm.start([*given, *out, *arguments], scripted=False)
+    return started.wait()
