@@ -31,11 +31,9 @@ READERS = {
     "load": "from data_gen.storage import load_rollouts as read",
     "import": (
         "from data_gen.importing import import_rollouts\n"
-        "from data_gen.samplers.tokenizer import load_tokenizer\n"
-        "from offline_rl.tiny_base import TINY_BASE\n"
-        "def read(path):\n"
-        "    how = {'tokenizer': load_tokenizer(str(TINY_BASE)), 'style': 'raw', 'verify': None}\n"
-        "    import_rollouts(path.parent, **how)"
+        # Nothing gets as far as a tokenizer, which takes seconds to load.
+        "how = {'tokenizer': None, 'style': 'raw', 'verify': None}\n"
+        "read = lambda path: import_rollouts(path.parent, **how)"
     ),
     "show": (
         "from offline_rl.data_commands import show\n"
@@ -47,31 +45,46 @@ READERS = {
         "    export(path.parent, 'prompt-completion', path.parent / 'out.jsonl', None, None, 0)"
     ),
 }
-# What the reader and the process that decodes for it print, in one line: the error, the most
-# memory of each in MB.
+# Loads a reader when it is first asked for, and reads in a fork. What the fork and the process that
+# decodes for it print, in one line: the error, the most memory of each in MB.
 MEASURE = """
-import json, resource, sys
+import json, os, resource, sys
 from pathlib import Path
 from data_gen.types import DataError
-{reader}
-told = None
-try:
-    read(Path(sys.argv[1]))
-except DataError as error:
-    told = str(error)
-peaks = [resource.getrusage(who).ru_maxrss >> 10
-         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-print(json.dumps([told, *peaks]))
+readers = {}
+for line in sys.stdin:
+    code, path = json.loads(line)
+    if code not in readers:
+        exec(code, readers.setdefault(code, {}))
+    if os.fork():
+        os.wait()
+        continue
+    told = None
+    sys.stdout = sys.stderr
+    try:
+        readers[code]["read"](Path(path))
+    except DataError as error:
+        told = str(error)
+    peaks = [resource.getrusage(who).ru_maxrss >> 10
+             for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    print(json.dumps([told, *peaks]), file=sys.__stdout__, flush=True)
+    os._exit(0)
 """
 
 
-def measured(path, reader):
-    """The error's message, None without one, and the peaks of both processes in MB."""
-    script = MEASURE.format(reader=READERS[reader])
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(path)], capture_output=True, text=True, check=True
-    )
-    return json.loads(done.stdout)
+@pytest.fixture(scope="module")
+def measured():
+    """Of a path and a reader: the error's message, None without one, and both peaks in MB."""
+    with subprocess.Popen(
+        [sys.executable, "-c", MEASURE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+
+        def measure(path, reader):
+            process.stdin.write(json.dumps([READERS[reader], str(path)]) + "\n")
+            process.stdin.flush()
+            return json.loads(process.stdout.readline())
+
+        yield measure
 
 
 def one_long_text(rows):
@@ -118,7 +131,7 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_small_file_that_stands_for_a_lot_is_refused_in_bounded_memory(name, tmp_path):
+def test_a_small_file_that_stands_for_a_lot_is_refused_in_bounded_memory(name, measured, tmp_path):
     content, reader, expected = BOMBS[name]
     path = tmp_path / "bomb.parquet"
     path.write_bytes(content)
@@ -131,7 +144,7 @@ def test_a_small_file_that_stands_for_a_lot_is_refused_in_bounded_memory(name, t
 
 
 @pytest.mark.parametrize("reader", ["import", "show", "export"])
-def test_a_seal_that_anybody_can_make_spares_no_foreign_file_the_limit(reader, tmp_path):
+def test_a_seal_that_anybody_can_make_spares_no_foreign_file_the_limit(reader, measured, tmp_path):
     path, table = tmp_path / "part-00000.parquet", one_long_text(5000)
     how = {"compression": "zstd", "store_schema": False}
     with pq.ParquetWriter(path, table.schema, **how) as writer:
