@@ -57,7 +57,8 @@ for line in sys.stdin:
     if code not in readers:
         exec(code, readers.setdefault(code, {}))
     if os.fork():
-        os.wait()
+        if os.wait()[1]:
+            sys.exit("the reader broke")
         continue
     told = None
     sys.stdout = sys.stderr
@@ -82,7 +83,9 @@ def measured():
         def measure(path, reader):
             process.stdin.write(json.dumps([READERS[reader], str(path)]) + "\n")
             process.stdin.flush()
-            return json.loads(process.stdout.readline())
+            answer = process.stdout.readline()
+            assert answer, "the reader broke"
+            return json.loads(answer)
 
         yield measure
 
