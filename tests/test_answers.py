@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from data_gen.verifiers import verify
 from data_gen.verifiers.extraction import final_boxes
-from data_gen.verifiers.math import MathSettings
 from eval.answers import answer_class
 from tests.benchmarks.verifier_fuzz import BOMBS, PIECES
 from tests.test_verifier_cases import cases
@@ -77,8 +77,7 @@ def test_answers_of_a_real_model_in_one_class_are_equal_to_the_verifier(real_dat
         pairs |= set(itertools.combinations(sorted(text for text in found if text), 2))
     ordered = sorted(pairs)
     assert len(ordered) > 20
-    with MathSettings(workers=1).open() as verifier:
-        verdicts = verifier([(one, rf"\boxed{{{other}}}") for one, other in ordered])
+    verdicts = verify([(one, rf"\boxed{{{other}}}") for one, other in ordered])
     equal = [verdict.label == "correct" for verdict in verdicts]
     assert [answer_class(one) == answer_class(other) for one, other in ordered] == equal
 
