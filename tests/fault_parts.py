@@ -175,3 +175,24 @@ def kill_at_random(warm, scratch, reference, *, kills, seconds, seed, settings=S
         shutil.rmtree(folder)
         filled, done = filled + 1, {}
     return filled
+
+
+def train_with_kills(warm, call, arguments, scratch, *, steps, delay):
+    """Begins a training anew until it ends, killed some time within `delay` seconds of each step.
+
+    `call` gets the arguments and then a pipe, to which it writes the number of each step. Gives how
+    many of the kills met a training at work.
+    """
+    chance, killed, pipe = random.Random(0), 0, scratch / "steps"
+    os.mkfifo(pipe)
+    for step in [*steps, None]:
+        started = warm.start([*arguments, pipe], call=call)
+        with pipe.open() as lines:
+            for line in lines:
+                if step is not None and int(line) >= step:
+                    time.sleep(chance.uniform(0, delay))
+                    killed += started.kill()
+                    break
+    code, said = started.wait()
+    assert code == 0, said
+    return killed

@@ -1,11 +1,6 @@
 """Killed training goes on to the same weights; memory that runs out is told with a remedy."""
 
-import os
 import random
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,29 +11,13 @@ from offline_rl.methods.psft import Psft
 from offline_rl.methods.rft import Rft
 from offline_rl.training import train
 from offline_rl.training_settings import Lora, TrainingSettings
+from tests.fault_parts import train_with_kills
 from tests.training_parts import SELECTION, twelve_problems
 
 STEPS = 30
 TRAINING = TrainingSettings(
     steps=STEPS, examples_per_step=8, lr=1e-3, warmup=0.0, max_tokens=64, checkpoint_every=1
 )
-# One start of Python serves every kill: it forks at each line it reads, and the fork trains.
-CHILD = """
-import os, sys
-from tests.test_training_crash import trained
-from tests.training_parts import twelve_problems
-
-_, model, folder = sys.argv
-rollouts = twelve_problems(model)
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        trained(rollouts, model, folder, on_log=lambda step, *_: print(step, flush=True))
-        os._exit(0)
-    print(f"pid {child}", flush=True)
-    os.waitpid(child, 0)
-    print("ended", flush=True)
-"""
 
 
 def trained(rollouts, model, folder, on_log=None):
@@ -46,27 +25,22 @@ def trained(rollouts, model, folder, on_log=None):
     return train(Psft(lag_steps=4), rollouts, Path(folder), on_log=on_log, **told)
 
 
-def test_training_killed_at_ten_random_moments_gives_the_same_weights(random_model, tmp_path):
+def train_and_tell(arguments):
+    model, folder, steps = arguments
+    with open(steps, "w", buffering=1) as pipe:
+        told = {"on_log": lambda step, *_: print(step, file=pipe)}
+        trained(twelve_problems(model), model, folder, **told)
+
+
+def test_training_killed_at_ten_random_moments_gives_the_same_weights(random_model, warm, tmp_path):
     trained(twelve_problems(random_model), random_model, tmp_path / "whole")
-    chance = random.Random(0)
-    kills = sorted(chance.sample(range(2, STEPS), 10))
-    command = [sys.executable, "-c", CHILD, random_model, str(tmp_path / "killed")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as parent:
-        killed = 0
-        for step in [*kills, None]:
-            print("go", file=parent.stdin, flush=True)
-            pid = int(parent.stdout.readline().removeprefix("pid "))
-            for line in parent.stdout:
-                if line == "ended\n":
-                    break
-                if step is not None and int(line) >= step:
-                    # While it takes the next step, or writes the checkpoint of this one.
-                    time.sleep(chance.uniform(0, 0.03))
-                    os.kill(pid, signal.SIGKILL)
-                    step, killed = None, killed + 1
-        parent.stdin.close()
+    killed = train_with_kills(
+        *(warm, "tests.test_training_crash:train_and_tell"),
+        *([random_model, tmp_path / "killed"], tmp_path),
+        steps=sorted(random.Random(0).sample(range(2, STEPS), 10)),
+        # While it takes the next step, or writes the checkpoint of this one.
+        delay=0.03,
+    )
     assert killed == 10
     files = [tmp_path / name / "model.safetensors" for name in ("whole", "killed")]
     assert files[0].read_bytes() == files[1].read_bytes()

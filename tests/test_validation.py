@@ -1,12 +1,6 @@
 """Early stop: the best weights on validation problems are kept, whatever is killed on the way."""
 
 import json
-import os
-import random
-import signal
-import subprocess
-import sys
-import time
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +13,7 @@ from data_gen.problems import ProblemSource, load_problems
 from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.transformers import TransformersEngine
-from data_gen.storage import save_rollouts
+from data_gen.storage import load_rollouts, save_rollouts
 from data_gen.types import DataError, Sampling
 from data_gen.verifiers import verify
 from offline_rl.experiment import run
@@ -30,6 +24,7 @@ from offline_rl.training import train
 from offline_rl.training_settings import Lora, TrainingSettings
 from offline_rl.validation import EarlyStop
 from offline_rl.validation_settings import Exam, Validation
+from tests.fault_parts import train_with_kills
 from tests.training_parts import SELECTION
 
 HELD_OUT = ProblemSource(source="arithmetic", split="validation", limit=24)
@@ -125,45 +120,29 @@ def test_adapters_are_validated_and_their_best_kept(taught, tmp_path):
     assert weights(tmp_path / "all") == weights(tmp_path / "until")
 
 
-# Kills while it validates, trains or writes checkpoints; each line on standard input is a start.
-CHILD = """
-import os, sys
-from tests.test_validation import KILLED, trained
-from data_gen.storage import load_rollouts
-
-_, data, folder = sys.argv
-rollouts = load_rollouts(data)
-for line in sys.stdin:
-    child = os.fork()
-    if not child:
-        trained(rollouts, folder, KILLED, on_log=lambda step, *_: print(step, flush=True))
-        os._exit(0)
-    print(f"pid {child}", flush=True)
-    os.waitpid(child, 0)
-    print("ended", flush=True)
-"""
 KILLED = STOPPED.model_copy(update={"checkpoint_every": 3})
 
 
-def test_killed_training_stops_at_the_same_step_with_the_same_weights(stopped, taught, tmp_path):
+def train_and_tell(arguments):
+    data, folder, steps = arguments
+    with open(steps, "w", buffering=1) as pipe:
+        told = {"on_log": lambda step, *_: print(step, file=pipe)}
+        trained(load_rollouts(data), folder, KILLED, **told)
+
+
+def test_killed_training_stops_at_the_same_step_with_the_same_weights(
+    stopped, taught, warm, tmp_path
+):
     save_rollouts(taught, tmp_path / "taught.parquet")
-    chance = random.Random(0)
-    command = [sys.executable, "-c", CHILD, str(tmp_path / "taught.parquet"), str(tmp_path / "k")]
-    with subprocess.Popen(
-        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as parent:
+    killed = train_with_kills(
+        *(warm, "tests.test_validation:train_and_tell"),
+        *([tmp_path / "taught.parquet", tmp_path / "k"], tmp_path),
         # After the last log line it has stopped already, and takes the best weights.
-        for step in [4, 9, 16, 18, None]:
-            print("go", file=parent.stdin, flush=True)
-            pid = int(parent.stdout.readline().removeprefix("pid "))
-            for line in parent.stdout:
-                if line == "ended\n":
-                    break
-                if step is not None and int(line) >= step:
-                    time.sleep(chance.uniform(0, 0.05))
-                    os.kill(pid, signal.SIGKILL)
-                    step = None
-        parent.stdin.close()
+        steps=[4, 9, 16, 18],
+        # While it validates, trains or writes checkpoints.
+        delay=0.05,
+    )
+    assert killed == 4
     assert weights(tmp_path / "k") == weights(stopped[0])
     told = json.loads((tmp_path / "k" / "training.json").read_text())
     assert told["validation"] == stopped[1]["validation"]
