@@ -2,6 +2,8 @@
 
 import gzip
 import re
+import sys
+import unicodedata
 from html.parser import HTMLParser
 
 import numpy as np
@@ -37,6 +39,15 @@ def test_names_are_no_commands_in_markdown_and_latex(tmp_path):
     assert not re.search(r"(?<!\\)[\]\[`$<]", markdown)
     table = [line for line in markdown.splitlines() if line.startswith("| label")]
     assert all(len(re.findall(r"(?<!\\)\|", line)) == 6 for line in table[:1])
+
+
+def test_plain_text_has_none_of_unicodes_signs_that_are_not_seen_and_all_others():
+    text = "".join(chr(code) for code in range(sys.maxunicode + 1) if code not in (0x1B, 0x9B))
+    kinds = ("Cc", "Cf", "Cs", "Zl", "Zp")
+    unseen = {c for c in text if unicodedata.category(c) in kinds and c not in "\n\t"}
+    assert plain(text) == "".join(c for c in text if c not in unseen)
+    assert {plain(c) for c in unseen} == {""}
+    assert plain("\x1b") == plain("\x9b") == ""
 
 
 class Tags(HTMLParser):

@@ -124,8 +124,7 @@ def browse(report: Report, budget: int) -> Browsed:
 
 def shown(text: str, longest: int = LONGEST_TEXT) -> Shown:
     """Inert text with head and tail where it is long, and what was left out where something was."""
-    # Most texts are plain: looked at once, in C.
-    inert = text if text.replace("\n", "").replace("\t", "").isprintable() else plain(text)
+    inert = plain(text)
     left_out = {"s": len(text) - len(inert)} if len(text) > len(inert) else {}
     if len(inert) > longest:
         head = min(_HEAD, longest)
