@@ -3,10 +3,11 @@
 import base64
 import hashlib
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from eval.panel import MACRO
@@ -59,30 +60,26 @@ def render(report: Report) -> str:
     samples = browse(report, max(0, min(_SAMPLES, _PAGE - 2 * drawn)))
     style, script, flags = _text("page.css"), _script(), budget_flags(report.training)
     benchmarks = [name for name in report.comparison["benchmark"].unique() if name != MACRO]
-    return (
-        _templates()
-        .get_template("page.html.jinja")
-        .render(
-            report=report,
-            verdict=verdict(report),
-            models=models,
-            benchmarks=benchmarks,
-            policies=_counted(len(look), "policy", "policies"),
-            sections=list(_SECTIONS.items()),
-            samples=samples,
-            flags=flags,
-            notes=[*flags.values(), *kernel_notes(report.training), *report.notes],
-            notes_shown=_NOTES_SHOWN,
-            budget_titles=_BUDGET_TITLES,
-            environment=list(_flat(report.environment)),
-            settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
-            columns=COLUMNS,
-            style=Markup(style),
-            style_digest=_digest(style),
-            script=Markup(script),
-            script_digest=_digest(script),
-            data=Markup(samples.json),
-        )
+    return _template().render(
+        report=report,
+        verdict=verdict(report),
+        models=models,
+        benchmarks=benchmarks,
+        policies=_counted(len(look), "policy", "policies"),
+        sections=list(_SECTIONS.items()),
+        samples=samples,
+        flags=flags,
+        notes=[*flags.values(), *kernel_notes(report.training), *report.notes],
+        notes_shown=_NOTES_SHOWN,
+        budget_titles=_BUDGET_TITLES,
+        environment=list(_flat(report.environment)),
+        settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
+        columns=COLUMNS,
+        style=Markup(style),
+        style_digest=_digest(style),
+        script=Markup(script),
+        script_digest=_digest(script),
+        data=Markup(samples.json),
     )
 
 
@@ -103,7 +100,8 @@ def _counted(count: int, one: str, many: str) -> str:
     return f"{count} {one if count == 1 else many}"
 
 
-def _templates() -> Environment:
+@cache
+def _template() -> Template:
     environment = Environment(
         loader=FileSystemLoader(_HERE),
         autoescape=True,
@@ -120,7 +118,7 @@ def _templates() -> Environment:
         "one_line": one_line,
         "exact": exact,
     }
-    return environment
+    return environment.get_template("page.html.jinja")
 
 
 def _inert(value: Any) -> Any:
