@@ -54,7 +54,7 @@ HALF = "a\ud800b"
 def inert(text):
     """Whether a terminal shows the text as it is: no control, bidi or format character in it."""
     steering = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-    return all(sign == "\n" or unicodedata.category(sign) not in steering for sign in text)
+    return steering.isdisjoint(unicodedata.category(sign) for sign in set(text) - {"\n"})
 
 
 def cells(path):

@@ -138,7 +138,7 @@ RIGHTS = {
 }
 
 
-def small_report(folder, models=("m",)):
+def small_report(folder, models=("m",), benchmarks=("easy", "hard")):
     samples = [
         evaluated(
             folder / model / label / str(seed) / benchmark, label, seed, benchmark,
@@ -146,7 +146,7 @@ def small_report(folder, models=("m",)):
         )
         for model in models
         for (label, seed), rights in RIGHTS.items()
-        for benchmark in ("easy", "hard")
+        for benchmark in benchmarks
     ]  # fmt: skip
     records = [trained(label, seed) for label, seed in RIGHTS if seed is not None]
     return report_of(samples, records=records, models=models)

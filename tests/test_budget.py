@@ -15,6 +15,7 @@ SMALL = [
     "training.examples_per_step=8",
     "behaviour_check=0",
     "seeds=[0]",
+    "report.formats=[csv]",
     "methods={rft: {}, dft: {training: {examples_per_step: 4}}, dpo: {}}",
     "evaluation.sampling.samples=2",
     "evaluation.decodings={}",

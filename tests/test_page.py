@@ -88,7 +88,8 @@ def test_a_label_that_is_pointed_at_stands_alone_in_all_figures(visit, small_pag
 
 
 def test_several_base_models_are_told_apart_and_one_can_be_chosen(visit, tmp_path):
-    path = written(small_report(tmp_path, models=("first", "second")), tmp_path)
+    report = small_report(tmp_path, models=("first", "second"), benchmarks=("easy",))
+    path = written(report, tmp_path)
     page = visit(path)
     page.locator("#chosen-model").select_option(label="second")
     headings = page.locator(".model > h2:visible").all_inner_texts()
@@ -179,5 +180,6 @@ def test_equal_reports_give_equal_pages(small, small_page):
     assert render(small) == small_page.read_text(encoding="utf-8")
 
 
-def test_names_are_shown_on_one_line(small):
-    assert one_line("a\nb") in render(replace(small, name="a\nb"))
+def test_names_are_shown_on_one_line(tmp_path):
+    base = evaluated(tmp_path / "base", "base", None, "easy", (1, 2))
+    assert one_line("a\nb") in render(report_of([base], name="a\nb"))

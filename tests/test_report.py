@@ -37,15 +37,22 @@ def test_every_column_of_every_file_has_a_meaning_and_none_is_explained_in_vain(
         meaning("comparison.csv", "accuracy")
 
 
-def test_the_files_read_back_equal(tmp_path):
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The folder of a report in the formats that it has where none is named."""
+    folder = tmp_path_factory.mktemp("whole")
+    write_report(folder, make_report())
+    return folder
+
+
+def test_the_files_read_back_equal(whole):
     report = make_report()
-    write_report(tmp_path, report)
-    assert sorted(path.name for path in tmp_path.iterdir()) == FILES
+    assert sorted(path.name for path in whole.iterdir()) == FILES
     for name, written in csv_tables(report).items():
         if name != "data.csv":
-            _assert_read_back(tmp_path / name, written)
-    _assert_read_back(tmp_path / "samples.csv.gz", report.grid())
-    assert (tmp_path / "data.csv").read_text() == (
+            _assert_read_back(whole / name, written)
+    _assert_read_back(whole / "samples.csv.gz", report.grid())
+    assert (whole / "data.csv").read_text() == (
         "model,stage,statistic,value\nm,sampled,rollouts,8000\n"
         'm,sampled,accuracy,0.30000000000000004\nm,sampled,ids,"a, b"\nm,sampled,none,\n'
         "m,filters,pass_rate rollouts,10\n"
@@ -107,12 +114,10 @@ def test_training_tells_at_which_step_validation_chose_the_weights():
     assert trial["validation_avg_at_k_percent"] == 50.0
 
 
-def test_equal_contents_give_equal_bytes(tmp_path):
-    for folder in ("first", "second"):
-        write_report(tmp_path / folder, make_report())
+def test_equal_contents_give_equal_bytes(whole, tmp_path):
+    write_report(tmp_path, make_report())
     for name in FILES:
-        first, second = tmp_path / "first" / name, tmp_path / "second" / name
-        assert first.read_bytes() == second.read_bytes(), name
+        assert (whole / name).read_bytes() == (tmp_path / name).read_bytes(), name
 
 
 def test_a_format_that_is_there_is_written_anew_with_the_others(tmp_path):

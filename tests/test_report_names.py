@@ -42,11 +42,13 @@ def test_names_are_no_commands_in_markdown_and_latex(tmp_path):
 
 
 def test_plain_text_has_none_of_unicodes_signs_that_are_not_seen_and_all_others():
-    text = "".join(chr(code) for code in range(sys.maxunicode + 1) if code not in (0x1B, 0x9B))
     kinds = ("Cc", "Cf", "Cs", "Zl", "Zp")
-    unseen = {c for c in text if unicodedata.category(c) in kinds and c not in "\n\t"}
-    assert plain(text) == "".join(c for c in text if c not in unseen)
-    assert {plain(c) for c in unseen} == {""}
+    for first in range(0, sys.maxunicode, 0x1000):
+        block = map(chr, range(first, first + 0x1000))
+        text = "".join(c for c in block if c not in "\x1b\x9b")
+        unseen = {c for c in text if unicodedata.category(c) in kinds and c not in "\n\t"}
+        assert plain(text) == "".join(c for c in text if c not in unseen)
+        assert {plain(c) for c in unseen} <= {""}
     assert plain("\x1b") == plain("\x9b") == ""
 
 
@@ -61,17 +63,6 @@ class Tags(HTMLParser):
         self.attributes += attributes
 
 
-def test_the_page_needs_nothing_from_elsewhere(tmp_path):
-    write_report(tmp_path, make_report())
-    page = Tags(_read(tmp_path / "index.html"))
-    links = [v for name, v in page.attributes if name in ("src", "srcset", "href", "action")]
-    assert links
-    assert all(link.startswith(("data:", "#")) for link in links)
-    policy = next(v for name, v in page.attributes if v and v.startswith("default-src"))
-    assert policy.startswith("default-src 'none';")
-    assert "unsafe" not in policy
-
-
 @pytest.fixture(scope="module")
 def harmless(tmp_path_factory):
     folder = tmp_path_factory.mktemp("harmless")
@@ -79,9 +70,19 @@ def harmless(tmp_path_factory):
     return Tags(_read(folder / "index.html"))
 
 
+def test_the_page_needs_nothing_from_elsewhere(harmless):
+    links = [v for name, v in harmless.attributes if name in ("src", "srcset", "href", "action")]
+    assert links
+    assert all(link.startswith(("data:", "#")) for link in links)
+    policy = next(v for name, v in harmless.attributes if v and v.startswith("default-src"))
+    assert policy.startswith("default-src 'none';")
+    assert "unsafe" not in policy
+
+
 @pytest.mark.parametrize("payload", PAYLOADS)
 def test_names_and_reasons_carry_no_commands(tmp_path, payload, harmless):
-    report = make_report(lambda name: f"{payload}{name}")
+    # Two benchmarks would have all figures of one twice, with the same names in them.
+    report = make_report(lambda name: f"{payload}{name}", benchmarks=("easy",))
     write_report(tmp_path, report)
     source = _read(tmp_path / "index.html")
     page = Tags(source)

@@ -23,6 +23,7 @@ SMALL = [
     "training.examples_per_step=16",
     "behaviour_check=8",
     "seeds=[0]",
+    "report.formats=[csv]",
     "methods={rft: {}, dft: {}}",
     "evaluation.sampling.samples=2",
     "evaluation.decodings={}",
