@@ -57,9 +57,9 @@ def entry_of(group: Sequence[Evaluation]) -> Entry:
         found = ", ".join(f"{name}: {size}" for name, size in sizes.items())
         raise DataError(f"samples per problem differ between training seeds ({found})")
     grids = [e.grid.sort_values(["problem_id", "sample"], ignore_index=True) for e in members]
-    problems = tuple(dict.fromkeys(grids[0]["problem_id"]))
+    problems = tuple(grids[0]["problem_id"].unique())
     for member, grid in zip(members, grids, strict=True):
-        same_problems(_named(member), set(grid["problem_id"]), set(problems))
+        same_problems(_named(member), set(grid["problem_id"].unique()), set(problems))
     samples = sizes[_named(members[0])]
     counts = [
         (grid["verdict"] == "correct").to_numpy().reshape(len(problems), samples).sum(axis=1)
