@@ -32,6 +32,7 @@ sampling: {{samples: 4, max_tokens: 48}}
 training: {{steps: 2, examples_per_step: 8}}
 methods: {{rft: {{}}}}
 behaviour_check: 0
+report: {{formats: [csv]}}
 evaluation:
   sampling: {{samples: 2, max_tokens: 48}}
   benchmarks: {{near: {{source: arithmetic, split: test, limit: 6}}}}

@@ -9,7 +9,7 @@ import pytest
 from data_gen.types import DataError
 from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
-from offline_rl.reports import load_run
+from offline_rl.reports import load_run, report_again
 from offline_rl.settings import SettingsError, load_experiment
 from offline_rl.steps.sweep import best_trials, trial_notes
 from offline_rl.sweep import candidates, variants
@@ -82,6 +82,8 @@ def test_weights_of_trials_are_not_kept_and_nothing_is_done_twice(swept):
     assert after == before
     pd.testing.assert_frame_equal(again.comparison, report.comparison)
     pd.testing.assert_frame_equal(load_run(folder).training, report.training)
+    report_again(folder, ("html",))
+    assert "trial" in (folder / "report" / "index.html").read_text(encoding="utf-8")
 
 
 def test_unequal_trials_and_edges_are_noted(swept):
