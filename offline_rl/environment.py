@@ -3,6 +3,7 @@
 import hashlib
 import os
 import platform
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,13 +19,17 @@ _OTHERS = ("datasets", "math-verify", "latex2sympy2_extended", "sympy", "numpy",
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     """Installed versions by package; those not installed are left out."""
-    found = {}
-    for package in packages:
-        try:
-            found[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return found
+    found = {package: _version(package) for package in packages}
+    return {package: number for package, number in found.items() if number is not None}
+
+
+@cache
+def _version(package: str) -> str | None:
+    # Each step asks, and what a process has loaded does not change when another is installed.
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
 
 
 def describe_environment() -> dict[str, Any]:
