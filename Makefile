@@ -16,7 +16,8 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --dura
 test: setup
 	$(PYTEST) --ignore=tests/distributed
 
-# Ray clusters that lose workers and heads, and trainings in several processes.
+# What spreads over processes and machines: Ray clusters that lose workers and heads, trainings in
+# several processes, replicas and servers of vLLM.
 test-distributed: setup
 	$(PYTEST) tests/distributed
 

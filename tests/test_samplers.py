@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import shutil
 from dataclasses import replace
 from itertools import chain
@@ -174,30 +173,6 @@ def test_what_is_no_adapter_is_refused(transformers_engine, random_model, adapte
         start_engine(VllmSettings(), random_model, adapter=str(pickled))
     with pytest.raises(EngineError, match="merge it, or take vllm"):
         transformers_engine.load(random_model, adapter=adapter)
-
-
-def test_replicas_share_the_requests_until_one_dies(vllm_engine, random_model):
-    settings = VllmSettings(
-        dtype="float32",
-        data_parallel_size=2,
-        max_model_len=100,
-        max_num_seqs=2,
-        max_num_batched_tokens=128,
-        options={"block_size": 32},
-    )
-    vllm_engine.load(random_model)
-    sampling = Sampling(samples=3, max_tokens=40)
-    expected = vllm_engine.generate(requests(7), sampling)
-    with start_engine(settings, random_model) as engine:
-        assert engine.context_tokens == 100
-        assert engine.description["block_size"] == "32"
-        assert engine.generate(requests(7), sampling) == expected
-        assert engine.generate(requests(1), sampling) == expected[:1]
-        os.kill(engine._replicas[1].pid, 9)
-        with pytest.raises(EngineError, match=r"cannot sample: the child process .* exit code -9"):
-            engine.generate(requests(2), sampling)
-        with pytest.raises(EngineError, match="no model is loaded"):
-            engine.generate(requests(2), sampling)
 
 
 def test_replicas_have_devices_of_their_own(monkeypatch):
