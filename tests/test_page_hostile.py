@@ -1,5 +1,8 @@
 """Texts of others never act in the page, and are found in it as they are."""
 
+import json
+import re
+
 import pytest
 from playwright.sync_api import expect
 
@@ -81,6 +84,13 @@ def hostile(tmp_path_factory):
 
 def test_the_pages_source_has_no_sign_of_texts_that_steer(hostile):
     assert not set(hostile.read_text(encoding="utf-8")) & set("\x00\x1b\u2028\u2029\u202e")
+
+
+def test_the_block_of_samples_holds_no_sign_of_markup(hostile):
+    source = hostile.read_text(encoding="utf-8")
+    [block] = re.findall(r'<script type="application/json"[^>]*>(.*?)</script>', source, re.DOTALL)
+    assert not set(block) & set("<>&")
+    assert "</script>" in str(json.loads(block))
 
 
 def test_texts_of_others_never_act(visit, hostile, small_page):
