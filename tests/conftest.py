@@ -21,16 +21,24 @@ install_import_hook("losses", "beartype.beartype")
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Each file is one process's of several; those that share vLLM's long start are the same's."""
+    """Each file is one process's of several.
+
+    Those that share vLLM's long start are the same's, and so are those with verifiers, whose
+    workers take seconds to learn the grammar of answers.
+    """
     from xdist.scheduler import LoadFileScheduling
 
-    files = Path(__file__).parent.rglob("test_*.py")
-    with_vllm = {path.name for path in files if "vllm_engine" in path.read_text("utf-8")}
+    groups = {
+        path.name: mark
+        for mark in ("verify(", "vllm_engine")
+        for path in Path(__file__).parent.rglob("test_*.py")
+        if mark in path.read_text("utf-8")
+    }
 
     class Files(LoadFileScheduling):
         def _split_scope(self, nodeid):
             file = super()._split_scope(nodeid)
-            return "vllm" if file.rpartition("/")[2] in with_vllm else file
+            return groups.get(file.rpartition("/")[2], file)
 
     return Files(config, log)
 
