@@ -7,7 +7,6 @@ import sys
 import threading
 from pathlib import Path
 
-import psutil
 import pytest
 
 from data_gen.verifiers import VERIFIERS, verify
@@ -38,23 +37,6 @@ def test_a_hanging_answer_is_unverifiable_and_its_neighbours_are_judged() -> Non
         verdicts = verifier(pairs)
     assert verdicts.pop(3).label == "unverifiable"
     assert [v.label for v in verdicts] == ["correct"] + ["wrong"] * 18
-
-
-def test_verifiers_opened_alike_share_their_workers_and_the_last_to_close_ends_them() -> None:
-    pair = [("1/2", r"\boxed{\frac{\sqrt{4}}{4}}")]
-    before = set(psutil.Process().children())
-    alike = {"deadline_seconds": 7.0, "workers": 1, "remember": False}
-    boxed, stated = MathSettings(**alike).open(), MathSettings(**alike, answer="any").open()
-    assert boxed(pair)[0].label == "correct"
-    [worker] = set(psutil.Process().children()) - before
-    boxed.close()
-    boxed.close()
-    assert stated(pair)[0].label == "correct"
-    assert set(psutil.Process().children()) - before == {worker}
-    with pytest.raises(ValueError, match="closed"):
-        boxed(pair)
-    stated.close()
-    assert set(psutil.Process().children()) == before
 
 
 def test_verify_is_callable_from_a_thread() -> None:

@@ -16,9 +16,8 @@ from data_gen.verifiers.cache import Cache
 from data_gen.verifiers.finding import Finding
 from data_gen.verifiers.limits import refusal
 from data_gen.verifiers.notation import normal
-from data_gen.verifiers.pool import Failure
+from data_gen.verifiers.pool import Failure, Pool
 from data_gen.verifiers.quick import settled
-from data_gen.verifiers.shared_pool import SharedPool
 
 # Of pairs whose comparison is remembered; at the longest answers some 200 MB.
 _REMEMBERED = 50_000
@@ -67,9 +66,9 @@ class MathVerifier(OpenVerifier):
             "memory_megabytes": settings.memory_megabytes,
             "cpu_seconds": int(settings.deadline_seconds) + 2,
         }
-        self._pool = SharedPool(
+        self._pool = Pool(
             "data_gen.verifiers.math_worker",
-            limits,
+            {"setup": limits},
             workers=settings.workers or os.cpu_count() or 1,
             deadline_seconds=settings.deadline_seconds,
         )
