@@ -16,8 +16,8 @@ PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --dura
 test: setup
 	$(PYTEST) --ignore=tests/distributed
 
-# What spreads over processes and machines: Ray clusters that lose workers and heads, trainings in
-# several processes, replicas and servers of vLLM.
+# What goes beyond one machine or process: Ray clusters that lose workers and heads, trainings in
+# several processes, replicas and servers of vLLM, runs in object stores whose machines are lost.
 test-distributed: setup
 	$(PYTEST) tests/distributed
 
