@@ -11,8 +11,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import pytest
-
 from data_gen import save_rollouts
 from data_gen.card import dataset_card, summarise
 from data_gen.types import Completion, Problem, Rollout, Verdict
@@ -146,19 +144,19 @@ def described(folder):
     return made
 
 
-def around(hub, home, **environment):
-    """The environment of a command that sends to the stand-in, as if there were no other hub."""
+def command(hub, home, *arguments, **environment):
     clean = {
         name: value for name, value in os.environ.items() if not name.startswith(("HF_", "HUGGING"))
     }
-    of_hub = {"HF_ENDPOINT": hub.url, "HF_HOME": str(home), "HF_HUB_DISABLE_XET": "1"}
-    return {**clean, **of_hub, **environment}
-
-
-def command(hub, home, *arguments, **environment):
     return subprocess.run(
         [str(Path(sys.executable).with_name("offline-rl")), *arguments],
-        env=around(hub, home, **environment),
+        env={
+            **clean,
+            "HF_ENDPOINT": hub.url,
+            "HF_HOME": str(home),
+            "HF_HUB_DISABLE_XET": "1",
+            **environment,
+        },
         capture_output=True,
         text=True,
         timeout=120,
@@ -166,14 +164,10 @@ def command(hub, home, *arguments, **environment):
     )
 
 
-def generating(warm, hub, tmp_path, *arguments, **environment):
-    """The exit code of `generate`, and what it said."""
+def generating(hub, tmp_path, *arguments, **environment):
     rows = tmp_path / "rows.jsonl"
     problem = {"problem": "1+1?", "answer": "2", "completions": ["2", "3"], "rewards": [1, 0]}
     rows.write_text(json.dumps(problem))
     given = ("generate", "--model", "tiny", "--rollouts", str(rows), "rollouts.verify=false")
     out = ("--out", str(tmp_path / "made"))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(os, "environ", around(hub, tmp_path / "home", **environment))
-        started = warm.start([*given, *out, *arguments], scripted=False)
-    return started.wait()
+    return command(hub, tmp_path / "home", *given, *out, *arguments, **environment)
