@@ -84,12 +84,12 @@ def fork(request, start_engine):
     code, said = 70, ""
     output = io.StringIO()
     try:
+        # First of all: whoever reads it waits for this, and is told of any end after it.
+        pipe = [Path(request["pipe"]).open("w", 1)] if "pipe" in request else []  # noqa: SIM115 (it ends with the process)
         sys.stdin.close()
         sys.stdout = sys.stderr = output
         os.environ.clear()
         os.environ.update(request["environment"])
-        # They read the environment once, and are read by name whenever they are needed.
-        importlib.reload(sys.modules["huggingface_hub.constants"])
         if request.get("powerless"):
             drop_capabilities()
         trace_me()
@@ -108,7 +108,7 @@ def fork(request, start_engine):
 
             data_gen.cluster.head._HEAD_SECONDS = request["head_seconds"]
         break_methods(**request.get("broken", {}))
-        ended = work(request)(request["arguments"])
+        ended = work(request)(request["arguments"], *pipe)
         assert not sys.modules.keys() & set(request.get("absent", ()))
         code = ended or 0
     except BaseException:

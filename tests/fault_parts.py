@@ -67,7 +67,7 @@ class Warm:
         whom modes of files bind; `broken`, methods that fail; `scripted`, False for real samples;
         `absent`, modules that must not be imported; `head_seconds`, the patience with a cluster;
         `packages`, a folder of packages that were installed since; `call`, module:function to call
-        with the arguments in place of the command.
+        with the arguments in place of the command; `pipe`, the path of one, opened for it to write.
         """
         told = {"arguments": [str(one) for one in arguments], "environment": dict(os.environ)}
         return Started(self, self._ask(**told, **how))
@@ -180,19 +180,20 @@ def kill_at_random(warm, scratch, reference, *, kills, seconds, seed, settings=S
 def train_with_kills(warm, call, arguments, scratch, *, steps, delay):
     """Begins a training anew until it ends, killed some time within `delay` seconds of each step.
 
-    `call` gets the arguments and then a pipe, to which it writes the number of each step. Gives how
-    many of the kills met a training at work.
+    `call` gets the arguments and a pipe, to which it writes the number of each step. Gives how many
+    of the kills met a training at work.
     """
     chance, killed, pipe = random.Random(0), 0, scratch / "steps"
     os.mkfifo(pipe)
     for step in [*steps, None]:
-        started = warm.start([*arguments, pipe], call=call)
+        started = warm.start(arguments, call=call, pipe=str(pipe))
         with pipe.open() as lines:
             for line in lines:
                 if step is not None and int(line) >= step:
                     time.sleep(chance.uniform(0, delay))
                     killed += started.kill()
                     break
-    code, said = started.wait()
+        code, said = started.wait()
+        assert code in (0, -signal.SIGKILL), said
     assert code == 0, said
     return killed

@@ -23,15 +23,14 @@ def rollouts(random_model):
     return twelve_problems(random_model)
 
 
-def launch_long(arguments):
-    """Told a model, a folder, and a pipe for each step."""
-    model, folder, steps = arguments
-    with open(steps, "w", buffering=1) as pipe:
-        launch_training(
-            *(TWO, METHODS["psft"](lag_steps=3), twelve_problems(model), Path(folder)),
-            **told(model, LONG),
-            on_log=lambda step, *_: print(step, file=pipe),
-        )
+def launch_long(arguments, pipe):
+    """Told a model and a folder; writes each step."""
+    model, folder = arguments
+    launch_training(
+        *(TWO, METHODS["psft"](lag_steps=3), twelve_problems(model), Path(folder)),
+        **told(model, LONG),
+        on_log=lambda step, *_: print(step, file=pipe),
+    )
 
 
 @pytest.fixture
@@ -52,8 +51,9 @@ def test_workers_end_with_whoever_started_them_and_others_go_on(
     train(method, rollouts, tmp_path / "one", **told(random_model, LONG))
     os.mkfifo(tmp_path / "steps")
     parent = warm.start(
-        [random_model, tmp_path / "two", tmp_path / "steps"],
+        [random_model, tmp_path / "two"],
         call="tests.distributed.test_launching:launch_long",
+        pipe=str(tmp_path / "steps"),
     )
     with (tmp_path / "steps").open() as pipe:
         for line in pipe:
