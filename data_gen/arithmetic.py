@@ -168,7 +168,7 @@ def _draws(
 ) -> Iterator[tuple[int, list[_Move], int]]:
     """A start value, the moves from it and the highest value on the way, without end.
 
-    One draw of twenty is of the portion that is asked for, so this loop calls nothing but `bits`.
+    Of some portions only one draw of twenty is, so this loop calls nothing but `bits`.
     It draws what `Random.randint` and `Random.choice` do, at a fraction of their time.
     """
     highest = distribution.highest

@@ -25,7 +25,7 @@ def versions(packages: tuple[str, ...]) -> dict[str, str]:
 
 @cache
 def _version(package: str) -> str | None:
-    # Each step asks, and what a process has loaded does not change when another is installed.
+    # Every step asks, and to read a package's metadata takes a hundredth of a second.
     try:
         return version(package)
     except PackageNotFoundError:

@@ -28,6 +28,8 @@ def pytest_xdist_make_scheduler(config, log):
     """
     from xdist.scheduler import LoadFileScheduling
 
+    # The process that hands out the tests collects none itself.
+    gc.enable()
     groups = {
         path.name: mark
         for mark in ("verify(", "vllm_engine")
@@ -44,7 +46,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 
 def pytest_collection_finish():
-    """The collector of garbage passes over what has come since alone."""
+    """From here on the collector of garbage looks only at what comes later."""
     gc.freeze()
     gc.enable()
 
