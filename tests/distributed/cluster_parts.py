@@ -208,7 +208,7 @@ def run_whose_head_is_killed(warm, folder):
         settings = f"cluster={{address: '{head.line()}'}}"
         told = ["run", "demo", *RUN, settings, "--out", folder]
         started = warm.start(told, scripted=False, head_seconds=2)
-        end = time.monotonic() + 120
+        end = time.monotonic() + 300
         while not parts(folder) and time.monotonic() < end:
             time.sleep(0.01)
         # It would be through in less time than lies between two looks at the head.

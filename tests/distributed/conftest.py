@@ -16,6 +16,6 @@ def cluster():
     nodes = Cluster(initialize_head=True, head_node_args={**NODE, "include_dashboard": False})
     nodes.add_node(**NODE)
     nodes.wait_for_nodes()
-    yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1, wait_seconds=120)
+    yield ClusterSettings(address=nodes.address, replicas=2, verifiers=1, wait_seconds=300)
     ray.shutdown()
     nodes.shutdown()
