@@ -159,7 +159,9 @@ class TrainingSettings(BaseModel):
 
     def written(self) -> dict[str, Any]:
         """The settings that somebody gave, without those left at their defaults."""
-        return {name: getattr(self, name) for name in self.model_fields_set}
+        given = self.model_fields_set
+        # In the order of the fields: a set's own order differs from process to process.
+        return {name: getattr(self, name) for name in type(self).model_fields if name in given}
 
     def resolved(self) -> dict[str, Any]:
         """Every setting, JSON-able."""
