@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-distributed soak check lock
+.PHONY: setup demo test test-distributed soak compare check lock
 
 setup: .venv/installed
 
@@ -27,6 +27,11 @@ soak: setup
 	$(BIN)/python -c 'import atheris' 2> /dev/null || \
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --only-binary :all: atheris==3.0.0 || true
 	$(BIN)/python -m tests.soak.run
+
+# A small fixed run with all methods, by COMMIT and by this checkout: every table, card and page alike?
+COMMIT ?= HEAD
+compare: setup
+	$(BIN)/python -m tests.equivalence.compare_commits $(COMMIT)
 
 check: setup
 	$(BIN)/ruff check .
