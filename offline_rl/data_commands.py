@@ -148,7 +148,7 @@ def export(
     """Writes accepted rollouts, or pairs, as a file that TRL's trainers learn from."""
     # A tokenizer would warn of texts longer than the model's context, which no model sees here.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    from data_gen.exporting import export_rollouts
+    from data_gen.exchange.export_trl import export_rollouts
     from data_gen.remote_code import remote_code_runs
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.storage import iterate_rollouts
@@ -187,16 +187,16 @@ def push(
     what: What = None,
 ) -> None:
     """Uploads a data set with its card to the hub; the token is read from HF_TOKEN."""
-    from offline_rl import publishing
+    from data_gen.exchange import hub
     from offline_rl.progress import printable
 
-    address = publishing.push(dataset_path(source, what), name, private=not public)
+    address = hub.push(dataset_path(source, what), name, private=not public)
     Console().print(Text(f"pushed: {printable(address)}"), soft_wrap=True)
 
 
 def check_push(name: str) -> None:
     """Tells what would make `push` fail before there is anything to push. Raises DataError."""
-    from offline_rl.publishing import check_destination
+    from data_gen.exchange.hub import check_destination
 
     check_destination(name)
 

@@ -6,7 +6,7 @@ import pytest
 from transformers import AutoTokenizer
 
 from data_gen import verify
-from data_gen.importing import import_rollouts
+from data_gen.exchange.import_rollouts import import_rollouts
 
 EOS = 0
 

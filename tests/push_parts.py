@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data_gen import save_rollouts
-from data_gen.card import dataset_card, summarise
+from data_gen.cards.dataset_card import dataset_card, summarise
 from data_gen.types import Completion, Problem, Rollout, Verdict
 
 SECRET = "hf_secretSecretSecretSecretSecret"

@@ -12,7 +12,7 @@ from datasets import load_dataset
 from transformers import AutoTokenizer
 
 from data_gen import collect, verify
-from data_gen.exporting import FORMATS, export_rollouts
+from data_gen.exchange.export_trl import FORMATS, export_rollouts
 from data_gen.problems import ProblemSource
 from data_gen.samplers import ModelSampler
 from data_gen.selection import Selection
@@ -164,7 +164,7 @@ def test_the_first_token_of_a_chat_is_not_doubled(tmp_path, random_model):
     )
     from transformers import AutoModelForCausalLM
 
-    from data_gen.importing import import_rollouts
+    from data_gen.exchange.import_rollouts import import_rollouts
 
     model = AutoModelForCausalLM.from_pretrained(random_model)
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)

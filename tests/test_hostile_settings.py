@@ -6,8 +6,8 @@ import re
 import pytest
 import yaml
 
+from data_gen.exchange.hub import check_destination
 from offline_rl.progress import printable
-from offline_rl.publishing import check_destination
 from offline_rl.sealing import sealed
 from offline_rl.series import load_settings
 from offline_rl.yaml_text import SettingsError

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_gen import save_rollouts
-from data_gen.importing import import_chunks, import_rollouts
+from data_gen.exchange.import_rollouts import import_chunks, import_rollouts
 from data_gen.types import DataError
 from tests import import_parts
 from tests.import_parts import EOS

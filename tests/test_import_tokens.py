@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 
 from data_gen import save_rollouts
-from data_gen.foreign_tokens import lacks_end
-from data_gen.importing import import_rollouts
+from data_gen.exchange.import_rollouts import import_rollouts
+from data_gen.exchange.import_tokens import lacks_end
 from data_gen.types import DataError
 from tests import import_parts
 from tests.import_parts import EOS

@@ -14,7 +14,7 @@ import pytest
 
 from data_gen.columns import COLUMNS
 from data_gen.decoding import decoded
-from data_gen.foreign import foreign_rows
+from data_gen.exchange.import_rows import foreign_rows
 from data_gen.rows import parquet_rows, read_file
 from data_gen.seal import BLANK, KEY, is_sealed, seal
 from data_gen.storage import load_rollouts, save_rollouts
@@ -24,13 +24,13 @@ from tests.parquet_bombs import list_of_nothing, rows_of_nothing
 READERS = {
     "file": "from data_gen.rows import read_file as read",
     "foreign": (
-        "from data_gen.foreign import foreign_rows\n"
+        "from data_gen.exchange.import_rows import foreign_rows\n"
         "def read(path):\n"
         "    for _ in foreign_rows(path): pass"
     ),
     "load": "from data_gen.storage import load_rollouts as read",
     "import": (
-        "from data_gen.importing import import_rollouts\n"
+        "from data_gen.exchange.import_rollouts import import_rollouts\n"
         # Nothing gets as far as a tokenizer, which takes seconds to load.
         "how = {'tokenizer': None, 'style': 'raw', 'verify': None}\n"
         "read = lambda path: import_rollouts(path.parent, **how)"

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from data_gen.foreign import foreign_rows, written
+from data_gen.exchange.import_rollouts import import_rollouts
+from data_gen.exchange.import_rows import foreign_rows, written
 from data_gen.gold import gold_answer
-from data_gen.importing import import_rollouts
 from data_gen.problems import ProblemSource
 from data_gen.prompts import check_style, render
 from data_gen.rows import jsonl_rows, plain_text, read_file

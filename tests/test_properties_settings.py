@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from data_gen.card import dataset_card
+from data_gen.cards.dataset_card import dataset_card
 from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
 from offline_rl.overview import print_overview

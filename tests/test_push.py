@@ -6,8 +6,8 @@ import pytest
 from datasets import load_dataset
 
 from data_gen import load_rollouts
+from data_gen.exchange.hub import check_destination, push
 from data_gen.types import DataError
-from offline_rl.publishing import check_destination, push
 from tests.push_parts import NAME, SECRET, SENT, command, described, generating, served
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from data_gen import save_rollouts
-from data_gen.card import summarise
+from data_gen.cards.dataset_card import summarise
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from offline_rl.cli import app
 from offline_rl.overview import print_overview

@@ -11,7 +11,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from data_gen import load_rollouts, save_rollouts
-from data_gen.card import dataset_card, summarise
+from data_gen.cards.dataset_card import dataset_card, summarise
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 
 TEXTS = ["", "né 数 🙂", "nul\0 and \u2028 and \r\n", '"quoted", \\boxed{1}', " \ufeffmark", "=1+1"]

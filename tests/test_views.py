@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from data_gen import accepted, groups, pairs
-from data_gen.pair_audit import audit_pairs
+from data_gen.cards.pair_stats import audit_pairs
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import PairPolicy, rejected, sequence_logp
 

@@ -9,9 +9,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_gen.card import dataset_card, summarise
+from data_gen.cards.dataset_card import dataset_card, summarise
+from data_gen.cards.pair_stats import audit_pairs
 from data_gen.filters import Choice, choose
-from data_gen.pair_audit import audit_pairs
 from data_gen.storage import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem, Rollout, Verdict
 from data_gen.verifiers.agreement import agreement

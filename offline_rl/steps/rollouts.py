@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_gen.card import dataset_card, summarise
+from data_gen.cards.dataset_card import dataset_card, summarise
 from data_gen.collection import collected_chunks
 from data_gen.demonstrations import demonstrations
-from data_gen.foreign_tokens import lacks_end
-from data_gen.importing import import_chunks, is_own
+from data_gen.exchange.import_rollouts import import_chunks, is_own
+from data_gen.exchange.import_tokens import lacks_end
 from data_gen.problems import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer

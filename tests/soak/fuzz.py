@@ -101,7 +101,7 @@ def verifier() -> Callable[[bytes], None]:
 
 
 def importer() -> Callable[[bytes], None]:
-    from data_gen.importing import import_rollouts
+    from data_gen.exchange.import_rollouts import import_rollouts
     from data_gen.problems import ProblemSource
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.types import DataError
@@ -131,7 +131,7 @@ def decoder() -> Callable[[bytes], None]:
     import pyarrow as pa
 
     from data_gen.decoding_worker import Refused, send
-    from data_gen.foreign import written
+    from data_gen.exchange.import_rows import written
     from data_gen.rows import parquet_errors_name
     from data_gen.types import DataError
 
@@ -155,7 +155,7 @@ def decoder() -> Callable[[bytes], None]:
 
 
 def parquet() -> Callable[[bytes], None]:
-    from data_gen.foreign import foreign_rows, written
+    from data_gen.exchange.import_rows import foreign_rows, written
     from data_gen.rows import read_file
     from data_gen.storage import load_rollouts
     from data_gen.types import DataError

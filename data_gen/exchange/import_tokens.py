@@ -4,7 +4,7 @@ import unicodedata
 from array import array
 from collections.abc import Sequence
 
-from data_gen.foreign import Written
+from data_gen.exchange.import_rows import Written
 from data_gen.prompts import Tokenizer, encode, render
 from data_gen.types import Completion, DataError, FinishReason, Problem
 

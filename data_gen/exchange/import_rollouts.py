@@ -6,8 +6,8 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from data_gen.foreign import GOLD, REWARD, Written, foreign_rows, written
-from data_gen.foreign_tokens import Prompts, completion_of, read_as
+from data_gen.exchange.import_rows import GOLD, REWARD, Written, foreign_rows, written
+from data_gen.exchange.import_tokens import Prompts, completion_of, read_as
 from data_gen.prompts import Tokenizer
 from data_gen.storage import COLUMNS, iterate_rollouts
 from data_gen.types import DataError, Problem, Rollout, Verdict, Verifier
