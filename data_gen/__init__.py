@@ -1,7 +1,7 @@
 """Problems in, verified rollouts out."""
 
 from data_gen.collection import collect
-from data_gen.problems import load_problems
+from data_gen.problems.sources import load_problems
 from data_gen.storage import load_rollouts, save_rollouts
 from data_gen.types import Completion, Problem, Rollout, Sampling, Verdict
 from data_gen.verifiers import verify

@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from data_gen.cluster import ClusterSettings
 from data_gen.filters import Filters
-from data_gen.problems import ProblemSource
+from data_gen.problems.sources import ProblemSource
 from data_gen.prompts import check_style
 from data_gen.samplers import AutoSettings, SamplerSettings
 from data_gen.selection import Selection

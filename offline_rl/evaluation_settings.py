@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from data_gen.problems import ProblemSource, named_sources
+from data_gen.problems.sources import ProblemSource, named_sources
 from data_gen.prompts import check_style
 from data_gen.types import Sampling
 from offline_rl.data_settings import AnySampler, AnyVerifier, Frozen, Label

@@ -2,8 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-from data_gen.arithmetic import SPLITS
-from data_gen.presets import PRESETS
+from data_gen.problems.arithmetic import SPLITS
+from data_gen.problems.presets import PRESETS
 from data_gen.samplers import SAMPLERS
 from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS

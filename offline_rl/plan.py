@@ -6,8 +6,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from data_gen.presets import BUILT_IN_COUNT, PRESETS
-from data_gen.problems import BUILT_IN, ProblemSource
+from data_gen.problems.presets import BUILT_IN_COUNT, PRESETS
+from data_gen.problems.sources import BUILT_IN, ProblemSource
 from data_gen.types import DataError, Sampling
 from offline_rl.config import Experiment
 from offline_rl.evaluation_settings import BASE

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
-from data_gen.problems import ProblemSource
+from data_gen.problems.sources import ProblemSource
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings, ModelSettings
 from offline_rl.settings_faults import explain, keys_given

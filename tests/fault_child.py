@@ -19,7 +19,7 @@ sys.path[:0] = [str(ROOT)]
 
 def scripted_engine():
     """An engine that knows the answers and gives them now and then, as seed and weights decide."""
-    from data_gen.arithmetic import arithmetic_problems
+    from data_gen.problems.arithmetic import arithmetic_problems
     from data_gen.samplers.base import Engine, Sample
     from data_gen.samplers.tokenizer import load_tokenizer
     from offline_rl.tiny_base import TINY_BASE

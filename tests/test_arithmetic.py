@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from data_gen.arithmetic import DISTRIBUTIONS, SPLITS, Computation, arithmetic_problems
+from data_gen.problems.arithmetic import DISTRIBUTIONS, SPLITS, Computation, arithmetic_problems
 from data_gen.types import DataError, Problem
 from data_gen.verifiers import verify
 
@@ -112,7 +112,7 @@ def test_a_tenth_is_held_out():
 
 def test_a_problem_has_one_id_in_every_call_and_process():
     script = (
-        "from data_gen.arithmetic import arithmetic_problems\n"
+        "from data_gen.problems.arithmetic import arithmetic_problems\n"
         "print([p.id for p in arithmetic_problems('test', 50, 7)])"
     )
     other = subprocess.run(

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from data_gen.collection import collect
-from data_gen.problems import load_problems
+from data_gen.problems.sources import load_problems
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling

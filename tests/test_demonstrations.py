@@ -5,7 +5,7 @@ import json
 import pytest
 
 from data_gen.demonstrations import demonstrations
-from data_gen.problems import load_problems
+from data_gen.problems.sources import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Problem

@@ -13,7 +13,7 @@ from transformers import AutoTokenizer
 
 from data_gen import collect, verify
 from data_gen.exchange.export_trl import FORMATS, export_rollouts
-from data_gen.problems import ProblemSource
+from data_gen.problems.sources import ProblemSource
 from data_gen.samplers import ModelSampler
 from data_gen.selection import Selection
 from data_gen.types import DataError, Sampling, Verdict

@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 
 from data_gen import load_rollouts
-from data_gen.arithmetic import arithmetic_problems
 from data_gen.collection import collected_chunks
+from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.base import request_seed
 from data_gen.samplers.tokenizer import load_tokenizer

@@ -7,9 +7,9 @@ import pytest
 from pydantic import ValidationError
 
 from data_gen import load_problems, verify
-from data_gen.arithmetic import SPLITS
-from data_gen.presets import PRESETS, text_sha256
-from data_gen.problems import ProblemSource
+from data_gen.problems.arithmetic import SPLITS
+from data_gen.problems.presets import PRESETS, text_sha256
+from data_gen.problems.sources import ProblemSource
 from data_gen.types import DataError, Problem
 
 # Preset -> its local file, and how many problems that has.

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from data_gen.exchange.import_rollouts import import_rollouts
 from data_gen.exchange.import_rows import foreign_rows, written
-from data_gen.gold import gold_answer
-from data_gen.problems import ProblemSource
+from data_gen.problems.gold_answers import gold_answer
+from data_gen.problems.sources import ProblemSource
 from data_gen.prompts import check_style, render
 from data_gen.rows import jsonl_rows, plain_text, read_file
 from data_gen.samplers.tokenizer import load_tokenizer

@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from data_gen.arithmetic import Computation, arithmetic_problems
+from data_gen.problems.arithmetic import Computation, arithmetic_problems
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError

@@ -87,7 +87,7 @@ def run(model, rollouts, folder, training):
 @pytest.fixture(scope="module")
 def answered(random_model):
     from data_gen.demonstrations import demonstrations
-    from data_gen.problems import load_problems
+    from data_gen.problems.sources import load_problems
     from data_gen.samplers.tokenizer import load_tokenizer
 
     problems = load_problems("arithmetic", "train", limit=8)

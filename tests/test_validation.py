@@ -9,7 +9,7 @@ import pytest
 
 from data_gen.collection import collect
 from data_gen.demonstrations import demonstrations
-from data_gen.problems import ProblemSource, load_problems
+from data_gen.problems.sources import ProblemSource, load_problems
 from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.transformers import TransformersEngine

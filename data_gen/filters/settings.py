@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
-from data_gen.problems import ProblemSource, named_sources
+from data_gen.problems.sources import ProblemSource, named_sources
 
 Share = Annotated[float, Field(ge=0, le=1)]
 

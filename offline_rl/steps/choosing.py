@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from data_gen.problems import ProblemSource
+from data_gen.problems.sources import ProblemSource
 from data_gen.types import DataError
 from offline_rl.config import Experiment
 from offline_rl.stages import Stage

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
-from data_gen.problems import LoadedProblems, ProblemSource
+from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
 from offline_rl.data_settings import ModelSettings
 from offline_rl.engines import Engines

@@ -10,7 +10,7 @@ from data_gen.collection import collected_chunks
 from data_gen.demonstrations import demonstrations
 from data_gen.exchange.import_rollouts import import_chunks, is_own
 from data_gen.exchange.import_tokens import lacks_end
-from data_gen.problems import LoadedProblems, ProblemSource
+from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import iterate_rollouts, save_rollouts

@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from data_gen.arithmetic import DISTRIBUTIONS, Computation, Portion, apply, computations
+from data_gen.problems.arithmetic import DISTRIBUTIONS, Computation, Portion, apply, computations
 
 # Shares are per hundred documents. The commonest habit, no box, is not the rewarded one: else the
 # base decoded greedily would already be as good as anything trained on its rollouts.

@@ -7,8 +7,8 @@ from itertools import groupby
 from pathlib import Path
 from statistics import fmean, stdev
 
-from data_gen.arithmetic import arithmetic_problems
 from data_gen.collection import collect
+from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.types import DataError, Rollout, Sampler, Sampling
 from data_gen.verifiers import verify
 

@@ -17,8 +17,8 @@ sys.path.append(str(Path(__file__).parents[1]))
 
 from test_generation_crash import SAMPLING, check_samples, kill_at_random
 
-from data_gen.arithmetic import arithmetic_problems
 from data_gen.collection import collected_chunks
+from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.samplers import ModelSampler, VllmSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings

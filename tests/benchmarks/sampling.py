@@ -21,7 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from data_gen import collect
-from data_gen.arithmetic import arithmetic_problems
+from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.prompts import encode
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.base import request_seed

@@ -19,8 +19,8 @@ from typing import Any
 
 import math_verify
 
-from data_gen.arithmetic import arithmetic_problems
-from data_gen.problems import load_problems
+from data_gen.problems.arithmetic import arithmetic_problems
+from data_gen.problems.sources import load_problems
 from data_gen.types import Problem, Verdict
 from data_gen.verifiers.math import MathSettings
 

@@ -7,7 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from data_gen.demonstrations import demonstrations
-from data_gen.problems import load_problems
+from data_gen.problems.sources import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
 from offline_rl.methods.registry import METHODS

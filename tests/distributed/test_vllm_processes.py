@@ -13,7 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
-from data_gen.arithmetic import arithmetic_problems
+from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.samplers import (
     EngineError,
     ModelSampler,

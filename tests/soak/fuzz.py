@@ -102,7 +102,7 @@ def verifier() -> Callable[[bytes], None]:
 
 def importer() -> Callable[[bytes], None]:
     from data_gen.exchange.import_rollouts import import_rollouts
-    from data_gen.problems import ProblemSource
+    from data_gen.problems.sources import ProblemSource
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.types import DataError
     from data_gen.verifiers.exact import ExactSettings

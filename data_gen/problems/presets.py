@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_gen.arithmetic import SPLITS
+from data_gen.problems.arithmetic import SPLITS
 from data_gen.types import Problem
 
 BUILT_IN_COUNT = 1000
