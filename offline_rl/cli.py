@@ -53,7 +53,7 @@ def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
 
     @wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        from data_gen.process import ChildDied
+        from data_gen.processes.child import ChildDied
         from data_gen.samplers.base import EngineError
         from data_gen.types import DataError
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from data_gen.closing import Closing
 from data_gen.cluster import ClusterSettings
+from data_gen.processes.closing import Closing
 from data_gen.prompts import render
 from data_gen.remote_code import remote_code, with_remedy
 from data_gen.samplers import (

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from data_gen.closing import Closing
 from data_gen.cluster.head import LOOK_SECONDS, ClusterError
 from data_gen.cluster.link import join, part
 from data_gen.cluster.settings import ClusterSettings
+from data_gen.processes.closing import Closing
 
 logger = logging.getLogger(__name__)
 

@@ -6,13 +6,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from data_gen.closing import Closing
 from data_gen.cluster.actors import CallActor, own_threads
 from data_gen.cluster.connection import Connection
 from data_gen.cluster.head import ClusterError
 from data_gen.cluster.places import Reservation, check_places
 from data_gen.cluster.settings import ClusterSettings
 from data_gen.cluster.worker import Wait
+from data_gen.processes.closing import Closing
 from data_gen.samplers.base import EngineError
 
 

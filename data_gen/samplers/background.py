@@ -6,7 +6,7 @@ from collections.abc import Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-from data_gen.closing import Closing
+from data_gen.processes.closing import Closing
 
 T = TypeVar("T")
 

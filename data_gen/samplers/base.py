@@ -7,7 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
-from data_gen.closing import Closing
+from data_gen.processes.closing import Closing
 from data_gen.prompts import Tokenizer, encode, render
 from data_gen.types import Completion, FinishReason, Problem, Sampling
 

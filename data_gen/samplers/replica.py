@@ -4,8 +4,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from data_gen.closing import Closing
-from data_gen.process import Child, ChildDied
+from data_gen.processes.child import Child, ChildDied
+from data_gen.processes.closing import Closing
 from data_gen.remote_code import with_remedy
 from data_gen.samplers.base import EngineError, EngineLost, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples

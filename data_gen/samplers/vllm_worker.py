@@ -11,7 +11,7 @@ from array import array
 from functools import cache
 from typing import Any
 
-from data_gen.process import Parent
+from data_gen.processes.child import Parent
 from data_gen.remote_code import remote_code
 from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict
 
-from data_gen.closing import Closing
+from data_gen.processes.closing import Closing
 from data_gen.types import Verdict
 
 

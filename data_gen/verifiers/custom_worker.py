@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from data_gen.process import serve
+from data_gen.processes.child import serve
 from data_gen.types import Verdict
 from data_gen.verifiers.worker_limits import limited
 

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from data_gen.process import serve
+from data_gen.processes.child import serve
 from data_gen.verifiers.terms import compare
 from data_gen.verifiers.worker_limits import limited
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from data_gen.process import Child, ChildDied
+from data_gen.processes.child import Child, ChildDied
 from data_gen.types import DataError
 
 # A worker's exit code when a task needed more memory than it is allowed.

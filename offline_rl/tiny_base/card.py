@@ -27,8 +27,8 @@ nothing else.
 ## Pretraining
 
 {documents:,} synthetic documents, {facts}% of them one-step facts, the others problems told by
-imperfect authors. Every computation is of the train portion of `data_gen.problems.arithmetic`: no problem
-of a validation or test split was seen, in any wording.
+imperfect authors. Every computation is of the train portion of the built-in arithmetic
+problems: no problem of a validation or test split was seen, in any wording.
 
 - Authors, in percent: {authors}.
 - Distributions, in percent: {distributions}.

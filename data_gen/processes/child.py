@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import IO, Any
 
-from data_gen.frames import Message, read_frame, write_frame
+from data_gen.processes.framing import Message, read_frame, write_frame
 
 _LOG_TAIL_BYTES = 20_000
 
