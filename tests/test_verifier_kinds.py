@@ -12,8 +12,8 @@ from data_gen.types import DataError, Verdict
 from data_gen.verifiers import VERIFIERS, named, verify
 from data_gen.verifiers.agreement import agreement
 from data_gen.verifiers.choice import ChoiceSettings
-from data_gen.verifiers.custom import PythonSettings
 from data_gen.verifiers.numeric import NumericSettings
+from data_gen.verifiers.python_function import PythonSettings
 
 
 def labels(pairs, **settings):

@@ -11,10 +11,10 @@ from pydantic import Field, TypeAdapter
 from data_gen.types import Verdict
 from data_gen.verifiers.base import OpenVerifier, Settings
 from data_gen.verifiers.choice import ChoiceSettings
-from data_gen.verifiers.custom import PythonSettings
 from data_gen.verifiers.exact import ExactSettings
 from data_gen.verifiers.math import MathSettings
 from data_gen.verifiers.numeric import NumericSettings
+from data_gen.verifiers.python_function import PythonSettings
 
 __all__ = ["VERIFIERS", "OpenVerifier", "Settings", "VerifierSettings", "named", "verify"]
 

@@ -55,7 +55,7 @@ class PythonVerifier(OpenVerifier):
             "folder": os.getcwd(),
         }
         self._pool = Pool(
-            "data_gen.verifiers.custom_worker",
+            "data_gen.verifiers.python_function_worker",
             {"setup": setup},
             workers=settings.workers or os.cpu_count() or 1,
             deadline_seconds=settings.deadline_seconds,

@@ -10,7 +10,7 @@ from typing import Any
 
 from data_gen.processes.child import serve
 from data_gen.types import Verdict
-from data_gen.verifiers.worker_limits import limited
+from data_gen.verifiers.pool_limits import limited
 
 _LABELS = {
     "correct": Verdict("correct", 1.0),
