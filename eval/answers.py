@@ -4,12 +4,12 @@ import re
 from collections.abc import Hashable
 from functools import lru_cache
 
-from data_gen.verifiers.limits import refusal
-from data_gen.verifiers.notation import normal
-from data_gen.verifiers.numbers import rational
+from data_gen.verifiers.answer_text.limits import refusal
+from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.numbers import rational
+from data_gen.verifiers.answer_text.units import based, quantity
+from data_gen.verifiers.answer_text.words import choice, labelled, spoken, without_lead, worded
 from data_gen.verifiers.shape import Group, Listing, Relation, Shape, Union, read
-from data_gen.verifiers.units import based, quantity
-from data_gen.verifiers.words import choice, labelled, spoken, without_lead, worded
 
 _LONGEST = 300
 _PLAIN_INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_gen.verifiers import verify
-from data_gen.verifiers.extraction import final_boxes
+from data_gen.verifiers.answer_text.boxed import final_boxes
 from eval.answers import answer_class
 from tests.benchmarks.verifier_fuzz import BOMBS, PIECES
 from tests.test_verifier_cases import cases

@@ -17,13 +17,13 @@ from data_gen.rows import jsonl_rows, plain_text, read_file
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts, save_rollouts
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
-from data_gen.verifiers import extraction
+from data_gen.verifiers.answer_text import boxed
+from data_gen.verifiers.answer_text.limits import refusal
+from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.numbers import rational
 from data_gen.verifiers.choice import ChoiceSettings
 from data_gen.verifiers.exact import ExactSettings
-from data_gen.verifiers.limits import refusal
 from data_gen.verifiers.math import MathSettings
-from data_gen.verifiers.notation import normal
-from data_gen.verifiers.numbers import rational
 from data_gen.verifiers.numeric import NumericSettings
 from data_gen.verifiers.quick import settled
 from data_gen.verifiers.shape import read
@@ -43,14 +43,14 @@ from tests.property_parts import (
 @given(texts)
 def test_an_answer_is_found_or_not(text):
     for found in (
-        extraction.last_box(text),
-        extraction.final_boxes(text),
+        boxed.last_box(text),
+        boxed.final_boxes(text),
         *(MathSettings(answer=how).find(text) for how in ("boxed", "any")),
     ):
         assert found is None or isinstance(found, str | Verdict)
-    assert isinstance(extraction.own_turn(text, ("end",)), str)
-    assert 0 <= extraction.last_box_end(text) <= len(text)
-    assert extraction.has_open_box(text) in (True, False)
+    assert isinstance(boxed.own_turn(text, ("end",)), str)
+    assert 0 <= boxed.last_box_end(text) <= len(text)
+    assert boxed.has_open_box(text) in (True, False)
 
 
 @pytest.mark.parametrize("text", ["**", "* .", "The answer is: the total ="])
@@ -64,7 +64,7 @@ def test_a_turn_that_ends_before_its_answer_states_none(text):
 @given(st.text(st.sampled_from(string.ascii_letters + " +-*/^0123456789"), min_size=1))
 def test_what_is_put_in_a_box_is_found_there(text):
     inside = text.strip()
-    assert extraction.last_box(f"so \\boxed{{{text}}} it is") == inside
+    assert boxed.last_box(f"so \\boxed{{{text}}} it is") == inside
 
 
 @many

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from typing import Literal
 
 from data_gen.types import Verdict
-from data_gen.verifiers.answers import AnswerSettings
+from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.settings import AnswerSettings
+from data_gen.verifiers.answer_text.words import choice, labelled
 from data_gen.verifiers.base import OpenVerifier
-from data_gen.verifiers.notation import normal
-from data_gen.verifiers.words import choice, labelled
 
 _LONGEST = 300
 _BETWEEN = re.compile(r"\s*(?:[,;&]|\band\b|\\text\{\s*and\s*\})\s*")

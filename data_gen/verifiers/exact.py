@@ -6,8 +6,8 @@ from typing import Literal
 from pydantic import Field
 
 from data_gen.types import Verdict
+from data_gen.verifiers.answer_text.boxed import last_box, own_turn
 from data_gen.verifiers.base import OpenVerifier, Settings
-from data_gen.verifiers.extraction import last_box, own_turn
 
 
 class ExactSettings(Settings):

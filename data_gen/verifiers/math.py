@@ -10,12 +10,12 @@ from typing import Literal
 from pydantic import Field
 
 from data_gen.types import Verdict
-from data_gen.verifiers.answers import AnswerSettings
+from data_gen.verifiers.answer_text.limits import refusal
+from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.settings import AnswerSettings
 from data_gen.verifiers.base import OpenVerifier
 from data_gen.verifiers.cache import Cache
 from data_gen.verifiers.finding import Finding
-from data_gen.verifiers.limits import refusal
-from data_gen.verifiers.notation import normal
 from data_gen.verifiers.pool import Failure, Pool
 from data_gen.verifiers.quick import settled
 

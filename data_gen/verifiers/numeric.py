@@ -7,13 +7,13 @@ from typing import Literal
 from pydantic import Field
 
 from data_gen.types import Verdict
-from data_gen.verifiers.answers import AnswerSettings
+from data_gen.verifiers.answer_text.limits import refusal
+from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.numbers import rational
+from data_gen.verifiers.answer_text.settings import AnswerSettings
+from data_gen.verifiers.answer_text.units import quantity
+from data_gen.verifiers.answer_text.words import without_lead
 from data_gen.verifiers.base import OpenVerifier
-from data_gen.verifiers.limits import refusal
-from data_gen.verifiers.notation import normal
-from data_gen.verifiers.numbers import rational
-from data_gen.verifiers.units import quantity
-from data_gen.verifiers.words import without_lead
 
 
 class NumericSettings(AnswerSettings):

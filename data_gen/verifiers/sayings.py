@@ -2,9 +2,9 @@
 
 import re
 
+from data_gen.verifiers.answer_text.numbers import rational
+from data_gen.verifiers.answer_text.words import choice, spoken
 from data_gen.verifiers.finding import DIFFERENT, OTHER_KIND, SAME, Finding, unsure
-from data_gen.verifiers.numbers import rational
-from data_gen.verifiers.words import choice, spoken
 
 _NAMED_SET = re.compile(r"\\emptyset|\\mathbb\{[A-Z]\}(?:[\^_]\{?[-+*\d]\}?)?")
 

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from data_gen.verifiers.extraction import braced
+from data_gen.verifiers.answer_text.boxed import braced
 
 OPENERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
 

@@ -5,11 +5,13 @@ from fractions import Fraction
 from typing import Any
 
 from data_gen.verifiers import symbolic
+from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.numbers import Written, decide, rational
+from data_gen.verifiers.answer_text.units import Quantity, based, conversion, quantity
+from data_gen.verifiers.answer_text.words import choice, labelled, spoken, without_lead, worded
 from data_gen.verifiers.compare import Comparison
 from data_gen.verifiers.finding import DIFFERENT, SAME, Finding, every, unsure
 from data_gen.verifiers.latex import lower_case, other_readings
-from data_gen.verifiers.notation import normal
-from data_gen.verifiers.numbers import Written, decide, rational
 from data_gen.verifiers.regions import same_region
 from data_gen.verifiers.sayings import (
     compare_choices,
@@ -18,8 +20,6 @@ from data_gen.verifiers.sayings import (
     compare_words,
 )
 from data_gen.verifiers.shape import Relation, Shape, read
-from data_gen.verifiers.units import Quantity, based, conversion, quantity
-from data_gen.verifiers.words import choice, labelled, spoken, without_lead, worded
 
 _UNREAD_ANSWER = "unparsable answer"
 _UNREAD_GOLD = "unparsable gold"

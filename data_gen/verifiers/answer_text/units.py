@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from data_gen.verifiers.numbers import rational
+from data_gen.verifiers.answer_text.numbers import rational
 
 # Names of one unit -> (what it measures, how many of the first of its kind it is).
 _TABLE: dict[str, tuple[str, str]] = {

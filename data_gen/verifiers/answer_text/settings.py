@@ -5,9 +5,9 @@ from typing import Literal
 from pydantic import Field
 
 from data_gen.types import Verdict
+from data_gen.verifiers.answer_text.boxed import final_boxes, own_turn
+from data_gen.verifiers.answer_text.final_statement import stated_answer
 from data_gen.verifiers.base import Settings
-from data_gen.verifiers.extraction import final_boxes, own_turn
-from data_gen.verifiers.statements import stated_answer
 
 
 class AnswerSettings(Settings):

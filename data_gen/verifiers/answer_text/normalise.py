@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-from data_gen.verifiers.extraction import braced
+from data_gen.verifiers.answer_text.boxed import braced
 
 _SIGNS = {
     "−": "-", "–": "-", "—": "-", "‐": "-", "‑": "-", "×": r"\times ", "·": r"\cdot ",

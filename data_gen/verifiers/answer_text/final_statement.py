@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable
 
-from data_gen.verifiers.extraction import final_boxes, has_open_box, last_box_end
+from data_gen.verifiers.answer_text.boxed import final_boxes, has_open_box, last_box_end
 
 # "The answer is 6", "**Final answer:** 6", "#### 6": the answer stands after it.
 _ANNOUNCED = re.compile(

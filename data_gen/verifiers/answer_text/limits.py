@@ -3,7 +3,7 @@
 import math
 import re
 
-from data_gen.verifiers.numbers import LARGEST_EXPONENT
+from data_gen.verifiers.answer_text.numbers import LARGEST_EXPONENT
 
 DEEPEST = 40
 _LONGEST_NUMBER = 1000

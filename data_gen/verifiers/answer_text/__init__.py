@@ -1,0 +1,1 @@
+"""What the final answer of a completion is, as text."""
