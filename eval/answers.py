@@ -9,7 +9,7 @@ from data_gen.verifiers.answer_text.normalise import normal
 from data_gen.verifiers.answer_text.numbers import rational
 from data_gen.verifiers.answer_text.units import based, quantity
 from data_gen.verifiers.answer_text.words import choice, labelled, spoken, without_lead, worded
-from data_gen.verifiers.shape import Group, Listing, Relation, Shape, Union, read
+from data_gen.verifiers.math_engine.parse import Group, Listing, Relation, Shape, Union, read
 
 _LONGEST = 300
 _PLAIN_INTEGER = re.compile(r"-?\d{1,15}", re.ASCII)

@@ -24,9 +24,9 @@ from data_gen.verifiers.answer_text.numbers import rational
 from data_gen.verifiers.choice import ChoiceSettings
 from data_gen.verifiers.exact import ExactSettings
 from data_gen.verifiers.math import MathSettings
+from data_gen.verifiers.math_engine.fast_path import settled
+from data_gen.verifiers.math_engine.parse import read
 from data_gen.verifiers.numeric import NumericSettings
-from data_gen.verifiers.quick import settled
-from data_gen.verifiers.shape import read
 from offline_rl.tiny_base import TINY_BASE
 from tests.property_parts import (
     any_text,

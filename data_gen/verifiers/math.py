@@ -14,10 +14,10 @@ from data_gen.verifiers.answer_text.limits import refusal
 from data_gen.verifiers.answer_text.normalise import normal
 from data_gen.verifiers.answer_text.settings import AnswerSettings
 from data_gen.verifiers.base import OpenVerifier
-from data_gen.verifiers.cache import Cache
-from data_gen.verifiers.finding import Finding
+from data_gen.verifiers.math_engine.cache import Cache
+from data_gen.verifiers.math_engine.fast_path import settled
+from data_gen.verifiers.math_engine.outcome import Finding
 from data_gen.verifiers.pool import Failure, Pool
-from data_gen.verifiers.quick import settled
 
 # Of pairs whose comparison is remembered; at the longest answers some 200 MB.
 _REMEMBERED = 50_000
@@ -67,7 +67,7 @@ class MathVerifier(OpenVerifier):
             "cpu_seconds": int(settings.deadline_seconds) + 2,
         }
         self._pool = Pool(
-            "data_gen.verifiers.math_worker",
+            "data_gen.verifiers.math_engine.worker",
             {"setup": limits},
             workers=settings.workers or os.cpu_count() or 1,
             deadline_seconds=settings.deadline_seconds,

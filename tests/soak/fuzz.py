@@ -54,7 +54,7 @@ def pair(data: bytes) -> tuple[str, str]:
 
 def worker() -> Callable[[bytes], None]:
     from data_gen.verifiers.answer_text.limits import refusal
-    from data_gen.verifiers.math_worker import _handle
+    from data_gen.verifiers.math_engine.worker import _handle
 
     def overdue(*_: object) -> None:
         raise Slow

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from data_gen.verifiers.finding import DIFFERENT, SAME, Finding, unsure
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Finding, unsure
 
 # A power of ten beyond this is not written out.
 LARGEST_EXPONENT = 20_000

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from typing import Protocol
 
-from data_gen.verifiers.finding import (
+from data_gen.verifiers.math_engine.outcome import (
     DIFFERENT,
     OTHER_KIND,
     SAME,
@@ -13,8 +13,7 @@ from data_gen.verifiers.finding import (
     matched,
     unsure,
 )
-from data_gen.verifiers.regions import interval_of
-from data_gen.verifiers.shape import (
+from data_gen.verifiers.math_engine.parse import (
     Group,
     Listing,
     Relation,
@@ -23,6 +22,7 @@ from data_gen.verifiers.shape import (
     Union,
     is_ambiguous_number,
 )
+from data_gen.verifiers.math_engine.real_sets import interval_of
 
 _INEQUALITIES = {"<", ">", r"\le", r"\ge", r"\ne"}
 _LETTER = (

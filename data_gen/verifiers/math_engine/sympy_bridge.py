@@ -11,8 +11,15 @@ import sympy
 from latex2sympy2_extended import NormalizationConfig
 from math_verify import LatexExtractionConfig, parse, verify
 
-from data_gen.verifiers.finding import DIFFERENT, OTHER_KIND, SAME, Finding, every, unsure
-from data_gen.verifiers.latex import parsable
+from data_gen.verifiers.math_engine.outcome import (
+    DIFFERENT,
+    OTHER_KIND,
+    SAME,
+    Finding,
+    every,
+    unsure,
+)
+from data_gen.verifiers.math_engine.to_math_verify import parsable
 
 # The parser and the grader report what they cannot read; that is told by the verdict.
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)

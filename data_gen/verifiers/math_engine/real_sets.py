@@ -5,9 +5,9 @@ from typing import Any
 
 import sympy
 
-from data_gen.verifiers import symbolic
-from data_gen.verifiers.finding import DIFFERENT, SAME, Finding, unsure
-from data_gen.verifiers.shape import Group, Listing, Relation, Shape, Term, Union
+from data_gen.verifiers.math_engine import sympy_bridge
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Finding, unsure
+from data_gen.verifiers.math_engine.parse import Group, Listing, Relation, Shape, Term, Union
 
 _LESS = {"<", r"\le"}
 _MORE = {">", r"\ge"}
@@ -147,7 +147,7 @@ def _listed(listing: Listing) -> tuple[str, Any] | None:
 def _value(shape: Shape) -> Any:
     if not isinstance(shape, Term):
         return None
-    value = symbolic.expression(shape.text)
+    value = sympy_bridge.expression(shape.text)
     if value is None or value.free_symbols or not value.is_extended_real:
         return None
     return value
@@ -167,12 +167,12 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, sympy.Interval):
         ends = (one.left_open, one.right_open) == (other.left_open, other.right_open)
         same = (
-            symbolic.compare(one.start, other.start).same
-            and symbolic.compare(one.end, other.end).same
+            sympy_bridge.compare(one.start, other.start).same
+            and sympy_bridge.compare(one.end, other.end).same
         )
         return bool(ends and same)
     if isinstance(one, sympy.Union):
         return all(any(_equal(a, b) for b in other.args) for a in one.args)
     if isinstance(one, sympy.FiniteSet):
-        return all(any(symbolic.compare(a, b).same for b in other.args) for a in one.args)
+        return all(any(sympy_bridge.compare(a, b).same for b in other.args) for a in one.args)
     return False

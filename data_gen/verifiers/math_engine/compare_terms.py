@@ -4,22 +4,22 @@ import re
 from fractions import Fraction
 from typing import Any
 
-from data_gen.verifiers import symbolic
 from data_gen.verifiers.answer_text.normalise import normal
 from data_gen.verifiers.answer_text.numbers import Written, decide, rational
 from data_gen.verifiers.answer_text.units import Quantity, based, conversion, quantity
 from data_gen.verifiers.answer_text.words import choice, labelled, spoken, without_lead, worded
-from data_gen.verifiers.compare import Comparison
-from data_gen.verifiers.finding import DIFFERENT, SAME, Finding, every, unsure
-from data_gen.verifiers.latex import lower_case, other_readings
-from data_gen.verifiers.regions import same_region
-from data_gen.verifiers.sayings import (
+from data_gen.verifiers.math_engine import sympy_bridge
+from data_gen.verifiers.math_engine.compare_structures import Comparison
+from data_gen.verifiers.math_engine.compare_words import (
     compare_choices,
     compare_clocks,
     compare_sets,
     compare_words,
 )
-from data_gen.verifiers.shape import Relation, Shape, read
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Finding, every, unsure
+from data_gen.verifiers.math_engine.parse import Relation, Shape, read
+from data_gen.verifiers.math_engine.real_sets import same_region
+from data_gen.verifiers.math_engine.to_math_verify import lower_case, other_readings
 
 _UNREAD_ANSWER = "unparsable answer"
 _UNREAD_GOLD = "unparsable gold"
@@ -78,7 +78,7 @@ class MathTerms:
             return SAME if gold.text == answer.text else unsure("relations in different forms")
         if _strictness(gold) != _strictness(answer):
             return DIFFERENT
-        found = symbolic.ratio(one, other)
+        found = sympy_bridge.ratio(one, other)
         if isinstance(found, Finding):
             return found
         directed = gold.signs[0] not in ("=", r"\ne", r"\equiv", r"\approx")
@@ -89,10 +89,10 @@ class MathTerms:
 
     def rounds(self, exact: str, rounded: str) -> bool:
         number = rational(quantity(rounded).body)
-        value = symbolic.expression(quantity(exact).body)
+        value = sympy_bridge.expression(quantity(exact).body)
         if number is None or number.decimals is None or value is None:
             return False
-        return symbolic.rounds(value, number.decimals, number.value)
+        return sympy_bridge.rounds(value, number.decimals, number.value)
 
     def _labelled(self, gold: str, answer: str) -> Finding | None:
         """A choice with its letter, such as (B) 12, against the letter or what is chosen."""
@@ -198,7 +198,7 @@ def _readings(gold: str, answer: str) -> list[tuple[str, str]]:
 
 
 def _expressions(gold: str, answer: str) -> Finding:
-    one, other = symbolic.expression(gold), symbolic.expression(answer)
+    one, other = sympy_bridge.expression(gold), sympy_bridge.expression(answer)
     if one is None or other is None:
         if gold == answer:
             return SAME
@@ -207,7 +207,7 @@ def _expressions(gold: str, answer: str) -> Finding:
         if spoken(gold) or spoken(answer):
             return DIFFERENT
         return unsure(_UNREAD_GOLD if one is None else _UNREAD_ANSWER)
-    return symbolic.compare(one, other)
+    return sympy_bridge.compare(one, other)
 
 
 def _squeezed(text: str) -> str:
@@ -220,8 +220,8 @@ def _approximated(gold: str, answer: str, found: Finding) -> Finding:
         number = rational(rounded)
         if number is None or number.decimals is None or number.decimals < 6:
             continue
-        value = symbolic.expression(exact)
-        if _is_constant(value) and symbolic.rounds(value, number.decimals, number.value):
+        value = sympy_bridge.expression(exact)
+        if _is_constant(value) and sympy_bridge.rounds(value, number.decimals, number.value):
             return unsure("rounded")
     return found
 
@@ -235,7 +235,7 @@ def _difference(relation: Relation) -> Any:
     texts = [getattr(part, "text", None) for part in relation.parts]
     if None in texts:
         return None
-    sides = [symbolic.expression(str(text)) for text in texts]
+    sides = [sympy_bridge.expression(str(text)) for text in texts]
     if any(side is None or not hasattr(side, "is_commutative") for side in sides):
         return None
     difference = sides[0] - sides[1]

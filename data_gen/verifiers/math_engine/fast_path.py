@@ -1,7 +1,7 @@
 """What can be settled about two answers without a parser, and only where it cannot err."""
 
 from data_gen.verifiers.answer_text.numbers import decide, rational
-from data_gen.verifiers.finding import SAME, Finding
+from data_gen.verifiers.math_engine.outcome import SAME, Finding
 
 
 def settled(gold: str, answer: str) -> Finding | None:

@@ -4,7 +4,7 @@ import re
 
 from data_gen.verifiers.answer_text.numbers import rational
 from data_gen.verifiers.answer_text.words import choice, spoken
-from data_gen.verifiers.finding import DIFFERENT, OTHER_KIND, SAME, Finding, unsure
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, OTHER_KIND, SAME, Finding, unsure
 
 _NAMED_SET = re.compile(r"\\emptyset|\\mathbb\{[A-Z]\}(?:[\^_]\{?[-+*\d]\}?)?")
 

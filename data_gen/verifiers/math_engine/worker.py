@@ -3,8 +3,8 @@
 from typing import Any
 
 from data_gen.processes.child import serve
+from data_gen.verifiers.math_engine.compare_terms import compare
 from data_gen.verifiers.pool_limits import limited
-from data_gen.verifiers.terms import compare
 
 
 def _handle(message: dict[str, Any]) -> list[str]:
