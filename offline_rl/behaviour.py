@@ -11,7 +11,7 @@ from transformers.utils import logging as transformers_logging
 
 from data_gen.types import Rollout
 from losses import token_logps
-from offline_rl.batches import Row, collate, microbatches, tokenize
+from offline_rl.batch import Row, collate, microbatches, tokenize
 from offline_rl.model import load_policy
 from offline_rl.training_settings import TrainingSettings
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from losses import token_logps
 from losses.head import head_logps, head_loss
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.divergence import LOGIT_SETTINGS
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_gen.types import DataError
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.divergence import BaseDivergence
 from offline_rl.methods.base import Method
 from offline_rl.snapshot import Snapshot

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 
 _SIDES = ("accepted", "rejected")
 

@@ -16,7 +16,7 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTTrainer
 
-from offline_rl.batches import (
+from offline_rl.batch import (
     Batch,
     TokenizedExample,
     collate,

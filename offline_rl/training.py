@@ -17,7 +17,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
-from offline_rl.batches import TokenizedExample, labelled, longest, tokenize
+from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
 from offline_rl.checkpoints import last_checkpoint
 from offline_rl.files import disk_errors_name
 from offline_rl.memory import memory_told

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from data_gen.types import DataError
 from offline_rl import packing
-from offline_rl.batches import collate
+from offline_rl.batch import collate
 from offline_rl.checks import arithmetic, processes, sampling
 from offline_rl.checks.patient import Finding
 from offline_rl.checks.versions import known_bad

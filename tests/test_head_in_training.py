@@ -7,7 +7,7 @@ import torch
 from accelerate import Accelerator
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from offline_rl.batches import collate
+from offline_rl.batch import collate
 from offline_rl.head import LossHead
 from offline_rl.methods.registry import METHODS
 from offline_rl.training_settings import Lora

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from offline_rl.batches import collate
+from offline_rl.batch import collate
 from offline_rl.methods.registry import METHODS
 from offline_rl.model import load_policy
 from offline_rl.training_settings import TrainingSettings

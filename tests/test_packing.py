@@ -6,7 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
-from offline_rl.batches import collate
+from offline_rl.batch import collate
 from offline_rl.model import load_policy
 from offline_rl.packing import Packing, _not_wanted, lay
 from offline_rl.training_settings import Lora, TrainingSettings

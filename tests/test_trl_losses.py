@@ -6,7 +6,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTTrainer
 
-from offline_rl.batches import collate
+from offline_rl.batch import collate
 from offline_rl.model import load_policy
 from offline_rl.training_settings import TrainingSettings
 from tests.training_parts import (

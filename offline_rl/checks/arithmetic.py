@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from losses import token_logps
-from offline_rl.batches import Batch, TokenizedExample, collate, longest
+from offline_rl.batch import Batch, TokenizedExample, collate, longest
 from offline_rl.checks.patient import Finding, Patient, difference, judged
 from offline_rl.methods import Method
 from offline_rl.methods.dft import Dft

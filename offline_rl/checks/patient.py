@@ -12,7 +12,7 @@ from transformers import set_seed
 from data_gen.prompts import Tokenizer
 from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
-from offline_rl.batches import TokenizedExample
+from offline_rl.batch import TokenizedExample
 from offline_rl.config import Experiment
 from offline_rl.methods import Method
 from offline_rl.model import load_policy

@@ -10,7 +10,7 @@ from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example
 from losses import asymre_loss
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.methods.families import Baselined, mean_reward
 
 

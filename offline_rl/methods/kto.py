@@ -10,7 +10,7 @@ from torch import Tensor
 
 from data_gen.types import DataError
 from losses import kto_loss, sequence_logps
-from offline_rl.batches import Batch, Row, TokenizedExample
+from offline_rl.batch import Batch, Row, TokenizedExample
 from offline_rl.methods.families import Graded, Per
 
 _Weight = Field(default=1.0, gt=0, allow_inf_nan=False)

@@ -9,7 +9,7 @@ from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example, groups
 from losses import offline_grpo_loss
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.methods.families import Baselined, mean_reward, verified
 
 

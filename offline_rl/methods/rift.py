@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from losses import rift_loss
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.methods.families import Graded
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar, Literal
 from torch import Tensor
 
 from losses import nll_loss
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.methods.families import Imitation
 
 

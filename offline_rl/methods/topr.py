@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 from torch import Tensor
 
 from losses import tapers, topr_loss
-from offline_rl.batches import Batch
+from offline_rl.batch import Batch
 from offline_rl.methods.base import Origin
 from offline_rl.methods.families import Graded
 

@@ -30,7 +30,7 @@ from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 from transformers.utils import logging
 from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 
-from offline_rl.batches import Row
+from offline_rl.batch import Row
 from offline_rl.methods.registry import METHODS
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.trainer import OfflineTrainer
