@@ -128,7 +128,7 @@ def work(request):
 
 
 def command(arguments):
-    from offline_rl.cli import main
+    from offline_rl.cli.app import main
 
     sys.argv = ["offline-rl", *arguments]
     try:
@@ -216,7 +216,7 @@ def import_everything():
 def main():
     gc.disable()
     import_everything()
-    from offline_rl.data_commands import quiet_libraries
+    from offline_rl.cli.data_commands import quiet_libraries
 
     quiet_libraries()
     start_engine = scripted_engine()

@@ -11,7 +11,7 @@ from html.parser import HTMLParser
 from markdown_it import MarkdownIt
 from typer.testing import CliRunner
 
-from offline_rl import cli
+from offline_rl.cli import app
 
 PAYLOADS = [
     "=1+1",
@@ -102,7 +102,7 @@ def live_markdown(text):
 def command(*arguments):
     """Exit code and everything printed by the real command, its entry point included."""
     runner = CliRunner()
-    done = runner.invoke(cli.app, [str(one) for one in arguments])
+    done = runner.invoke(app.app, [str(one) for one in arguments])
     assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
     return done.exit_code, done.output
 

@@ -14,7 +14,7 @@ from offline_rl.batch import collate
 from offline_rl.checks import arithmetic, processes, sampling
 from offline_rl.checks.patient import Finding
 from offline_rl.checks.versions import known_bad
-from offline_rl.cli import app
+from offline_rl.cli.app import app
 from offline_rl.doctor import print_findings, run_check
 from offline_rl.trainer import OfflineTrainer, TrainingError
 from offline_rl.training import train

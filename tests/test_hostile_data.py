@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from offline_rl import cli
+from offline_rl.cli import app
 from tests.hostile_parts import HALF, PAYLOADS, command, inert, live_markdown, tree, write_rows
 
 ROWS = "rows.jsonl"
@@ -131,7 +131,7 @@ def test_half_a_surrogate_pair_is_refused_where_it_comes_in(tmp_path):
 def test_a_traceback_shows_hostile_text_as_text(tmp_path, capfd, monkeypatch):
     monkeypatch.setattr("sys.argv", ["offline-rl", "--debug", "show", f"{tmp_path}/{PAYLOADS[17]}"])
     with pytest.raises(SystemExit) as ended:
-        cli.main()
+        app.main()
     assert ended.value.code == 1
     told = capfd.readouterr()
     assert "Traceback" in told.err

@@ -36,11 +36,11 @@ READERS = {
         "read = lambda path: import_rollouts(path.parent, **how)"
     ),
     "show": (
-        "from offline_rl.data_commands import show\n"
+        "from offline_rl.cli.data_commands import show\n"
         "read = lambda path: show(path.parent, None, None, None, False)"
     ),
     "export": (
-        "from offline_rl.data_commands import export\n"
+        "from offline_rl.cli.data_commands import export\n"
         "def read(path):\n"
         "    export(path.parent, 'prompt-completion', path.parent / 'out.jsonl', None, None, 0)"
     ),

@@ -39,7 +39,7 @@ def test_a_pipe_that_breaks_elsewhere_is_an_error_that_is_told():
         "import sys, types; from offline_rl import cli\n"
         "def broken(what): raise BrokenPipeError(32, 'Broken pipe')\n"
         # In the place of the module, which imports torch.
-        "sys.modules['offline_rl.listing'] = types.SimpleNamespace(listing=broken)\n"
+        "sys.modules['offline_rl.cli.list_names'] = types.SimpleNamespace(listing=broken)\n"
         "sys.argv = ['offline-rl', 'list', 'methods']; cli.main()"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

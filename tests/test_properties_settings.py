@@ -12,7 +12,7 @@ from rich.console import Console
 from data_gen.cards.dataset_card import dataset_card
 from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
-from offline_rl.overview import print_overview
+from offline_rl.cli.show_dataset import print_overview
 from offline_rl.report.text import one_line, plain
 from offline_rl.sealing import sealed, unsealed
 from offline_rl.series import load_settings

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from offline_rl.cli.list_names import training_defaults
 from offline_rl.config import Experiment
 from offline_rl.data_settings import DataSettings
-from offline_rl.listing import training_defaults
 from offline_rl.methods.registry import METHODS
 from offline_rl.methods.rft import Rft
 from offline_rl.reference import settings_reference

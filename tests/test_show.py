@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 from data_gen import save_rollouts
 from data_gen.cards.dataset_card import summarise
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
-from offline_rl.cli import app
-from offline_rl.overview import print_overview
-from offline_rl.reading import print_rollouts
+from offline_rl.cli.app import app
+from offline_rl.cli.show_dataset import print_overview
+from offline_rl.cli.show_rollouts import print_rollouts
 
 EVIL = (
     "\x1b[2J\x1b]0;title\x07\x1b]8;;http://e.example\x1b\\link\x1b]8;;\x1b\\ \x9b31m \u202eturned"

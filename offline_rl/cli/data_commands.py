@@ -66,8 +66,8 @@ def generate(
         check_push(to_hub)
     loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
     quiet_libraries()
+    from offline_rl.cli.show_dataset import SUMMARY
     from offline_rl.experiment import generate as generate_data
-    from offline_rl.overview import SUMMARY
     from offline_rl.progress import Terminal
 
     console = Console(soft_wrap=False, highlight=False)
@@ -110,11 +110,11 @@ def show(
         return
     path = dataset_path(source, what)
     if not reading:
-        from offline_rl.overview import print_overview
+        from offline_rl.cli.show_dataset import print_overview
 
         print_overview(path, console, foreign=is_foreign(source))
         return
-    from offline_rl.reading import print_rollouts
+    from offline_rl.cli.show_rollouts import print_rollouts
 
     print_rollouts(
         path,

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from offline_rl.data_commands import Out, quiet_libraries
-from offline_rl.running import conclude, console, run_experiment
+from offline_rl.cli.data_commands import Out, quiet_libraries
+from offline_rl.cli.shared import conclude, console, run_experiment
 
 if TYPE_CHECKING:
     from offline_rl.report_settings import Format

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.text import Text
 
 from data_gen.remote_code import remote_code_runs
-from offline_rl import data_commands, report_commands
-from offline_rl.data_commands import Out, quiet_libraries
-from offline_rl.running import console, run_experiment
+from offline_rl.cli import data_commands, report_commands
+from offline_rl.cli.data_commands import Out, quiet_libraries
+from offline_rl.cli.shared import console, run_experiment
 
 if TYPE_CHECKING:
     from offline_rl.config import Experiment
@@ -190,7 +190,7 @@ def list_names(
     ],
 ) -> None:
     """Lists what a settings file can name."""
-    from offline_rl.listing import listing
+    from offline_rl.cli.list_names import listing
     from offline_rl.progress import printable
 
     rows = listing(what)

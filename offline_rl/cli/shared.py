@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
-from offline_rl.data_commands import quiet_libraries
+from offline_rl.cli.data_commands import quiet_libraries
 from offline_rl.locating import REPORT
 
 if TYPE_CHECKING:
