@@ -4,19 +4,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from offline_rl.config import Experiment
+    from offline_rl.config.load import load_experiment
+    from offline_rl.config.schema import Experiment
     from offline_rl.experiment import run
     from offline_rl.methods.registry import METHODS
     from offline_rl.reports import load_run
-    from offline_rl.settings import load_experiment
     from offline_rl.training import train
 
 __all__ = ["METHODS", "Experiment", "load_experiment", "load_run", "run", "train"]
 
 _HOMES = {
     "METHODS": "offline_rl.methods.registry",
-    "Experiment": "offline_rl.config",
-    "load_experiment": "offline_rl.settings",
+    "Experiment": "offline_rl.config.schema",
+    "load_experiment": "offline_rl.config.load",
     "load_run": "offline_rl.reports",
     "run": "offline_rl.experiment",
     "train": "offline_rl.training",

@@ -17,7 +17,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
 from offline_rl.checks import arithmetic, processes, sampling, versions
 from offline_rl.checks.patient import Finding, Patient
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.engines import Engines
 from offline_rl.environment import versions as installed_versions
 from offline_rl.launching import LaunchError

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
-from offline_rl.config import Experiment
+from offline_rl.config.load import dump_settings
+from offline_rl.config.schema import Experiment
 from offline_rl.environment import public_name
 from offline_rl.evaluation_settings import BASE
 from offline_rl.findings import Findings
@@ -22,7 +23,6 @@ from offline_rl.gathering_notes import (
 from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.sealing import read_sealed
-from offline_rl.settings import dump_settings
 from offline_rl.stages import Stage, holds, read_manifest, read_published
 from offline_rl.steps.behaviour import gap_notes, read_gap
 from offline_rl.steps.budget import with_budget

@@ -5,7 +5,7 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.evaluation_settings import BASE
 from offline_rl.failures import reason_of
 from offline_rl.methods.base import Origin

@@ -9,9 +9,9 @@ from rich.table import Table
 from data_gen.problems.presets import BUILT_IN_COUNT, PRESETS
 from data_gen.problems.sources import BUILT_IN, ProblemSource
 from data_gen.types import DataError, Sampling
-from offline_rl.config import Experiment
+from offline_rl.config.load import dump_settings
+from offline_rl.config.schema import Experiment
 from offline_rl.evaluation_settings import BASE
-from offline_rl.settings import dump_settings
 from offline_rl.steps.choosing import choosing
 from offline_rl.training_settings import resolve_training
 

@@ -7,7 +7,9 @@ from pathlib import Path
 from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
-from offline_rl.config import Experiment
+from offline_rl.config.load import read_settings
+from offline_rl.config.multi_model import Series, dump_series, load_settings
+from offline_rl.config.schema import Experiment
 from offline_rl.experiment import Step, run
 from offline_rl.files import write_atomically
 from offline_rl.findings import Findings, report_on
@@ -19,8 +21,6 @@ from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report
 from offline_rl.report_settings import CSV_AND_PAGE, Format
-from offline_rl.series import Series, dump_series, load_settings
-from offline_rl.settings import read_settings
 from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
 from offline_rl.storing.objects import Objects

@@ -7,6 +7,13 @@ from typing import Any
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
+from offline_rl.config.checkpoint_evaluation import (
+    EvaluationSettings,
+    command_of,
+    read_labels,
+    settings_of,
+)
+from offline_rl.config.yaml_io import to_yaml
 from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
 from offline_rl.files import write_atomically
 from offline_rl.findings import SEVERAL, Findings, report_on
@@ -24,7 +31,6 @@ from offline_rl.report import (
 )
 from offline_rl.sealing import sealed
 from offline_rl.stages import Stage, holds
-from offline_rl.standalone_settings import EvaluationSettings, command_of, read_labels, settings_of
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import (
     Job,
@@ -34,7 +40,6 @@ from offline_rl.steps.evaluations import (
     manners,
 )
 from offline_rl.work import at_work
-from offline_rl.yaml_text import to_yaml
 
 
 def evaluate_alone(

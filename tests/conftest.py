@@ -141,9 +141,9 @@ def warm():
 @pytest.fixture(scope="module")
 def patient(random_model):
     """What the doctor examines: the demo of the untrained model."""
+    from offline_rl.config.load import load_experiment
     from offline_rl.doctor import examined
     from offline_rl.progress import Silent
-    from offline_rl.settings import load_experiment
 
     changes = [f"model={random_model}", "sampler=transformers", "sampling.max_tokens=64"]
     with examined(load_experiment("demo", changes), Silent()) as made:

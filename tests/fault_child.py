@@ -205,7 +205,7 @@ def import_everything():
         "offline_rl.launching",
         "offline_rl.report.model_view",
         "offline_rl.reports",
-        "offline_rl.series",
+        "offline_rl.config.multi_model",
         "offline_rl.training",
         "torch.utils.data._utils",
         "transformers.models.llama.modeling_llama",

@@ -11,7 +11,7 @@ from importlib import resources
 import pandas as pd
 import yaml
 
-from offline_rl.settings import SettingsError, load_experiment
+from offline_rl.config.load import SettingsError, load_experiment
 from tests.fault_parts import check_end, command, finished_stages, held
 from tests.fault_traces import LEAN
 

@@ -1,7 +1,7 @@
 """Settings of a series of two small models, and of one that is evaluated alone."""
 
-from offline_rl.settings import checked
-from offline_rl.standalone_settings import EvaluationSettings
+from offline_rl.config.checkpoint_evaluation import EvaluationSettings
+from offline_rl.config.load import checked
 from offline_rl.tiny_base import TINY_BASE
 
 FEW = {"source": "arithmetic", "split": "test", "limit": 6}

@@ -2,8 +2,8 @@
 
 import pytest
 
+from offline_rl.config.load import load_experiment
 from offline_rl.experiment import run
-from offline_rl.settings import load_experiment
 from offline_rl.training_settings import TrainingSettings
 
 SMALL = [

@@ -11,8 +11,8 @@ from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Problem
 from data_gen.verifiers import verify
 from data_gen.views import accepted, pairs
+from offline_rl.config.load import SettingsError, data_settings_of
 from offline_rl.experiment import generate
-from offline_rl.settings import SettingsError, data_settings_of
 from offline_rl.tiny_base import TINY_BASE
 
 

@@ -7,10 +7,10 @@ import pytest
 import yaml
 
 from data_gen.exchange.hub import check_destination
+from offline_rl.config.multi_model import load_settings
+from offline_rl.config.yaml_io import SettingsError
 from offline_rl.progress import printable
 from offline_rl.sealing import sealed
-from offline_rl.series import load_settings
-from offline_rl.yaml_text import SettingsError
 from tests.hostile_parts import HALF, PAYLOADS, command, inert, tree
 
 
@@ -58,7 +58,7 @@ FIELDS = [
 @pytest.mark.parametrize(("path", "key"), FIELDS)
 def test_settings_are_read_back_equal_or_refused_in_plain_text(path, key, tmp_path, monkeypatch):
     """In the settings' own values, labels and keys; refusals name the place."""
-    from offline_rl.settings import dump_settings
+    from offline_rl.config.load import dump_settings
 
     monkeypatch.chdir(tmp_path)
     file = tmp_path.parent / f"{tmp_path.name}.yaml"

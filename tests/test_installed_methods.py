@@ -11,13 +11,13 @@ import pandas as pd
 import pytest
 import torch
 
+from offline_rl.config.load import SettingsError, load_experiment
 from offline_rl.failures import reason_of
 from offline_rl.gathering_notes import method_notes
 from offline_rl.methods import Imitation
 from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
 from offline_rl.progress import Silent
-from offline_rl.settings import SettingsError, load_experiment
 from offline_rl.stages import FAILURE, Stage
 from offline_rl.steps.policies import Policy
 from offline_rl.steps.training import _train, on_node
@@ -185,7 +185,7 @@ def test_nothing_of_the_current_folder_is_taken(site, monkeypatch):
 
 def test_settings_tell_why_a_method_is_not_there(monkeypatch):
     faults = {"focal": "focal:Focal of focal 0.1: ImportError: no such file"}
-    monkeypatch.setattr("offline_rl.settings_faults.FAULTS", faults)
+    monkeypatch.setattr("offline_rl.config.errors.FAULTS", faults)
     for methods in ("{focal: {}}", "{mine: {kind: focal}}"):
         with pytest.raises(SettingsError, match=r"of focal 0\.1: ImportError: no such file"):
             load_experiment("demo", [f"methods={methods}"])

@@ -4,8 +4,8 @@ import pytest
 
 from data_gen.types import DataError
 from offline_rl import experiment
+from offline_rl.config.load import load_experiment
 from offline_rl.experiment import run
-from offline_rl.settings import load_experiment
 from offline_rl.steps import learning
 from tests.fault_parts import SHORT, command
 

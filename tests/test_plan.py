@@ -5,8 +5,8 @@ import json
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.config.load import load_experiment
 from offline_rl.plan import plan
-from offline_rl.settings import load_experiment
 
 BENCHMARKS = "evaluation.benchmarks={{mine: {}}}"
 

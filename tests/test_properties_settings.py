@@ -13,12 +13,12 @@ from data_gen.cards.dataset_card import dataset_card
 from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
 from offline_rl.cli.show_dataset import print_overview
+from offline_rl.config.load import data_settings_of, label_of
+from offline_rl.config.multi_model import load_settings
+from offline_rl.config.yaml_io import SettingsError, check_values, parse_yaml, to_yaml
 from offline_rl.report.text import one_line, plain
 from offline_rl.sealing import sealed, unsealed
-from offline_rl.series import load_settings
-from offline_rl.settings import data_settings_of, label_of
 from offline_rl.standalone import gather_alone
-from offline_rl.yaml_text import SettingsError, check_values, parse_yaml, to_yaml
 from tests.hostile_parts import inert
 from tests.property_parts import (
     any_text,

@@ -13,7 +13,7 @@ from data_gen.remote_code import remote_code, remote_code_runs
 from data_gen.samplers.base import EngineError
 from data_gen.types import DataError
 from offline_rl.cli.app import main
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.environment import model_fingerprint
 from offline_rl.experiment import run
 from offline_rl.model import load_policy

@@ -10,12 +10,12 @@ from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl import load_run, run
+from offline_rl.config.load import load_experiment
+from offline_rl.config.multi_model import load_settings
 from offline_rl.progress import Silent
 from offline_rl.report import write_report
 from offline_rl.reports import compare_runs, find, report_again, run_series
 from offline_rl.sealing import sealed
-from offline_rl.series import load_settings
-from offline_rl.settings import load_experiment
 from offline_rl.standalone import evaluate_alone
 from tests.series_parts import SERIES, alone
 

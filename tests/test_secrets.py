@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from offline_rl.config.load import SettingsError, load_experiment
 from offline_rl.progress import printable
 from offline_rl.redaction import holds_user, redacted
-from offline_rl.settings import SettingsError, load_experiment
 
 PLANTED = {
     "HF_TOKEN": "hf_planted_aaaaaaaaaaaa",

@@ -2,8 +2,8 @@
 
 import pytest
 
-from offline_rl.series import Series, dump_series, load_settings
-from offline_rl.settings import SettingsError, load_experiment
+from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.multi_model import Series, dump_series, load_settings
 from tests.series_parts import SERIES
 
 

@@ -7,15 +7,15 @@ import pytest
 import yaml
 
 import offline_rl
-from offline_rl.config import Experiment
-from offline_rl.methods.registry import METHODS
-from offline_rl.series import load_settings
-from offline_rl.settings import (
+from offline_rl.config.load import (
     SettingsError,
     dump_settings,
     load_experiment,
     shipped_experiments,
 )
+from offline_rl.config.multi_model import load_settings
+from offline_rl.config.schema import Experiment
+from offline_rl.methods.registry import METHODS
 from offline_rl.steps.policies import policy_settings
 from offline_rl.training_settings import resolve_training
 

@@ -7,12 +7,12 @@ import pandas as pd
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.sweep_settings import candidates, variants
 from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
 from offline_rl.reports import load_run, report_again
-from offline_rl.settings import SettingsError, load_experiment
 from offline_rl.steps.sweep import best_trials, trial_notes
-from offline_rl.sweep import candidates, variants
 from offline_rl.training_settings import resolve_training
 
 SMALL = [

@@ -16,9 +16,9 @@ from data_gen.samplers.transformers import TransformersEngine
 from data_gen.storage import load_rollouts, save_rollouts
 from data_gen.types import DataError, Sampling
 from data_gen.verifiers import verify
+from offline_rl.config.load import load_experiment
 from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
-from offline_rl.settings import load_experiment
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train
 from offline_rl.training_settings import Lora, TrainingSettings

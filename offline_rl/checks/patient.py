@@ -13,7 +13,7 @@ from data_gen.prompts import Tokenizer
 from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
 from offline_rl.batch import TokenizedExample
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.model import load_policy
 from offline_rl.trainer import OfflineTrainer

@@ -20,7 +20,7 @@ from offline_rl.cli.data_commands import Out, quiet_libraries
 from offline_rl.cli.shared import console, run_experiment
 
 if TYPE_CHECKING:
-    from offline_rl.config import Experiment
+    from offline_rl.config.schema import Experiment
 
 P = ParamSpec("P")
 
@@ -111,8 +111,8 @@ def run(
     if not dry_run:
         run_experiment(experiment, overrides, out, "report", retry_failed=retry_failed)
         return
+    from offline_rl.config.multi_model import Series, load_settings
     from offline_rl.plan import print_plan
-    from offline_rl.series import Series, load_settings
 
     loaded = load_settings(experiment, overrides or [])
     folder = out or Path("runs") / loaded.name
@@ -226,7 +226,7 @@ def tiny_base(
 
 
 def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
-    from offline_rl.settings import load_experiment
+    from offline_rl.config.load import load_experiment
 
     return load_experiment(experiment, overrides or [])
 

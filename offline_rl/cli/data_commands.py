@@ -60,7 +60,7 @@ def generate(
 
     With --model, and --problems or --rollouts, no settings file is needed.
     """
-    from offline_rl.settings import data_settings_of
+    from offline_rl.config.load import data_settings_of
 
     if to_hub is not None:
         check_push(to_hub)
@@ -203,7 +203,7 @@ def check_push(name: str) -> None:
 
 def _settings(source: Path) -> "DataSettings | None":
     """Those of a run's folder."""
-    from offline_rl.settings import data_settings_of
+    from offline_rl.config.load import data_settings_of
 
     file = source / SETTINGS
     return data_settings_of([str(file)]) if file.is_file() else None

@@ -7,11 +7,11 @@ from data_gen.problems.presets import PRESETS
 from data_gen.samplers import SAMPLERS
 from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
-from offline_rl.config import Experiment
+from offline_rl.config.load import shipped_experiments
+from offline_rl.config.reference import settings_reference
+from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.registry import ADDED, FAULTS, METHODS
-from offline_rl.reference import settings_reference
-from offline_rl.settings import shipped_experiments
 from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
 
 Rows = list[tuple[str, str]]

@@ -9,8 +9,8 @@ from offline_rl.cli.data_commands import Out, quiet_libraries
 from offline_rl.cli.shared import conclude, console, run_experiment
 
 if TYPE_CHECKING:
+    from offline_rl.config.checkpoint_evaluation import EvaluationSettings
     from offline_rl.report_settings import Format
-    from offline_rl.standalone_settings import EvaluationSettings
 
 _EVALUATIONS = Path("runs/evaluations")
 
@@ -47,7 +47,7 @@ def evaluate(
 
     Models that are evaluated into one folder stand side by side in its report.
     """
-    from offline_rl.settings import SettingsError
+    from offline_rl.config.load import SettingsError
 
     words = settings or []
     if model is None:
@@ -128,8 +128,8 @@ def _formats(text: str) -> "tuple[Format, ...]":
 def _alone(
     model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
 ) -> "EvaluationSettings":
-    from offline_rl.settings import SettingsError, checked, label_of
-    from offline_rl.standalone_settings import EvaluationSettings
+    from offline_rl.config.checkpoint_evaluation import EvaluationSettings
+    from offline_rl.config.load import SettingsError, checked, label_of
 
     sources: dict[str, Any] = {}
     for one in map(str.strip, benchmarks.split(",")):

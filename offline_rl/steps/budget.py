@@ -5,7 +5,7 @@ from typing import Any
 
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError
-from offline_rl.config import Budget, Experiment
+from offline_rl.config.schema import Budget, Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of

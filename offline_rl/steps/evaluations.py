@@ -12,7 +12,7 @@ from data_gen.types import DataError, Label, Problem, Sampling, Verifier
 from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
 from eval.evaluation import evaluate
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.data_settings import ModelSettings
 from offline_rl.environment import SAMPLING_PACKAGES, versions
 from offline_rl.evaluation_settings import BASE, Evaluation

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.hashing import digest
 from offline_rl.methods import Method

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.files import write_atomically
 from offline_rl.findings import Findings, report_on
 from offline_rl.gathering import gather

@@ -19,7 +19,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import check_code, code_of

@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 
 from data_gen.problems.sources import ProblemSource
-from offline_rl.config import Experiment
+from offline_rl.config.errors import explain, keys_given
+from offline_rl.config.schema import Experiment
+from offline_rl.config.yaml_io import SettingsError as SettingsError
+from offline_rl.config.yaml_io import check_values, parse_yaml, to_yaml
 from offline_rl.data_settings import DataSettings, ModelSettings
-from offline_rl.settings_faults import explain, keys_given
-from offline_rl.yaml_text import SettingsError as SettingsError
-from offline_rl.yaml_text import check_values, parse_yaml, to_yaml
 
 EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
 

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from pydantic import ValidationError
 
-from offline_rl.config import Experiment
+from offline_rl.config.schema import Experiment
+from offline_rl.config.yaml_io import SettingsError, parse_yaml
 from offline_rl.methods.registry import FAULTS, METHODS
-from offline_rl.yaml_text import SettingsError, parse_yaml
 
 Key = tuple[str, ...]
 Origin = Literal["file", "command line", "both"]

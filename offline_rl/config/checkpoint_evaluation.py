@@ -9,11 +9,11 @@ from typing import Any
 from pydantic import ValidationError, field_validator, model_validator
 
 from data_gen.types import DataError
+from offline_rl.config.errors import explain
 from offline_rl.data_settings import ModelSettings
 from offline_rl.evaluation_settings import Evaluation
 from offline_rl.locating import EVALUATION
 from offline_rl.sealing import read_sealed
-from offline_rl.settings_faults import explain
 
 
 class EvaluationSettings(ModelSettings):
