@@ -142,7 +142,7 @@ def warm():
 def patient(random_model):
     """What the doctor examines: the demo of the untrained model."""
     from offline_rl.config.load import load_experiment
-    from offline_rl.doctor import examined
+    from offline_rl.doctor.diagnose import examined
     from offline_rl.progress import Silent
 
     changes = [f"model={random_model}", "sampler=transformers", "sampling.max_tokens=64"]

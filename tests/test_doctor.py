@@ -11,11 +11,11 @@ from typer.testing import CliRunner
 from data_gen.types import DataError
 from offline_rl import packing
 from offline_rl.batch import collate
-from offline_rl.checks import arithmetic, processes, sampling
-from offline_rl.checks.patient import Finding
-from offline_rl.checks.versions import known_bad
 from offline_rl.cli.app import app
-from offline_rl.doctor import print_findings, run_check
+from offline_rl.doctor import distributed_checks, gradient_checks, sampling_checks
+from offline_rl.doctor.diagnose import print_findings, run_check
+from offline_rl.doctor.known_bad_versions import known_bad
+from offline_rl.doctor.subject import Finding
 from offline_rl.trainer import OfflineTrainer, TrainingError
 from offline_rl.training import train
 
@@ -44,9 +44,9 @@ class Louder(OfflineTrainer):
 @pytest.mark.parametrize("kind", KINDS)
 def test_accumulation_is_checked(kind, patient):
     method = patient.experiment.methods[kind]
-    assert arithmetic.accumulation(patient, method).result == "pass"
+    assert gradient_checks.accumulation(patient, method).result == "pass"
     broken = replace(patient, trainer=EarlyMean)
-    found = arithmetic.accumulation(broken, method)
+    found = gradient_checks.accumulation(broken, method)
     assert found.result == "fail"
     assert found.check == f"1 x 8 = 8 x 1, {kind}"
 
@@ -54,16 +54,16 @@ def test_accumulation_is_checked(kind, patient):
 @pytest.mark.parametrize("kind", KINDS)
 def test_low_precision_is_checked(kind, patient):
     method = patient.experiment.methods[kind]
-    assert arithmetic.precision(patient, method).result == "pass"
-    assert arithmetic.precision(replace(patient, trainer=Louder), method).result == "fail"
+    assert gradient_checks.precision(patient, method).result == "pass"
+    assert gradient_checks.precision(replace(patient, trainer=Louder), method).result == "fail"
 
 
 def test_dfts_gradient_is_checked(patient):
     class Always(Louder):
         everywhere = True
 
-    assert arithmetic.dft_raises_p(patient).result == "pass"
-    assert arithmetic.dft_raises_p(replace(patient, trainer=Always)).result == "fail"
+    assert gradient_checks.dft_raises_p(patient).result == "pass"
+    assert gradient_checks.dft_raises_p(replace(patient, trainer=Always)).result == "fail"
 
 
 def test_padding_is_checked(patient, monkeypatch):
@@ -73,18 +73,18 @@ def test_padding_is_checked(patient, monkeypatch):
             batch.tokens[:, 0] = 1
         return batch
 
-    assert arithmetic.padding(patient).result == "pass"
-    monkeypatch.setattr(arithmetic, "collate", leaking)
-    assert arithmetic.padding(patient).result == "fail"
+    assert gradient_checks.padding(patient).result == "pass"
+    monkeypatch.setattr(gradient_checks, "collate", leaking)
+    assert gradient_checks.padding(patient).result == "fail"
 
 
 def test_layouts_of_batches_are_checked(patient, monkeypatch):
-    found = arithmetic.layouts(patient)
+    found = gradient_checks.layouts(patient)
     assert [(one.check, one.result) for one in found] == [
         ("padded = bucketed = packed, rft", "pass"),
         ("padded = bucketed = packed, dpo", "pass"),
     ]
-    broken = arithmetic.layouts(replace(patient, trainer=EarlyMean))
+    broken = gradient_checks.layouts(replace(patient, trainer=EarlyMean))
     assert [one.result for one in broken] == ["fail", "fail"]
     monkeypatch.setattr(packing, "leak", lambda _: "")
     apart = packing._inputs
@@ -94,12 +94,12 @@ def test_layouts_of_batches_are_checked(patient, monkeypatch):
         return packed, torch.arange(positions.shape[1]).expand_as(positions)
 
     monkeypatch.setattr(packing, "_inputs", as_one_text)
-    assert [one.result for one in arithmetic.layouts(patient)] == ["fail", "fail"]
+    assert [one.result for one in gradient_checks.layouts(patient)] == ["fail", "fail"]
 
 
 def test_a_model_that_cannot_be_packed_skips_that_check(patient, monkeypatch):
     monkeypatch.setattr(packing, "leak", lambda _: "texts leak")
-    [found] = run_check("layouts", arithmetic.layouts, patient)
+    [found] = run_check("layouts", gradient_checks.layouts, patient)
     assert (found.result, found.figure) == (
         "skipped",
         "training.packing: texts leak: set it to auto or false",
@@ -112,31 +112,31 @@ def test_processes_that_take_another_step_than_one_are_found(patient, monkeypatc
         assert launch.processes == 2
         train(*given, training=training.model_copy(update={"lr": louder * training.lr}), **told)
 
-    monkeypatch.setattr(processes, "launch_training", in_this_one)
-    found = processes.first_step(patient, processes.IW_SFT)
+    monkeypatch.setattr(distributed_checks, "launch_training", in_this_one)
+    found = distributed_checks.first_step(patient, distributed_checks.IW_SFT)
     assert [one.result for one in found] == ["pass", result], found
 
 
 def test_a_packed_dpo_that_starts_at_6_ln_2_fails():
-    assert processes.starts_at("DPO", math.log(2), math.log(2)).result == "pass"
-    assert processes.starts_at("DPO", 6 * math.log(2), math.log(2)).result == "fail"
-    assert processes.starts_at("DPO", math.nan, math.log(2)).result == "fail"
+    assert distributed_checks.starts_at("DPO", math.log(2), math.log(2)).result == "pass"
+    assert distributed_checks.starts_at("DPO", 6 * math.log(2), math.log(2)).result == "fail"
+    assert distributed_checks.starts_at("DPO", math.nan, math.log(2)).result == "fail"
 
 
 def test_processes_that_change_weights_otherwise_fail():
     base, one = {"w": torch.ones(4)}, {"w": torch.tensor([1.0, 2.0, 3.0, 4.0])}
     half = {"w": (base["w"] + one["w"]) / 2}
-    assert processes.same_change("", base, one, one).result == "pass"
-    assert processes.same_change("", base, one, half).result == "fail"
-    assert processes.same_change("", base, base, base).result == "fail"
+    assert distributed_checks.same_change("", base, one, one).result == "pass"
+    assert distributed_checks.same_change("", base, one, half).result == "fail"
+    assert distributed_checks.same_change("", base, base, base).result == "fail"
 
 
 def test_the_samplers_log_probabilities_are_checked(patient):
-    assert sampling.log_probabilities(patient).result == "pass"
+    assert sampling_checks.log_probabilities(patient).result == "pass"
     others = [replace(one, logps=[-1.0] * len(one.tokens)) for one in patient.completions]
-    assert sampling.log_probabilities(replace(patient, completions=others)).result == "fail"
+    assert sampling_checks.log_probabilities(replace(patient, completions=others)).result == "fail"
     unknown = [replace(one, logps=()) for one in patient.completions]
-    found = sampling.log_probabilities(replace(patient, completions=unknown))
+    found = sampling_checks.log_probabilities(replace(patient, completions=unknown))
     assert (found.result, found.figure) == ("skipped", "the sampler tells no log-probabilities")
 
 
@@ -149,8 +149,8 @@ def test_the_round_trip_is_checked(patient):
             whole = patient.tokenizer.decode(tokens, skip_special_tokens=skip_special_tokens)
             return whole.replace("1", "").replace("2", "").replace("+", "")
 
-    assert sampling.round_trip(patient).result == "pass"
-    assert sampling.round_trip(replace(patient, tokenizer=Lossy())).result == "fail"
+    assert sampling_checks.round_trip(patient).result == "pass"
+    assert sampling_checks.round_trip(replace(patient, tokenizer=Lossy())).result == "fail"
 
 
 def test_truncated_completions_are_checked(patient):
@@ -158,8 +158,8 @@ def test_truncated_completions_are_checked(patient):
         replace(patient, completions=[replace(o, finish_reason=how) for o in patient.completions])
         for how in ("stop", "length")
     )
-    assert sampling.truncated(ended).result == "pass"
-    found = sampling.truncated(cut)
+    assert sampling_checks.truncated(ended).result == "pass"
+    found = sampling_checks.truncated(cut)
     assert (found.result, found.figure) == ("fail", "100.0% of 32 at 64 tokens")
 
 
@@ -219,5 +219,5 @@ def test_a_model_that_does_not_load_is_one_line(named):
 @pytest.mark.parametrize(("result", "code"), [("pass", 0), ("skipped", 0), ("fail", 1)])
 def test_the_exit_code_tells_whether_a_check_failed(result, code, monkeypatch):
     found = [Finding("a", result, "1e-7", "1e-3")]
-    monkeypatch.setattr("offline_rl.doctor.diagnose", lambda *_: found)
+    monkeypatch.setattr("offline_rl.doctor.diagnose.diagnose", lambda *_: found)
     assert CliRunner().invoke(app, ["doctor"]).exit_code == code

@@ -157,7 +157,7 @@ def doctor(
     named = [] if model is None else [f"model={json.dumps(model)}"]
     loaded = _load(first, [*overrides, *named])
     quiet_libraries()
-    from offline_rl.doctor import diagnose, print_findings
+    from offline_rl.doctor.diagnose import diagnose, print_findings
     from offline_rl.progress import Terminal
 
     found = diagnose(loaded, Terminal(console()))

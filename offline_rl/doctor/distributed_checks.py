@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from offline_rl.checks.patient import Finding, Patient, difference, judged
+from offline_rl.doctor.subject import Finding, Patient, difference, judged
 from offline_rl.launching import launch_training
 from offline_rl.methods import Method
 from offline_rl.methods.dpo import Dpo

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
-from offline_rl.checks.patient import Finding, judged
+from offline_rl.doctor.subject import Finding, judged
 
 
 @dataclass(frozen=True, slots=True)

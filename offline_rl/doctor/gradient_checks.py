@@ -5,7 +5,7 @@ from torch import Tensor
 
 from losses import token_logps
 from offline_rl.batch import Batch, TokenizedExample, collate, longest
-from offline_rl.checks.patient import Finding, Patient, difference, judged
+from offline_rl.doctor.subject import Finding, Patient, difference, judged
 from offline_rl.methods import Method
 from offline_rl.methods.dft import Dft
 from offline_rl.methods.dpo import Dpo

@@ -2,7 +2,7 @@
 
 from data_gen.types import Rollout, Verdict
 from offline_rl.behaviour import behaviour_gap
-from offline_rl.checks.patient import Finding, Patient, judged
+from offline_rl.doctor.subject import Finding, Patient, judged
 
 # A sampler in bfloat16 is off by a tenth at some tokens in a thousand; another model or template
 # at most of them.

@@ -15,9 +15,14 @@ from transformers.utils import logging as transformers_logging
 from data_gen.remote_code import remote_code_runs
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
-from offline_rl.checks import arithmetic, processes, sampling, versions
-from offline_rl.checks.patient import Finding, Patient
 from offline_rl.config.schema import Experiment
+from offline_rl.doctor import (
+    distributed_checks,
+    gradient_checks,
+    known_bad_versions,
+    sampling_checks,
+)
+from offline_rl.doctor.subject import Finding, Patient
 from offline_rl.engines import Engines
 from offline_rl.environment import versions as installed_versions
 from offline_rl.launching import LaunchError
@@ -47,10 +52,10 @@ def diagnose(experiment: Experiment, progress: Progress) -> list[Finding]:
                 task.update(number, len(checks), name)
                 found += run_check(name, check, patient)
             task.update(len(checks), len(checks))
-    return [*found, *versions.known_bad(installed_versions(_PACKAGES))]
+    return [*found, *known_bad_versions.known_bad(installed_versions(_PACKAGES))]
 
 
-_PACKAGES = tuple(bad.package for bad in versions.KNOWN)
+_PACKAGES = tuple(bad.package for bad in known_bad_versions.KNOWN)
 
 
 @contextmanager
@@ -117,21 +122,24 @@ def _checks(experiment: Experiment) -> list[tuple[str, Check]]:
     each = [
         (f"{title}, {kind}", partial(check, method=method))
         for title, check in (
-            ("1 x 8 = 8 x 1", arithmetic.accumulation),
-            ("bf16 = float32", arithmetic.precision),
+            ("1 x 8 = 8 x 1", gradient_checks.accumulation),
+            ("bf16 = float32", gradient_checks.precision),
         )
         for kind, method in methods.items()
     ]
     return [
         *each,
-        ("padded = one by one", arithmetic.padding),
-        ("padded = bucketed = packed", arithmetic.layouts),
-        ("DFT's gradient = that of -p", arithmetic.dft_raises_p),
-        ("first step, dpo", partial(processes.first_step, start=processes.DPO)),
-        ("first step, iw_sft", partial(processes.first_step, start=processes.IW_SFT)),
-        ("trainer = sampler, tokens' log p", sampling.log_probabilities),
-        ("prompt + completion round trip", sampling.round_trip),
-        ("truncated completions", sampling.truncated),
+        ("padded = one by one", gradient_checks.padding),
+        ("padded = bucketed = packed", gradient_checks.layouts),
+        ("DFT's gradient = that of -p", gradient_checks.dft_raises_p),
+        ("first step, dpo", partial(distributed_checks.first_step, start=distributed_checks.DPO)),
+        (
+            "first step, iw_sft",
+            partial(distributed_checks.first_step, start=distributed_checks.IW_SFT),
+        ),
+        ("trainer = sampler, tokens' log p", sampling_checks.log_probabilities),
+        ("prompt + completion round trip", sampling_checks.round_trip),
+        ("truncated completions", sampling_checks.truncated),
     ]
 
 

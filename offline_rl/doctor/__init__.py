@@ -1,0 +1,1 @@
+"""Checks that training and sampling compute what they say, on this machine."""
