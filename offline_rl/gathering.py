@@ -10,7 +10,6 @@ from eval.evaluation import load_evaluation
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.environment import public_name
-from offline_rl.evaluation_settings import BASE
 from offline_rl.findings import Findings
 from offline_rl.gathering_notes import (
     code_notes,
@@ -23,6 +22,7 @@ from offline_rl.gathering_notes import (
 from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.sealing import read_sealed
+from offline_rl.settings.evaluation import BASE
 from offline_rl.stages import Stage, holds, read_manifest, read_published
 from offline_rl.steps.behaviour import gap_notes, read_gap
 from offline_rl.steps.budget import with_budget

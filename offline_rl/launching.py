@@ -20,8 +20,8 @@ from data_gen.storage import save_rollouts
 from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
-from offline_rl.training_settings import Launch, TrainingSettings
-from offline_rl.validation_settings import Exam
+from offline_rl.settings.training import Launch, TrainingSettings
+from offline_rl.settings.validation import Exam
 
 CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
 _LOG_TAIL_BYTES = 4000

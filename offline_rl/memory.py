@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import torch
 
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 
 # What torch says in a plain RuntimeError where it is the CPU's memory that is used up.
 _CPU_ALLOCATOR = "DefaultCPUAllocator"

@@ -11,9 +11,9 @@ from data_gen.problems.sources import BUILT_IN, ProblemSource
 from data_gen.types import DataError, Sampling
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.evaluation_settings import BASE
+from offline_rl.settings.evaluation import BASE
+from offline_rl.settings.training import resolve_training
 from offline_rl.steps.choosing import choosing
-from offline_rl.training_settings import resolve_training
 
 # Text, ids and log-probabilities of one completion token, as Parquet keeps them.
 _BYTES_PER_TOKEN = 9

@@ -20,7 +20,7 @@ from offline_rl.lock import locked
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report
-from offline_rl.report_settings import CSV_AND_PAGE, Format
+from offline_rl.settings.report import CSV_AND_PAGE, Format
 from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
 from offline_rl.storing.objects import Objects

@@ -24,11 +24,11 @@ from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
 from offline_rl.model import load_policy, save_policy
 from offline_rl.rounding import update_kept
+from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
+from offline_rl.settings.validation import Exam, Validation
 from offline_rl.threads import settled
 from offline_rl.trainer import OfflineTrainer
-from offline_rl.training_settings import CHECKPOINTS, TrainingSettings
 from offline_rl.validation import EarlyStop
-from offline_rl.validation_settings import Exam, Validation
 from offline_rl.watching import OnLog, Watch, clear
 
 REPORT = "training.json"

@@ -16,8 +16,8 @@ from data_gen.storage import load_rollouts
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import AnyMethod, check_code
-from offline_rl.training_settings import TrainingSettings
-from offline_rl.validation_settings import Exam
+from offline_rl.settings.training import TrainingSettings
+from offline_rl.settings.validation import Exam
 
 FAILED = 1
 

@@ -21,8 +21,8 @@ from data_gen.samplers.transformers import TransformersEngine
 from data_gen.types import DataError
 from data_gen.verifiers import verify
 from offline_rl.head import causal_of
+from offline_rl.settings.validation import Exam, Validation
 from offline_rl.trainer import OfflineTrainer
-from offline_rl.validation_settings import Exam, Validation
 
 BEST = "best.safetensors"
 _SCORES = "validation.json"

@@ -4,7 +4,7 @@ import pytest
 
 from offline_rl.config.load import load_experiment
 from offline_rl.experiment import run
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 
 SMALL = [
     "problems.limit=24",

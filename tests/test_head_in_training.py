@@ -10,7 +10,7 @@ from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForC
 from offline_rl.batch import collate
 from offline_rl.head import LossHead
 from offline_rl.methods.registry import METHODS
-from offline_rl.training_settings import Lora
+from offline_rl.settings.training import Lora
 from tests.training_parts import (
     assert_equal_gradients,
     gradients_of_step,

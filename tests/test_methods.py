@@ -8,7 +8,7 @@ import torch
 from offline_rl.batch import collate
 from offline_rl.methods.registry import METHODS
 from offline_rl.model import load_policy
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 from tests.training_parts import (
     assert_equal_gradients,
     gradients,

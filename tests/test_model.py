@@ -15,7 +15,7 @@ from transformers import (
 )
 
 from offline_rl.model import load_policy, save_policy
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "varlen", "eager"])

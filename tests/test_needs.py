@@ -6,7 +6,7 @@ import torch
 from data_gen.types import DataError
 from offline_rl.batch import collate
 from offline_rl.model import load_policy
-from offline_rl.training_settings import Lora, TrainingSettings
+from offline_rl.settings.training import Lora, TrainingSettings
 from tests.training_parts import make_trainer, twelve_problems
 
 

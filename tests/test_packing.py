@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from offline_rl.batch import collate
 from offline_rl.model import load_policy
 from offline_rl.packing import Packing, _not_wanted, lay
-from offline_rl.training_settings import Lora, TrainingSettings
+from offline_rl.settings.training import Lora, TrainingSettings
 from tests.packing_parts import PACKED, PADDED, padded
 from tests.training_parts import (
     assert_equal_gradients,

@@ -8,7 +8,7 @@ from transformers import BloomConfig, BloomForCausalLM
 from data_gen.types import DataError
 from offline_rl.model import load_policy
 from offline_rl.packing import Packing, leak
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ from pathlib import Path
 from offline_rl.cli.list_names import training_defaults
 from offline_rl.config.reference import settings_reference
 from offline_rl.config.schema import Experiment
-from offline_rl.data_settings import DataSettings
 from offline_rl.methods.registry import METHODS
 from offline_rl.methods.rft import Rft
+from offline_rl.settings.data import DataSettings
 
 README = Path(__file__).parents[1] / "README.md"
 HEAD = ["| setting | default | meaning |", "| --- | --- | --- |"]

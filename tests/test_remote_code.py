@@ -18,8 +18,8 @@ from offline_rl.environment import model_fingerprint
 from offline_rl.experiment import run
 from offline_rl.model import load_policy
 from offline_rl.reports import load_run
+from offline_rl.settings.training import TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.training_settings import TrainingSettings
 
 OWN = """
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -16,8 +16,8 @@ from offline_rl.config.load import (
 from offline_rl.config.multi_model import load_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.methods.registry import METHODS
+from offline_rl.settings.training import resolve_training
 from offline_rl.steps.policies import policy_settings
-from offline_rl.training_settings import resolve_training
 
 SMALL = """
 name: small

@@ -12,8 +12,8 @@ from offline_rl.config.sweep_settings import candidates, variants
 from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
 from offline_rl.reports import load_run, report_again
+from offline_rl.settings.training import resolve_training
 from offline_rl.steps.sweep import best_trials, trial_notes
-from offline_rl.training_settings import resolve_training
 
 SMALL = [
     "problems.limit=30",

@@ -4,9 +4,9 @@ import torch
 
 from offline_rl.methods.registry import METHODS
 from offline_rl.sealing import sealed
+from offline_rl.settings.training import TrainingSettings
 from offline_rl.threads import _preferred, fastest, settled
 from offline_rl.training import train
-from offline_rl.training_settings import TrainingSettings
 from tests.training_parts import SELECTION, twelve_problems
 
 

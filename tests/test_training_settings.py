@@ -7,8 +7,8 @@ from safetensors.torch import load_file
 
 from offline_rl.methods.registry import METHODS
 from offline_rl.model import load_policy
+from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.training import train
-from offline_rl.training_settings import Lora, TrainingSettings
 
 
 @pytest.mark.parametrize(

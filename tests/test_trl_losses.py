@@ -8,7 +8,7 @@ from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTTrainer
 
 from offline_rl.batch import collate
 from offline_rl.model import load_policy
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 from tests.training_parts import (
     LAST,
     assert_equal_gradients,

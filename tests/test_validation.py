@@ -19,11 +19,11 @@ from data_gen.verifiers import verify
 from offline_rl.config.load import load_experiment
 from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
+from offline_rl.settings.training import Lora, TrainingSettings
+from offline_rl.settings.validation import Exam, Validation
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train
-from offline_rl.training_settings import Lora, TrainingSettings
 from offline_rl.validation import EarlyStop
-from offline_rl.validation_settings import Exam, Validation
 from tests.fault_parts import train_with_kills
 from tests.training_parts import SELECTION
 

@@ -18,7 +18,7 @@ from transformers import (
 from data_gen.types import DataError
 from offline_rl.model import load_policy, save_policy
 from offline_rl.packing import Packing
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 from offline_rl.varlen import boundaries
 from tests.packing_parts import PACKED, PADDED, padded
 from tests.training_parts import (

@@ -13,7 +13,7 @@ from rich.text import Text
 from offline_rl.locating import SETTINGS, Kind, dataset_path, has_evaluations, is_foreign
 
 if TYPE_CHECKING:
-    from offline_rl.data_settings import DataSettings
+    from offline_rl.settings.data import DataSettings
 
 _MOST = 10
 
@@ -152,7 +152,7 @@ def export(
     from data_gen.remote_code import remote_code_runs
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.storage import iterate_rollouts
-    from offline_rl.data_settings import TINY
+    from offline_rl.settings.data import TINY
     from offline_rl.tiny_base import TINY_BASE
 
     path = dataset_path(source, what)

@@ -12,7 +12,7 @@ from offline_rl.config.reference import settings_reference
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.registry import ADDED, FAULTS, METHODS
-from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
+from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
 
 Rows = list[tuple[str, str]]
 

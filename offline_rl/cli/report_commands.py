@@ -10,7 +10,7 @@ from offline_rl.cli.shared import conclude, console, run_experiment
 
 if TYPE_CHECKING:
     from offline_rl.config.checkpoint_evaluation import EvaluationSettings
-    from offline_rl.report_settings import Format
+    from offline_rl.settings.report import Format
 
 _EVALUATIONS = Path("runs/evaluations")
 
@@ -116,7 +116,7 @@ def fetch(
 
 def _formats(text: str) -> "tuple[Format, ...]":
     from data_gen.types import DataError
-    from offline_rl.report_settings import FORMATS
+    from offline_rl.settings.report import FORMATS
 
     wanted = [one.strip() for one in text.split(",")]
     unknown = [one for one in wanted if one not in FORMATS]

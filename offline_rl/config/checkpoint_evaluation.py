@@ -10,10 +10,10 @@ from pydantic import ValidationError, field_validator, model_validator
 
 from data_gen.types import DataError
 from offline_rl.config.errors import explain
-from offline_rl.data_settings import ModelSettings
-from offline_rl.evaluation_settings import Evaluation
 from offline_rl.locating import EVALUATION
 from offline_rl.sealing import read_sealed
+from offline_rl.settings.data import ModelSettings
+from offline_rl.settings.evaluation import Evaluation
 
 
 class EvaluationSettings(ModelSettings):

@@ -14,7 +14,7 @@ from offline_rl.config.errors import explain, keys_given
 from offline_rl.config.schema import Experiment
 from offline_rl.config.yaml_io import SettingsError as SettingsError
 from offline_rl.config.yaml_io import check_values, parse_yaml, to_yaml
-from offline_rl.data_settings import DataSettings, ModelSettings
+from offline_rl.settings.data import DataSettings, ModelSettings
 
 EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
 

@@ -10,8 +10,8 @@ from offline_rl.config.errors import Key, explain, keys_given
 from offline_rl.config.load import apply, label_of, read_settings, settings_mapping
 from offline_rl.config.schema import Experiment
 from offline_rl.config.yaml_io import SettingsError, to_yaml
-from offline_rl.data_settings import Frozen, Label, Store
-from offline_rl.report_settings import FORMATS, Format
+from offline_rl.settings.base import Frozen, Label, Store
+from offline_rl.settings.report import FORMATS, Format
 
 
 class Series(Frozen):

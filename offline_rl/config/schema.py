@@ -8,11 +8,12 @@ from pydantic import Field, field_validator, model_validator
 from data_gen.samplers import SamplerSettings
 from data_gen.samplers.server_settings import ServerSettings
 from offline_rl.config.sweep_settings import Sweep
-from offline_rl.data_settings import DataSettings, Frozen, Label
-from offline_rl.evaluation_settings import BASE, Evaluation
 from offline_rl.methods.registry import METHODS, AnyMethod
-from offline_rl.report_settings import ReportSettings
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.base import Frozen, Label
+from offline_rl.settings.data import DataSettings
+from offline_rl.settings.evaluation import BASE, Evaluation
+from offline_rl.settings.report import ReportSettings
+from offline_rl.settings.training import TrainingSettings
 
 
 class Budget(Frozen):

@@ -7,9 +7,9 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from data_gen.types import Sampling
-from offline_rl.data_settings import Frozen, Label, Source
 from offline_rl.methods import Method
-from offline_rl.training_settings import LENGTHS, TrainingSettings, resolve_training
+from offline_rl.settings.base import Frozen, Label, Source
+from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
 
 Values = Annotated[tuple[Any, ...], Field(min_length=1)]
 

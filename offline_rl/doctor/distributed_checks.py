@@ -15,8 +15,8 @@ from offline_rl.methods import Method
 from offline_rl.methods.dpo import Dpo
 from offline_rl.methods.iw_sft import IwSft
 from offline_rl.model import load_policy
+from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.training import train
-from offline_rl.training_settings import Launch, TrainingSettings
 
 # The start values are rounded to float32 along the sums of whole completions.
 _START = 1e-3

@@ -13,7 +13,7 @@ from data_gen.selection import Selection
 from data_gen.types import Rollout, Sampling
 from data_gen.views import Example
 from offline_rl.batch import Batch, TokenizedExample
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 
 
 @dataclass(frozen=True, slots=True)

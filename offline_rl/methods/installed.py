@@ -15,7 +15,7 @@ from pydantic import Field, TypeAdapter
 
 from offline_rl.methods.base import Method
 from offline_rl.methods.rft import Rft
-from offline_rl.training_settings import TrainingSettings
+from offline_rl.settings.training import TrainingSettings
 
 GROUP = "offline_rl.methods"
 _KIND = re.compile(r"[a-z][a-z0-9_]{0,63}")

@@ -16,7 +16,7 @@ from offline_rl.report.contents import Report, Samples
 from offline_rl.report.page import render
 from offline_rl.report.publication import latex, markdown
 from offline_rl.report.text import plain
-from offline_rl.report_settings import CSV_AND_PAGE, Format
+from offline_rl.settings.report import CSV_AND_PAGE, Format
 
 SAMPLES = "samples.csv.gz"
 FIRST_FILES: Mapping[Format, str] = {

@@ -9,13 +9,13 @@ from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.hashing import digest
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
-from offline_rl.stages import FAILURE, Stage, read_published
-from offline_rl.steps.context import Run
-from offline_rl.training_settings import (
+from offline_rl.settings.training import (
     TrainingSettings,
     resolve_training,
 )
-from offline_rl.validation_settings import Exam, Validation
+from offline_rl.settings.validation import Exam, Validation
+from offline_rl.stages import FAILURE, Stage, read_published
+from offline_rl.steps.context import Run
 
 REPORT = "training.json"
 

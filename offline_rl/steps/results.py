@@ -12,7 +12,7 @@ from offline_rl.gathering import gather
 from offline_rl.hashing import digest
 from offline_rl.locating import REPORT
 from offline_rl.report import Report, write_report
-from offline_rl.report_settings import Format
+from offline_rl.settings.report import Format
 
 MANIFEST = "manifest.json"
 

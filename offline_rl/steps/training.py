@@ -24,10 +24,10 @@ from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import check_code, code_of
 from offline_rl.progress import Lines
+from offline_rl.settings.training import CHECKPOINTS
 from offline_rl.stages import FAILURE, Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import Policy, exam_of, policy, policy_folder, training_of
-from offline_rl.training_settings import CHECKPOINTS
 
 
 def policies_step(

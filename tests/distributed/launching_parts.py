@@ -11,10 +11,10 @@ from data_gen.problems.sources import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
 from offline_rl.methods.registry import METHODS
+from offline_rl.settings.training import Launch, TrainingSettings
+from offline_rl.settings.validation import Exam, Validation
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training import train
-from offline_rl.training_settings import Launch, TrainingSettings
-from offline_rl.validation_settings import Exam, Validation
 from tests.training_parts import SELECTION
 
 TWO = Launch(processes=2)

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from data_gen.problems.sources import ProblemSource, named_sources
 from data_gen.prompts import check_style
 from data_gen.types import Sampling
-from offline_rl.data_settings import AnySampler, AnyVerifier, Frozen, Label
+from offline_rl.settings.base import AnySampler, AnyVerifier, Frozen, Label
 
 BASE = "base"
 """The label of the untrained base."""

@@ -4,7 +4,7 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from offline_rl.data_settings import Frozen
+from offline_rl.settings.base import Frozen
 
 Format = Literal["csv", "html", "markdown", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)

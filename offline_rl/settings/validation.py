@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from data_gen.types import Sampling
-from offline_rl.data_settings import AnyVerifier, Frozen, Source
+from offline_rl.settings.base import AnyVerifier, Frozen, Source
 
 
 class Validation(Frozen):

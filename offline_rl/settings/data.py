@@ -1,68 +1,21 @@
 """The settings of a data set: problems, base model, sampling, verifier, filters."""
 
-import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from data_gen.cluster import ClusterSettings
 from data_gen.filters import Filters
-from data_gen.problems.sources import ProblemSource
 from data_gen.prompts import check_style
-from data_gen.samplers import AutoSettings, SamplerSettings
+from data_gen.samplers import AutoSettings
 from data_gen.selection import Selection
 from data_gen.types import Sampling
-from data_gen.verifiers import VerifierSettings
-from data_gen.verifiers import named as named_verifier
 from data_gen.verifiers.math import MathSettings
-from offline_rl.storing.objects import ADDRESS
+from offline_rl.settings.base import AnySampler, AnyVerifier, Frozen, Label, Source, Store, named
 from offline_rl.tiny_base import TINY_BASE
 
 TINY = "tiny"
-
-# Labels become folder names and table rows, so they hold nothing that either could read otherwise.
-_LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")
-
-
-_MISSING = {"NA", "NULL", "NaN", "None", "nan", "null"}
-
-
-def _label(text: Any) -> str:
-    fits = isinstance(text, str) and _LABEL.fullmatch(text)
-    if not fits or text.endswith((".old", ".partial", ".taken")):
-        raise ValueError(
-            f"{text!r} is no label: letters, digits and _ . = - only, 64 at most, the first a"
-            " letter or digit; it does not end in .old, .partial or .taken"
-        )
-    if text in _MISSING:
-        raise ValueError(f"{text!r} is no label: tables are read with it as a missing value")
-    return str(text)
-
-
-def named(field: str, default: str | None = None) -> BeforeValidator:
-    """Lets `verifier: math` stand for `verifier: {kind: math}`, and fills in the usual kind."""
-
-    def spell_out(value: Any) -> Any:
-        if isinstance(value, str):
-            return {field: value}
-        if default is not None and isinstance(value, Mapping):
-            return {field: default, **value}
-        return value
-
-    return BeforeValidator(spell_out)
-
-
-Label = Annotated[str, BeforeValidator(_label)]
-Source = Annotated[ProblemSource, named("source")]
-Store = Annotated[str, Field(pattern=f"^{ADDRESS}$")] | None
-AnySampler = Annotated[SamplerSettings, named("kind", "auto")]
-AnyVerifier = Annotated[VerifierSettings, named("kind", "math"), BeforeValidator(named_verifier)]
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Imported(Frozen):

@@ -14,7 +14,7 @@ from pydantic import (
     model_validator,
 )
 
-from offline_rl.validation_settings import Validation
+from offline_rl.settings.validation import Validation
 
 CHECKPOINTS = "checkpoints"
 LENGTHS = ("epochs", "steps", "total_examples", "total_tokens")
