@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from offline_rl.experiment import run
     from offline_rl.methods.registry import METHODS
     from offline_rl.reports import load_run
-    from offline_rl.training import train
+    from offline_rl.training.train import train
 
 __all__ = ["METHODS", "Experiment", "load_experiment", "load_run", "run", "train"]
 
@@ -19,7 +19,7 @@ _HOMES = {
     "load_experiment": "offline_rl.config.load",
     "load_run": "offline_rl.reports",
     "run": "offline_rl.experiment",
-    "train": "offline_rl.training",
+    "train": "offline_rl.training.train",
 }
 
 

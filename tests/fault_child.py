@@ -200,13 +200,13 @@ def import_everything():
     for module in (
         "data_gen.parquet",
         "matplotlib.backends.backend_svg",
-        "offline_rl.behaviour",
+        "offline_rl.training.logprob_gap",
         "offline_rl.experiment",
-        "offline_rl.launching",
+        "offline_rl.training.launch",
         "offline_rl.report.model_view",
         "offline_rl.reports",
         "offline_rl.config.multi_model",
-        "offline_rl.training",
+        "offline_rl.training.train",
         "torch.utils.data._utils",
         "transformers.models.llama.modeling_llama",
     ):

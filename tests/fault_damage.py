@@ -7,9 +7,9 @@ from random import Random
 
 from data_gen.types import DataError
 from offline_rl import load_run
-from offline_rl.checkpoints import last_checkpoint
 from offline_rl.sealing import unsealed
 from offline_rl.stages import Stage
+from offline_rl.training.checkpoints import last_checkpoint
 from tests.fault_parts import SWEPT, check_end, command, held
 
 # Each kind of file, and whether a report reads it. A report must name what it reads.

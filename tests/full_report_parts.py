@@ -55,7 +55,7 @@ def evaluations(rename=lambda name: name):
 
 
 def trained(label, seed, *, tokens=1000, steps=60):
-    """A record with what offline_rl.training.train returns."""
+    """A record with what offline_rl.training.train.train returns."""
     training = {
         "epochs": 1.0,
         "steps": None,

@@ -11,9 +11,9 @@ from data_gen.samplers import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
 from data_gen.verifiers.exact import ExactSettings
-from offline_rl.behaviour import behaviour_gap, drawn
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
+from offline_rl.training.logprob_gap import behaviour_gap, drawn
 
 MODEL = {"model": str(TINY_BASE), "revision": None}
 OFF = "share_of_tokens_with_ratio_off_by_a_tenth"

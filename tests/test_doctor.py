@@ -9,15 +9,15 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from data_gen.types import DataError
-from offline_rl import packing
 from offline_rl.batch import collate
 from offline_rl.cli.app import app
 from offline_rl.doctor import distributed_checks, gradient_checks, sampling_checks
 from offline_rl.doctor.diagnose import print_findings, run_check
 from offline_rl.doctor.known_bad_versions import known_bad
 from offline_rl.doctor.subject import Finding
-from offline_rl.trainer import OfflineTrainer, TrainingError
-from offline_rl.training import train
+from offline_rl.training import packing
+from offline_rl.training.train import train
+from offline_rl.training.trainer import OfflineTrainer, TrainingError
 
 KINDS = ("rft", "dft", "iw_sft", "dpo")
 

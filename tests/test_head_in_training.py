@@ -8,9 +8,9 @@ from accelerate import Accelerator
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
 from offline_rl.batch import collate
-from offline_rl.head import LossHead
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora
+from offline_rl.training.lm_head import LossHead
 from tests.training_parts import (
     assert_equal_gradients,
     gradients_of_step,

@@ -7,8 +7,8 @@ import torch
 
 from offline_rl.batch import collate
 from offline_rl.methods.registry import METHODS
-from offline_rl.model import load_policy
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.training.model import load_policy
 from tests.training_parts import (
     assert_equal_gradients,
     gradients,
@@ -62,7 +62,7 @@ def test_the_gradient_is_that_of_a_slow_float64_version(
 def test_the_divergence_is_exact_over_several_chunks(
     random_model, rollouts, tmp_path, monkeypatch, slow_step
 ):
-    monkeypatch.setattr("offline_rl.divergence._CHUNK", 5)
+    monkeypatch.setattr("offline_rl.training.base_kl._CHUNK", 5)
     trainer = make_trainer("asft", random_model, rollouts, tmp_path, kl_weight=50.0)
     assert_equal_gradients(gradients_of_step(trainer), slow_step(trainer))
 

@@ -14,8 +14,8 @@ from transformers import (
     PersimmonForCausalLM,
 )
 
-from offline_rl.model import load_policy, save_policy
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.training.model import load_policy, save_policy
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "varlen", "eager"])

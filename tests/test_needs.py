@@ -5,8 +5,8 @@ import torch
 
 from data_gen.types import DataError
 from offline_rl.batch import collate
-from offline_rl.model import load_policy
 from offline_rl.settings.training import Lora, TrainingSettings
+from offline_rl.training.model import load_policy
 from tests.training_parts import make_trainer, twelve_problems
 
 
@@ -30,7 +30,7 @@ def test_with_adapters_the_base_is_the_model_without_them(random_model, rollouts
 
 
 def test_the_divergence_is_refused_for_models_that_cap_their_logits(random_model):
-    from offline_rl.divergence import BaseDivergence
+    from offline_rl.training.base_kl import BaseDivergence
 
     model = load_policy(random_model, None, TrainingSettings())
     model.config.final_logit_softcapping = 30.0

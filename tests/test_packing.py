@@ -7,9 +7,9 @@ import torch
 from accelerate import Accelerator
 
 from offline_rl.batch import collate
-from offline_rl.model import load_policy
-from offline_rl.packing import Packing, _not_wanted, lay
 from offline_rl.settings.training import Lora, TrainingSettings
+from offline_rl.training.model import load_policy
+from offline_rl.training.packing import Packing, _not_wanted, lay
 from tests.packing_parts import PACKED, PADDED, padded
 from tests.training_parts import (
     assert_equal_gradients,
@@ -41,7 +41,7 @@ def test_packed_hidden_states_are_those_of_every_row_by_itself(
     lengths, attention, one_row, random_model, monkeypatch
 ):
     policy = load_policy(random_model, None, TrainingSettings(attention=attention)).eval()
-    monkeypatch.setattr("offline_rl.packing._one_row", lambda _: one_row)
+    monkeypatch.setattr("offline_rl.training.packing._one_row", lambda _: one_row)
     tokens, mask = padded(lengths)
     with torch.no_grad():
         alone = [

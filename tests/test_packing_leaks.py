@@ -6,9 +6,9 @@ from accelerate import Accelerator
 from transformers import BloomConfig, BloomForCausalLM
 
 from data_gen.types import DataError
-from offline_rl.model import load_policy
-from offline_rl.packing import Packing, leak
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.training.model import load_policy
+from offline_rl.training.packing import Packing, leak
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from offline_rl import rounding
 from offline_rl.gathering_notes import rounding_notes
-from offline_rl.rounding import update_kept
+from offline_rl.training import bf16_update
+from offline_rl.training.bf16_update import update_kept
 
 STEP = 2.0**-7
 """From 1 to the next number of bfloat16."""
@@ -28,7 +28,7 @@ def folders(tmp_path):
 @pytest.mark.parametrize("block", [3, 2**24])
 @pytest.mark.parametrize("stored", [torch.bfloat16, torch.float32])
 def test_what_moves_by_less_than_half_a_step_is_lost(stored, block, folders, monkeypatch):
-    monkeypatch.setattr(rounding, "_BLOCK", block)
+    monkeypatch.setattr(bf16_update, "_BLOCK", block)
     before = torch.ones(2, 5, dtype=stored)
     moved = torch.tensor([[0, 0.2, 0.4, 0.6, 0.8], [0, 0, 1, 2, 3]]) * STEP
     at = folders([{"a": before}], [{"a": before.float() + moved}])

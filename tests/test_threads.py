@@ -5,8 +5,8 @@ import torch
 from offline_rl.methods.registry import METHODS
 from offline_rl.sealing import sealed
 from offline_rl.settings.training import TrainingSettings
-from offline_rl.threads import _preferred, fastest, settled
-from offline_rl.training import train
+from offline_rl.training.cpu_threads import _preferred, fastest, settled
+from offline_rl.training.train import train
 from tests.training_parts import SELECTION, twelve_problems
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from offline_rl.memory import OutOfMemory
 from offline_rl.methods.psft import Psft
 from offline_rl.methods.rft import Rft
 from offline_rl.settings.training import Lora, TrainingSettings
-from offline_rl.training import train
+from offline_rl.training.out_of_memory import OutOfMemory
+from offline_rl.training.train import train
 from tests.fault_parts import train_with_kills
 from tests.training_parts import SELECTION, twelve_problems
 

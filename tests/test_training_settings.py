@@ -6,9 +6,9 @@ from pydantic import ValidationError
 from safetensors.torch import load_file
 
 from offline_rl.methods.registry import METHODS
-from offline_rl.model import load_policy
 from offline_rl.settings.training import Lora, TrainingSettings
-from offline_rl.training import train
+from offline_rl.training.model import load_policy
+from offline_rl.training.train import train
 
 
 @pytest.mark.parametrize(

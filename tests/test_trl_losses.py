@@ -7,8 +7,8 @@ from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTTrainer
 
 from offline_rl.batch import collate
-from offline_rl.model import load_policy
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.training.model import load_policy
 from tests.training_parts import (
     LAST,
     assert_equal_gradients,

@@ -22,8 +22,8 @@ from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.settings.validation import Exam, Validation
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.training import train
-from offline_rl.validation import EarlyStop
+from offline_rl.training.early_stopping import EarlyStop
+from offline_rl.training.train import train
 from tests.fault_parts import train_with_kills
 from tests.training_parts import SELECTION
 

@@ -16,10 +16,10 @@ from transformers import (
 )
 
 from data_gen.types import DataError
-from offline_rl.model import load_policy, save_policy
-from offline_rl.packing import Packing
 from offline_rl.settings.training import TrainingSettings
-from offline_rl.varlen import boundaries
+from offline_rl.training.model import load_policy, save_policy
+from offline_rl.training.packing import Packing
+from offline_rl.training.varlen_attention import boundaries
 from tests.packing_parts import PACKED, PADDED, padded
 from tests.training_parts import (
     assert_equal_gradients,

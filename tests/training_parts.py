@@ -17,10 +17,10 @@ from trl import SFTConfig
 from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
 from offline_rl.methods.registry import METHODS
-from offline_rl.model import load_policy
 from offline_rl.settings.training import Lora, TrainingSettings
-from offline_rl.trainer import OfflineTrainer
-from offline_rl.training import prepare
+from offline_rl.training.model import load_policy
+from offline_rl.training.train import prepare
+from offline_rl.training.trainer import OfflineTrainer
 
 SELECTION = Selection(pairs=Pairing(per_problem=2))
 LAST = 8

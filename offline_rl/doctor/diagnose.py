@@ -25,10 +25,10 @@ from offline_rl.doctor import (
 from offline_rl.doctor.subject import Finding, Patient
 from offline_rl.engines import Engines
 from offline_rl.environment import versions as installed_versions
-from offline_rl.launching import LaunchError
-from offline_rl.memory import OutOfMemory
 from offline_rl.progress import Progress, printable
-from offline_rl.trainer import TrainingError
+from offline_rl.training.launch import LaunchError
+from offline_rl.training.out_of_memory import OutOfMemory
+from offline_rl.training.trainer import TrainingError
 
 _PROBLEMS, _SAMPLES = 8, 4
 _COLOURS = {"pass": "green", "fail": "bold red", "skipped": "yellow"}

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from offline_rl.doctor.subject import Finding, Patient, difference, judged
-from offline_rl.launching import launch_training
 from offline_rl.methods import Method
 from offline_rl.methods.dpo import Dpo
 from offline_rl.methods.iw_sft import IwSft
-from offline_rl.model import load_policy
 from offline_rl.settings.training import Launch, TrainingSettings
-from offline_rl.training import train
+from offline_rl.training.launch import launch_training
+from offline_rl.training.model import load_policy
+from offline_rl.training.train import train
 
 # The start values are rounded to float32 along the sums of whole completions.
 _START = 1e-3

@@ -10,8 +10,8 @@ from offline_rl.methods import Method
 from offline_rl.methods.dft import Dft
 from offline_rl.methods.dpo import Dpo
 from offline_rl.methods.rft import Rft
-from offline_rl.model import load_policy
-from offline_rl.packing import lay
+from offline_rl.training.model import load_policy
+from offline_rl.training.packing import lay
 
 # Sums of float32 numbers in another order differ by some 1e-6; a mean taken too early by 1e-2.
 _SAME = 1e-3

@@ -1,8 +1,8 @@
 """Checks of what the experiment's sampler gives, and of how the trainer reads it."""
 
 from data_gen.types import Rollout, Verdict
-from offline_rl.behaviour import behaviour_gap
 from offline_rl.doctor.subject import Finding, Patient, judged
+from offline_rl.training.logprob_gap import behaviour_gap
 
 # A sampler in bfloat16 is off by a tenth at some tokens in a thousand; another model or template
 # at most of them.

@@ -15,10 +15,10 @@ from data_gen.types import Completion, Problem, Rollout, Verdict
 from offline_rl.batch import TokenizedExample
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
-from offline_rl.model import load_policy
 from offline_rl.settings.training import TrainingSettings, resolve_training
-from offline_rl.trainer import OfflineTrainer
-from offline_rl.training import prepare, trainer_arguments
+from offline_rl.training.model import load_policy
+from offline_rl.training.train import prepare, trainer_arguments
+from offline_rl.training.trainer import OfflineTrainer
 
 EXAMPLES = 8
 # Completions are cut to lengths that differ, so that a mean taken too early shows.

@@ -46,7 +46,7 @@ def training_table(
 ) -> pd.DataFrame:
     """A row per method and training seed, and one per trial of a sweep, in the order given.
 
-    A record has "label", "training_seed", and either "report", what offline_rl.training.train
+    A record has "label", "training_seed", and either "report", what offline_rl.training.train.train
     returned, or "failure", the reason why there is none; a trial also "number" and "score".
     """
     count = Counter(trial["label"] for trial in trials)

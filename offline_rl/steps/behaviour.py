@@ -55,7 +55,7 @@ def gap_notes(gap: dict[str, Any]) -> list[str]:
 
 
 def _measure(run: Run[Experiment], dataset: Stage, folder: Path) -> None:
-    from offline_rl.behaviour import behaviour_gap, drawn
+    from offline_rl.training.logprob_gap import behaviour_gap, drawn
 
     settings = run.settings
     chosen = drawn(iterate_rollouts(dataset.folder), settings.behaviour_check)

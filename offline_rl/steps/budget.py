@@ -66,7 +66,7 @@ def _folder(folder: Path) -> Path:
 
 def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget) -> int:
     """What a method takes by its own settings."""
-    from offline_rl.training import prepare
+    from offline_rl.training.train import prepare
 
     settings = run.settings
     training = resolve_training(method.training_defaults, settings.training, method.training)

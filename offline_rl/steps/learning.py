@@ -82,7 +82,7 @@ def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
 
 def _reason(run: Run[Experiment], method: Method, rollouts: list[Rollout]) -> str | None:
     """Why a method learns nothing from rollouts with any of the seeds; None where it does."""
-    from offline_rl.training import prepare
+    from offline_rl.training.train import prepare
 
     settings = run.settings
     max_tokens = training_of(settings, method).max_tokens

@@ -166,8 +166,8 @@ def _train(
     """Trains here, or by `calls` on the cluster, for which `rollouts` are what these share."""
     import torch
 
-    from offline_rl.launching import launch_training
-    from offline_rl.training import train
+    from offline_rl.training.launch import launch_training
+    from offline_rl.training.train import train
 
     experiment, method = run.settings, policy.method
     training = training_of(experiment, method)

@@ -33,7 +33,7 @@ from trl import DPOConfig, DPOTrainer, SFTConfig, SFTTrainer
 from offline_rl.batch import Row
 from offline_rl.methods.registry import METHODS
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.trainer import OfflineTrainer
+from offline_rl.training.trainer import OfflineTrainer
 
 EQUAL = {"gradient_checkpointing": False}
 

@@ -14,7 +14,7 @@ from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.settings.validation import Exam, Validation
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.training import train
+from offline_rl.training.train import train
 from tests.training_parts import SELECTION
 
 TWO = Launch(processes=2)

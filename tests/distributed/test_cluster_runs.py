@@ -86,7 +86,7 @@ def test_what_a_cluster_lacks_is_no_fault_of_the_method(
 ):
     from offline_rl import load_experiment, run
 
-    monkeypatch.setattr("offline_rl.training.train", die)
+    monkeypatch.setattr("offline_rl.training.train.train", die)
     shutil.copytree(local, tmp_path / "run")
     settings = f"cluster={ ({**cluster.model_dump(), 'verifiers': 0, 'trainings': 1, **lacking}) }"
     with pytest.raises(ClusterError, match=reason):

@@ -10,10 +10,10 @@ import pytest
 from safetensors.torch import load_file
 
 from data_gen.types import DataError
-from offline_rl.launching import LaunchError, launch_training
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Launch
-from offline_rl.training import train
+from offline_rl.training.launch import LaunchError, launch_training
+from offline_rl.training.train import train
 from tests.distributed.launching_parts import LONG, QUICK, TWO, Stop, assert_close, told, weights
 from tests.training_parts import twelve_problems
 

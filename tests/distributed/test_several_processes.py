@@ -12,9 +12,9 @@ from safetensors.torch import load_file
 
 from data_gen.types import DataError
 from offline_rl.methods.registry import METHODS
-from offline_rl.needs import Needs
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.training import train
+from offline_rl.training.auxiliary import Needs
+from offline_rl.training.train import train
 from tests.distributed.launching_parts import (
     CASES,
     SHARDED,

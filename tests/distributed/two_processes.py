@@ -11,8 +11,8 @@ from accelerate.state import AcceleratorState
 from accelerate.utils import DistributedType
 
 from data_gen.types import Rollout
-from offline_rl.training import train
-from offline_rl.validation import EarlyStop
+from offline_rl.training.early_stopping import EarlyStop
+from offline_rl.training.train import train
 from tests.distributed.launching_parts import CASES, SHARDED, case, cut, told, validated
 from tests.training_parts import twelve_problems
 

@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from offline_rl.launching import launch_training
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
+from offline_rl.training.launch import launch_training
 from tests import fault_company, fault_damage, fault_parts, fault_traces
 from tests.fault_damage import KINDS, LONG, SWEPT
 from tests.fault_parts import Warm, check_end, command, finished_stages, held

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from data_gen.types import DataError
 from losses import base_divergence
 from offline_rl.batch import Batch
-from offline_rl.snapshot import Snapshot
+from offline_rl.training.weight_snapshot import Snapshot
 
 # Positions whose logits, of policy and base, are held at once; a chunk's are made again backward.
 _CHUNK = 512

@@ -18,18 +18,18 @@ from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
 from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
-from offline_rl.checkpoints import last_checkpoint
 from offline_rl.files import disk_errors_name
-from offline_rl.memory import memory_told
 from offline_rl.methods.base import Method
-from offline_rl.model import load_policy, save_policy
-from offline_rl.rounding import update_kept
 from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
 from offline_rl.settings.validation import Exam, Validation
-from offline_rl.threads import settled
-from offline_rl.trainer import OfflineTrainer
-from offline_rl.validation import EarlyStop
-from offline_rl.watching import OnLog, Watch, clear
+from offline_rl.training.bf16_update import update_kept
+from offline_rl.training.callbacks import OnLog, Watch, clear
+from offline_rl.training.checkpoints import last_checkpoint
+from offline_rl.training.cpu_threads import settled
+from offline_rl.training.early_stopping import EarlyStop
+from offline_rl.training.model import load_policy, save_policy
+from offline_rl.training.out_of_memory import memory_told
+from offline_rl.training.trainer import OfflineTrainer
 
 REPORT = "training.json"
 

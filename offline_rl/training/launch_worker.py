@@ -1,4 +1,4 @@
-"""One of the processes that train a policy together; started by offline_rl.launching."""
+"""One of the processes that train a policy together; started by offline_rl.training.launch."""
 
 import gc
 import json
@@ -32,7 +32,7 @@ def main(path: Path) -> int:
     gc.disable()
     import torch
 
-    from offline_rl.training import train
+    from offline_rl.training.train import train
 
     gc.freeze()
     gc.enable()

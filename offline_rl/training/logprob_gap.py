@@ -12,8 +12,8 @@ from transformers.utils import logging as transformers_logging
 from data_gen.types import Rollout
 from losses import token_logps
 from offline_rl.batch import Row, collate, microbatches, tokenize
-from offline_rl.model import load_policy
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.training.model import load_policy
 
 # A ratio of probabilities is off when it differs from 1 by more than this.
 _RATIO_TOLERANCE = 0.1

@@ -20,9 +20,9 @@ from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.transformers import TransformersEngine
 from data_gen.types import DataError
 from data_gen.verifiers import verify
-from offline_rl.head import causal_of
 from offline_rl.settings.validation import Exam, Validation
-from offline_rl.trainer import OfflineTrainer
+from offline_rl.training.lm_head import causal_of
+from offline_rl.training.trainer import OfflineTrainer
 
 BEST = "best.safetensors"
 _SCORES = "validation.json"

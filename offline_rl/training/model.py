@@ -10,7 +10,7 @@ from trl.trainer.utils import disable_dropout_in_model
 from data_gen.remote_code import remote_code, with_remedy
 from data_gen.types import DataError
 from offline_rl.settings.training import Lora, TrainingSettings
-from offline_rl.varlen import VARLEN
+from offline_rl.training.varlen_attention import VARLEN
 
 
 def load_policy(model: str, revision: str | None, training: TrainingSettings) -> Any:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from data_gen.types import DataError
 from offline_rl.batch import Batch
-from offline_rl.divergence import BaseDivergence
 from offline_rl.methods.base import Method
-from offline_rl.snapshot import Snapshot
+from offline_rl.training.base_kl import BaseDivergence
+from offline_rl.training.weight_snapshot import Snapshot
 
 LAGGED = "lagged.safetensors"
 

@@ -9,9 +9,9 @@ import psutil
 import torch
 from transformers import TrainerCallback
 
-from offline_rl.checkpoints import mark_complete
-from offline_rl.trainer import OfflineTrainer
-from offline_rl.validation import BEST, EarlyStop
+from offline_rl.training.checkpoints import mark_complete
+from offline_rl.training.early_stopping import BEST, EarlyStop
+from offline_rl.training.trainer import OfflineTrainer
 
 OnLog = Callable[[int, int, dict[str, float]], None]
 # Where transformers puts TensorBoard's files, inside of the output folder.

@@ -16,7 +16,7 @@ from torch import Tensor
 from losses import token_logps
 from losses.head import head_logps, head_loss
 from offline_rl.batch import Batch
-from offline_rl.divergence import LOGIT_SETTINGS
+from offline_rl.training.base_kl import LOGIT_SETTINGS
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from data_gen.types import DataError
-from offline_rl.varlen import VARLEN, boundaries, without_mask
+from offline_rl.training.varlen_attention import VARLEN, boundaries, without_mask
 
 logger = logging.getLogger(__name__)
 

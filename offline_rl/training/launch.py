@@ -46,7 +46,7 @@ def launch_training(
     exam: Exam | None = None,
     on_log: OnLog | None = None,
 ) -> None:
-    """As offline_rl.training.train, in `launch.processes` processes of this machine.
+    """As offline_rl.training.train.train, in `launch.processes` processes of this machine.
 
     Raises LaunchError with the reason that a process gave, or the end of what they printed, or for
     more processes than GPUs where there are any, and OSError for what a process could not write or
@@ -77,7 +77,7 @@ def launch_training(
         job.write_text(json.dumps(told), encoding="utf-8")
         # Without a folder of theirs they leave one in the system's for temporary files.
         logs = ["--log_dir", f"{scratch}/logs"]
-        command = [*_starter(launch), *logs, "-m", "offline_rl.training_worker", str(job)]
+        command = [*_starter(launch), *logs, "-m", "offline_rl.training.launch_worker", str(job)]
         _follow(command, training.threads, on_log)
 
 

@@ -24,11 +24,11 @@ from offline_rl.batch import (
     microbatches,
     with_reference,
 )
-from offline_rl.head import HeadKind, LossHead, Scored, causal_of
 from offline_rl.methods.base import Method
-from offline_rl.needs import Needs
-from offline_rl.packing import Packed, Packing
-from offline_rl.tallies import Tallies
+from offline_rl.training.auxiliary import Needs
+from offline_rl.training.lm_head import HeadKind, LossHead, Scored, causal_of
+from offline_rl.training.packing import Packed, Packing
+from offline_rl.training.token_stats import Tallies
 
 logger = logging.getLogger(__name__)
 
