@@ -8,17 +8,16 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from data_gen.types import DataError
+from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS
+from offline_rl.artifacts.provenance import describe_environment
+from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.environment import describe_environment
 from offline_rl.files import write_atomically
-from offline_rl.gathering import ENVIRONMENT
-from offline_rl.locating import REPORT, SETTINGS
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.sealing import sealed
 from offline_rl.settings.data import DataSettings
-from offline_rl.stages import Stage, read_published
 from offline_rl.steps.behaviour import behaviour_step
 from offline_rl.steps.budget import budget_step
 from offline_rl.steps.choosing import check_apart, check_apart_from

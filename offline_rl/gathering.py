@@ -7,9 +7,11 @@ from pathlib import Path
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
+from offline_rl.artifacts.layout import ENVIRONMENT, SETTINGS
+from offline_rl.artifacts.provenance import public_name
+from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.environment import public_name
 from offline_rl.findings import Findings
 from offline_rl.gathering_notes import (
     code_notes,
@@ -19,11 +21,9 @@ from offline_rl.gathering_notes import (
     method_notes,
     rounding_notes,
 )
-from offline_rl.locating import SETTINGS
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.sealing import read_sealed
 from offline_rl.settings.evaluation import BASE
-from offline_rl.stages import Stage, holds, read_manifest, read_published
 from offline_rl.steps.behaviour import gap_notes, read_gap
 from offline_rl.steps.budget import with_budget
 from offline_rl.steps.context import ABOUT, SUMMARY
@@ -32,8 +32,6 @@ from offline_rl.steps.evaluations import evaluation_folder, manners
 from offline_rl.steps.policies import REPORT as POLICY_REPORT
 from offline_rl.steps.policies import policy_folder, policy_settings, read_failure, read_record
 from offline_rl.steps.sweep import read_trials, trial_notes, with_best
-
-ENVIRONMENT = "environment.json"
 
 
 @dataclass(frozen=True)

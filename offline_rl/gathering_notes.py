@@ -5,11 +5,11 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from offline_rl.artifacts.stage import Stage, read_manifest, read_published
 from offline_rl.config.schema import Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods.base import Origin
 from offline_rl.settings.evaluation import BASE
-from offline_rl.stages import Stage, read_manifest, read_published
 from offline_rl.steps.choosing import prompts
 from offline_rl.steps.context import ABOUT
 from offline_rl.steps.evaluations import evaluation_folder

@@ -7,6 +7,8 @@ from pathlib import Path
 from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
+from offline_rl.artifacts.layout import REPORT, SETTINGS, is_evaluation_alone
+from offline_rl.artifacts.lock import locked
 from offline_rl.config.load import read_settings
 from offline_rl.config.multi_model import Series, dump_series, load_settings
 from offline_rl.config.schema import Experiment
@@ -15,8 +17,6 @@ from offline_rl.files import write_atomically
 from offline_rl.findings import Findings, report_on
 from offline_rl.gathering import again, gather
 from offline_rl.joining import join_models, join_runs
-from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
-from offline_rl.lock import locked
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report

@@ -7,6 +7,9 @@ from typing import Any
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
+from offline_rl.artifacts.layout import EVALUATION, REPORT
+from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, public_name, versions
+from offline_rl.artifacts.stage import Stage, holds
 from offline_rl.config.checkpoint_evaluation import (
     EvaluationSettings,
     command_of,
@@ -14,12 +17,10 @@ from offline_rl.config.checkpoint_evaluation import (
     settings_of,
 )
 from offline_rl.config.yaml_io import to_yaml
-from offline_rl.environment import SAMPLING_PACKAGES, public_name, versions
 from offline_rl.files import write_atomically
 from offline_rl.findings import SEVERAL, Findings, report_on
 from offline_rl.gathering_notes import benchmark_notes, damage_notes
 from offline_rl.hashing import digest, first_change
-from offline_rl.locating import EVALUATION, REPORT
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import (
     Report,
@@ -30,7 +31,6 @@ from offline_rl.report import (
     write_report,
 )
 from offline_rl.sealing import sealed
-from offline_rl.stages import Stage, holds
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import (
     Job,

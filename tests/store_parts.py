@@ -7,8 +7,8 @@ import pytest
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
+from offline_rl.artifacts.stage import Stage
 from offline_rl.sealing import unsealed
-from offline_rl.stages import Stage
 from offline_rl.storing.manifests import content_of
 from offline_rl.storing.objects import Objects
 

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import torch
 
+from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.load import SettingsError, load_experiment
 from offline_rl.failures import reason_of
 from offline_rl.gathering_notes import method_notes
@@ -18,7 +19,6 @@ from offline_rl.methods import Imitation
 from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
 from offline_rl.progress import Silent
-from offline_rl.stages import FAILURE, Stage
 from offline_rl.steps.policies import Policy
 from offline_rl.steps.training import _train, on_node
 from tests.fault_parts import SHORT, command, finished_stages

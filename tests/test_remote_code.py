@@ -12,9 +12,9 @@ from data_gen.cluster.actors import CallActor
 from data_gen.remote_code import remote_code, remote_code_runs
 from data_gen.samplers.base import EngineError
 from data_gen.types import DataError
+from offline_rl.artifacts.provenance import model_fingerprint
 from offline_rl.cli.app import main
 from offline_rl.config.schema import Experiment
-from offline_rl.environment import model_fingerprint
 from offline_rl.experiment import run
 from offline_rl.reports import load_run
 from offline_rl.settings.training import TrainingSettings

@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from data_gen.types import DataError
+from offline_rl.artifacts.lock import locked
+from offline_rl.artifacts.stage import MANIFEST, Stage
 from offline_rl.files import disk_errors_name
-from offline_rl.lock import locked
-from offline_rl.stages import MANIFEST, Stage
 
 
 def fill(stage, text="result"):
@@ -118,7 +118,7 @@ def test_a_kill_while_publishing_loses_neither_the_old_nor_the_new(stage, moment
 
         return call
 
-    import offline_rl.stages as module
+    import offline_rl.artifacts.stage as module
 
     with monkeypatch.context() as patch:
         patch.setattr(module.os, "replace", counted(os.replace))
@@ -180,7 +180,7 @@ def test_inputs_that_json_cannot_hold_are_refused(stage):
 
 def test_a_second_process_is_told_who_is_at_work(tmp_path):
     holder = (
-        "import sys, time; from pathlib import Path; from offline_rl.lock import locked\n"
+        "import sys, time; from pathlib import Path; from offline_rl.artifacts.lock import locked\n"
         "with locked(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

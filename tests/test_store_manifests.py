@@ -3,9 +3,9 @@
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Silent
 from offline_rl.sealing import sealed
-from offline_rl.stages import Stage
 from offline_rl.storing.manifests import content_of
 from offline_rl.storing.snapshots import fetch
 from offline_rl.storing.stages import StageStore

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from offline_rl.locating import SETTINGS, Kind, dataset_path, has_evaluations, is_foreign
+from offline_rl.artifacts.layout import SETTINGS, Kind, dataset_path, has_evaluations, is_foreign
 
 if TYPE_CHECKING:
     from offline_rl.settings.data import DataSettings

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import typer
 from rich.console import Console
 
+from offline_rl.artifacts.layout import REPORT
 from offline_rl.cli.data_commands import quiet_libraries
-from offline_rl.locating import REPORT
 
 if TYPE_CHECKING:
     from offline_rl.experiment import Step

@@ -15,6 +15,7 @@ from transformers.utils import logging as transformers_logging
 from data_gen.remote_code import remote_code_runs
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
+from offline_rl.artifacts.provenance import versions as installed_versions
 from offline_rl.config.schema import Experiment
 from offline_rl.doctor import (
     distributed_checks,
@@ -24,7 +25,6 @@ from offline_rl.doctor import (
 )
 from offline_rl.doctor.subject import Finding, Patient
 from offline_rl.engines import Engines
-from offline_rl.environment import versions as installed_versions
 from offline_rl.progress import Progress, printable
 from offline_rl.training.launch import LaunchError
 from offline_rl.training.out_of_memory import OutOfMemory

@@ -5,12 +5,12 @@ from typing import Any
 
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError
+from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.schema import Budget, Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
-from offline_rl.stages import Stage, read_published
 from offline_rl.steps.context import Run, write_json
 from offline_rl.steps.policies import policy_settings
 from offline_rl.steps.training import taught

@@ -7,9 +7,9 @@ import pyarrow.parquet as pq
 
 from data_gen.problems.sources import ProblemSource
 from data_gen.types import DataError
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
-from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import validation_of
 

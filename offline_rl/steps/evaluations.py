@@ -12,12 +12,12 @@ from data_gen.types import DataError, Label, Problem, Sampling, Verifier
 from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
 from eval.evaluation import evaluate
+from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
-from offline_rl.environment import SAMPLING_PACKAGES, versions
 from offline_rl.hashing import digest
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE, Evaluation
-from offline_rl.stages import Stage
 from offline_rl.steps.context import ABOUT, Run, sampled_with
 from offline_rl.steps.policies import Policy
 from offline_rl.work import opened

@@ -7,10 +7,10 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import iterate_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import is_accepted, problem_groups
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
 from offline_rl.methods import Method
-from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import Policy, training_of
 from offline_rl.steps.sweep import with_best

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
+from offline_rl.artifacts.stage import FAILURE, Stage, read_published
 from offline_rl.config.schema import Experiment
-from offline_rl.environment import TRAINING_PACKAGES, versions
 from offline_rl.hashing import digest
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
@@ -14,7 +15,6 @@ from offline_rl.settings.training import (
     resolve_training,
 )
 from offline_rl.settings.validation import Exam, Validation
-from offline_rl.stages import FAILURE, Stage, read_published
 from offline_rl.steps.context import Run
 
 REPORT = "training.json"

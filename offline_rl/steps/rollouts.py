@@ -15,10 +15,15 @@ from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem
-from offline_rl.environment import SAMPLING_PACKAGES, path_fingerprint, public_name, versions
+from offline_rl.artifacts.provenance import (
+    SAMPLING_PACKAGES,
+    path_fingerprint,
+    public_name,
+    versions,
+)
+from offline_rl.artifacts.stage import Stage
 from offline_rl.hashing import digest
 from offline_rl.settings.data import DataSettings, Imported
-from offline_rl.stages import Stage
 from offline_rl.steps.context import ABOUT, SUMMARY, Run, sampled_with, write_json
 
 

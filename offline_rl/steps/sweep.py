@@ -8,18 +8,18 @@ from typing import Any
 
 from eval.evaluation import load_evaluation
 from eval.metrics import avg_at_k
+from offline_rl.artifacts.layout import TRIALS
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants
 from offline_rl.files import write_atomically
 from offline_rl.methods import Method
 from offline_rl.sealing import read_sealed, sealed
-from offline_rl.stages import Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
 from offline_rl.steps.policies import Policy, policy, read_record
 from offline_rl.steps.training import train_policies
 
-TRIALS = "trials.json"
 _VALIDATION = "validation"
 
 

@@ -19,13 +19,13 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.storage import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
+from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import check_code, code_of
 from offline_rl.progress import Lines
 from offline_rl.settings.training import CHECKPOINTS
-from offline_rl.stages import FAILURE, Stage
 from offline_rl.steps.context import Run
 from offline_rl.steps.policies import Policy, exam_of, policy, policy_folder, training_of
 

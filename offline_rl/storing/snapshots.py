@@ -8,15 +8,13 @@ from typing import Annotated, Any
 from pydantic import AfterValidator
 
 from data_gen.types import DataError
+from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
+from offline_rl.artifacts.lock import locked
+from offline_rl.artifacts.stage import MANIFEST, Stage, read_manifest
 from offline_rl.files import write_atomically
-from offline_rl.gathering import ENVIRONMENT
 from offline_rl.hashing import sha256
-from offline_rl.locating import REPORT, SETTINGS, is_evaluation_alone
-from offline_rl.lock import locked
 from offline_rl.progress import Progress
 from offline_rl.sealing import sealed
-from offline_rl.stages import MANIFEST, Stage, read_manifest
-from offline_rl.steps.sweep import TRIALS
 from offline_rl.storing.manifests import (
     File,
     StageManifest,

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Silent
-from offline_rl.stages import Stage
 from offline_rl.storing.objects import Objects
 from offline_rl.storing.snapshots import fetch, put_snapshot
 from offline_rl.storing.stages import StageStore

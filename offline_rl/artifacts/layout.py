@@ -1,10 +1,10 @@
-"""Where the rollouts lie: in a run's folder, a data set's folder, or a file."""
+"""Names of files in a run folder, and the folder or file that a path means."""
 
 from pathlib import Path
 from typing import Literal
 
 from data_gen.types import DataError
-from offline_rl.stages import MANIFEST
+from offline_rl.artifacts.stage import MANIFEST
 
 SETTINGS = "experiment.yaml"
 """A run's settings; in its folder."""
@@ -14,6 +14,12 @@ EVALUATION = "evaluation.json"
 
 REPORT = "report"
 """Where the report's files lie; in a run's folder."""
+
+ENVIRONMENT = "environment.json"
+"""Versions, hardware and engines of a run; in its folder."""
+
+TRIALS = "trials.json"
+"""Every trial of a sweep, with its score; in the folder sweep of a run."""
 
 Kind = Literal["dataset", "rollouts"]
 

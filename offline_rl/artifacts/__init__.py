@@ -1,0 +1,1 @@
+"""What lies on disk: stages, atomic writes, checksums, locks, provenance."""
