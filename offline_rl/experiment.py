@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeVar
 
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS
+from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.load import dump_settings
@@ -30,7 +31,6 @@ from offline_rl.steps.results import results_step
 from offline_rl.steps.rollouts import rollouts_step
 from offline_rl.steps.sweep import sweep_step
 from offline_rl.steps.training import policies_step
-from offline_rl.storing.snapshots import put_snapshot
 from offline_rl.trackers import log_comparison
 from offline_rl.work import at_work, engines_of, store_of
 

@@ -9,6 +9,9 @@ from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import REPORT, SETTINGS, is_evaluation_alone
 from offline_rl.artifacts.lock import locked
+from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.run_store import put_snapshot
+from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.config.load import read_settings
 from offline_rl.config.multi_model import Series, dump_series, load_settings
 from offline_rl.config.schema import Experiment
@@ -23,9 +26,6 @@ from offline_rl.report import Report, write_report
 from offline_rl.settings.report import CSV_AND_PAGE, Format
 from offline_rl.standalone import gather_alone
 from offline_rl.steps.results import results_step
-from offline_rl.storing.objects import Objects
-from offline_rl.storing.snapshots import put_snapshot
-from offline_rl.storing.stages import StageStore
 
 
 def load_run(folder: str | Path) -> Report:

@@ -10,13 +10,13 @@ from data_gen.remote_code import remote_code_runs
 from data_gen.samplers import SamplerSettings
 from data_gen.verifiers import OpenVerifier, VerifierSettings
 from offline_rl.artifacts.lock import locked
+from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.provenance import model_fingerprint
 from offline_rl.engines import Engines
 from offline_rl.progress import Progress
 from offline_rl.settings.data import DataSettings, ModelSettings
 from offline_rl.steps.context import Run
-from offline_rl.storing.objects import Objects
-from offline_rl.storing.stages import StageStore
 
 S = TypeVar("S", bound=ModelSettings)
 

@@ -3,12 +3,12 @@
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.artifacts.object_store.manifests import content_of
+from offline_rl.artifacts.object_store.run_store import fetch
+from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Silent
 from offline_rl.sealing import sealed
-from offline_rl.storing.manifests import content_of
-from offline_rl.storing.snapshots import fetch
-from offline_rl.storing.stages import StageStore
 from tests import store_parts
 from tests.store_parts import finish
 

@@ -11,7 +11,7 @@ import pytest
 from s3fs import S3FileSystem
 
 from data_gen.types import DataError
-from offline_rl.storing.objects import Objects
+from offline_rl.artifacts.object_store.objects import Objects
 from tests import store_parts
 from tests.fault_parts import command
 from tests.fault_traces import LEAN

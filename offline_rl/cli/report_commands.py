@@ -106,8 +106,8 @@ def fetch(
     out: Out = None,
 ) -> None:
     """Makes the folder of a run that is stored in an object store."""
+    from offline_rl.artifacts.object_store.run_store import fetch as fetch_run
     from offline_rl.progress import Terminal
-    from offline_rl.storing.snapshots import fetch as fetch_run
 
     folder = out or Path("runs") / address.rstrip("/").rpartition("/")[2]
     fetch_run(address, folder, progress=Terminal(console()))

@@ -10,7 +10,7 @@ from data_gen.problems.sources import ProblemSource
 from data_gen.samplers import SamplerSettings
 from data_gen.verifiers import VerifierSettings
 from data_gen.verifiers import named as named_verifier
-from offline_rl.storing.objects import ADDRESS
+from offline_rl.artifacts.object_store.objects import ADDRESS
 
 # Labels become folder names and table rows, so they hold nothing that either could read otherwise.
 _LABEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.=-]{0,63}")

@@ -8,12 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.run_store import fetch, put_snapshot
+from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Silent
 from offline_rl.reports import load_run
-from offline_rl.storing.objects import Objects
-from offline_rl.storing.snapshots import fetch, put_snapshot
-from offline_rl.storing.stages import StageStore
 from tests import store_parts
 from tests.fault_parts import command, held
 from tests.fault_traces import LEAN

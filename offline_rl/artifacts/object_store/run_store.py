@@ -10,12 +10,7 @@ from pydantic import AfterValidator
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
 from offline_rl.artifacts.lock import locked
-from offline_rl.artifacts.stage import MANIFEST, Stage, read_manifest
-from offline_rl.files import write_atomically
-from offline_rl.hashing import sha256
-from offline_rl.progress import Progress
-from offline_rl.sealing import sealed
-from offline_rl.storing.manifests import (
+from offline_rl.artifacts.object_store.manifests import (
     File,
     StageManifest,
     Strict,
@@ -23,8 +18,19 @@ from offline_rl.storing.manifests import (
     inside,
     read_stored,
 )
-from offline_rl.storing.objects import Objects
-from offline_rl.storing.stages import StageStore, pointed_at, receive, restore, send
+from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.stage_store import (
+    StageStore,
+    pointed_at,
+    receive,
+    restore,
+    send,
+)
+from offline_rl.artifacts.stage import MANIFEST, Stage, read_manifest
+from offline_rl.files import write_atomically
+from offline_rl.hashing import sha256
+from offline_rl.progress import Progress
+from offline_rl.sealing import sealed
 
 LATEST = "run.json"
 _RUN = "run"

@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
+from offline_rl.artifacts.object_store.manifests import StageManifest, content_of, read_stored
+from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.stage import FAILURE, MANIFEST, Stage
 from offline_rl.hashing import digest, sha256
 from offline_rl.sealing import sealed, unsealed
-from offline_rl.storing.manifests import StageManifest, content_of, read_stored
-from offline_rl.storing.objects import Objects
 
 FIRST = "first.json"
 _CONTENT = re.compile(r"[0-9a-f]{16}")

@@ -1,0 +1,1 @@
+"""Finished stages and runs in an object store."""

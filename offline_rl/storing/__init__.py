@@ -1,1 +1,0 @@
-"""A run's finished stages and its report in an object store."""
