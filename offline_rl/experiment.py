@@ -19,20 +19,21 @@ from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.sealing import sealed
 from offline_rl.settings.data import DataSettings
-from offline_rl.steps.behaviour import behaviour_step
-from offline_rl.steps.budget import budget_step
-from offline_rl.steps.choosing import check_apart, check_apart_from
-from offline_rl.steps.context import ABOUT, Run
-from offline_rl.steps.dataset import dataset_step
-from offline_rl.steps.evaluations import base_jobs, evaluations_step, policy_jobs
-from offline_rl.steps.learning import check_learnable
-from offline_rl.steps.policies import Policy
+from offline_rl.stages.budget import budget_step
+from offline_rl.stages.context import ABOUT, Run
+from offline_rl.stages.engines import engines_of
+from offline_rl.stages.evaluate import base_jobs, evaluations_step, policy_jobs
+from offline_rl.stages.filter import dataset_step
+from offline_rl.stages.leakage_check import check_apart, check_apart_from
+from offline_rl.stages.logprob_check import behaviour_step
+from offline_rl.stages.policies import Policy
+from offline_rl.stages.run_sweep import sweep_step
+from offline_rl.stages.sample import rollouts_step
+from offline_rl.stages.session import at_work, store_of
+from offline_rl.stages.train_policies import policies_step
+from offline_rl.stages.trainability_check import check_learnable
 from offline_rl.steps.results import results_step
-from offline_rl.steps.rollouts import rollouts_step
-from offline_rl.steps.sweep import sweep_step
-from offline_rl.steps.training import policies_step
 from offline_rl.trackers import log_comparison
-from offline_rl.work import at_work, engines_of, store_of
 
 Step = Literal["train", "evaluate", "report"]
 S = TypeVar("S", bound=DataSettings)

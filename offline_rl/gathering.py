@@ -24,14 +24,14 @@ from offline_rl.gathering_notes import (
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.sealing import read_sealed
 from offline_rl.settings.evaluation import BASE
-from offline_rl.steps.behaviour import gap_notes, read_gap
-from offline_rl.steps.budget import with_budget
-from offline_rl.steps.context import ABOUT, SUMMARY
-from offline_rl.steps.dataset import dataset_folder
-from offline_rl.steps.evaluations import evaluation_folder, manners
-from offline_rl.steps.policies import REPORT as POLICY_REPORT
-from offline_rl.steps.policies import policy_folder, policy_settings, read_failure, read_record
-from offline_rl.steps.sweep import read_trials, trial_notes, with_best
+from offline_rl.stages.budget import with_budget
+from offline_rl.stages.context import ABOUT, SUMMARY
+from offline_rl.stages.evaluate import evaluation_folder, manners
+from offline_rl.stages.filter import dataset_folder
+from offline_rl.stages.logprob_check import gap_notes, read_gap
+from offline_rl.stages.policies import REPORT as POLICY_REPORT
+from offline_rl.stages.policies import policy_folder, policy_settings, read_failure, read_record
+from offline_rl.stages.run_sweep import read_trials, trial_notes, with_best
 
 
 @dataclass(frozen=True)

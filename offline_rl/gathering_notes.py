@@ -10,9 +10,9 @@ from offline_rl.config.schema import Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods.base import Origin
 from offline_rl.settings.evaluation import BASE
-from offline_rl.steps.choosing import prompts
-from offline_rl.steps.context import ABOUT
-from offline_rl.steps.evaluations import evaluation_folder
+from offline_rl.stages.context import ABOUT
+from offline_rl.stages.evaluate import evaluation_folder
+from offline_rl.stages.leakage_check import prompts
 
 _LITTLE = 0.5
 

@@ -13,7 +13,7 @@ from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.evaluation import BASE
 from offline_rl.settings.training import resolve_training
-from offline_rl.steps.choosing import choosing
+from offline_rl.stages.leakage_check import choosing
 
 # Text, ids and log-probabilities of one completion token, as Parquet keeps them.
 _BYTES_PER_TOKEN = 9

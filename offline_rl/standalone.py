@@ -31,15 +31,15 @@ from offline_rl.report import (
     write_report,
 )
 from offline_rl.sealing import sealed
-from offline_rl.steps.context import Run
-from offline_rl.steps.evaluations import (
+from offline_rl.stages.context import Run
+from offline_rl.stages.evaluate import (
     Job,
     evaluation_folder,
     evaluation_inputs,
     evaluations_step,
     manners,
 )
-from offline_rl.work import at_work
+from offline_rl.stages.session import at_work
 
 
 def evaluate_alone(

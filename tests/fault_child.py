@@ -96,9 +96,9 @@ def fork(request, start_engine):
         if "packages" in request:
             begin_with(request["packages"])
         if request.get("scripted", True):
-            import offline_rl.engines
+            import offline_rl.stages.engines
 
-            offline_rl.engines.start_engine = start_engine
+            offline_rl.stages.engines.start_engine = start_engine
         while "gate" in request and not os.path.exists(request["gate"]):
             time.sleep(0.002)
         if "clock" in request:

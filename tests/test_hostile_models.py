@@ -11,8 +11,8 @@ from data_gen.prompts import render
 from data_gen.samplers.base import EngineError
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
-from offline_rl.engines import stored_dtype
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.stages.engines import stored_dtype
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.model import load_policy
 

@@ -19,8 +19,8 @@ from offline_rl.methods import Imitation
 from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
 from offline_rl.progress import Silent
-from offline_rl.steps.policies import Policy
-from offline_rl.steps.training import _train, on_node
+from offline_rl.stages.policies import Policy
+from offline_rl.stages.train_policies import _train, on_node
 from tests.fault_parts import SHORT, command, finished_stages
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
@@ -205,7 +205,9 @@ def test_a_node_with_another_method_trains_nothing():
 
 
 def test_a_training_on_a_cluster_takes_the_code_of_the_run_with_it(tmp_path, monkeypatch):
-    monkeypatch.setattr("offline_rl.steps.training.code_of", lambda method: {"module": "focal"})
+    monkeypatch.setattr(
+        "offline_rl.stages.train_policies.code_of", lambda method: {"module": "focal"}
+    )
     run = SimpleNamespace(settings=load_experiment("demo"), progress=Silent())
     one = Policy("rft", 0, METHODS["rft"](), Stage(tmp_path / "stage", {}))
     _train(run, one, [], tmp_path, lambda work, *told, **named: work(*told, **named))

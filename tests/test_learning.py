@@ -6,7 +6,7 @@ from data_gen.types import DataError
 from offline_rl import experiment
 from offline_rl.config.load import load_experiment
 from offline_rl.experiment import run
-from offline_rl.steps import learning
+from offline_rl.stages import trainability_check
 from tests.fault_parts import SHORT, command
 
 SMALL = [*SHORT, "problems.limit=30", "budget=null"]
@@ -96,8 +96,8 @@ def test_few_rollouts_are_looked_at_and_none_once_a_policy_is_trained(tmp_path, 
             seen.append(rollout)
             yield rollout
 
-    iterate_rollouts = learning.iterate_rollouts
-    monkeypatch.setattr(learning, "iterate_rollouts", counted)
+    iterate_rollouts = trainability_check.iterate_rollouts
+    monkeypatch.setattr(trainability_check, "iterate_rollouts", counted)
     settings = [*OWN, "methods={rft: {}}", "sampling.samples=8"]
     run(load_experiment("demo", settings), tmp_path, until="train")
     first = next(n for n, one in enumerate(seen, 1) if one.verdict.label == "correct")

@@ -27,8 +27,8 @@ from data_gen.samplers.replica import cause
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.vllm import device_shares
 from data_gen.types import Problem, Sampling
-from offline_rl.engines import Engines
 from offline_rl.progress import Silent
+from offline_rl.stages.engines import Engines
 from offline_rl.tiny_base import TINY_BASE
 
 EOS = 0

@@ -13,8 +13,8 @@ from data_gen.samplers.base import Request
 from data_gen.samplers.server import ServerEngine
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Problem, Sampling, Verdict
-from offline_rl.engines import Engines
 from offline_rl.progress import Silent
+from offline_rl.stages.engines import Engines
 from offline_rl.tiny_base import TINY_BASE
 
 

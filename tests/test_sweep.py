@@ -13,7 +13,7 @@ from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
 from offline_rl.reports import load_run, report_again
 from offline_rl.settings.training import resolve_training
-from offline_rl.steps.sweep import best_trials, trial_notes
+from offline_rl.stages.run_sweep import best_trials, trial_notes
 
 SMALL = [
     "problems.limit=30",

@@ -208,8 +208,8 @@ def tiny_base(
     """Pretrains the embedded tiny base model anew and measures it, in some minutes."""
     quiet_libraries()
     from data_gen.samplers import AutoSettings
-    from offline_rl.engines import Engines
     from offline_rl.progress import Terminal
+    from offline_rl.stages.engines import Engines
     from offline_rl.tiny_base.card import write_card
     from offline_rl.tiny_base.figures import measure_tiny_base
     from offline_rl.tiny_base.recipe import build_tiny_base

@@ -24,8 +24,8 @@ from offline_rl.doctor import (
     sampling_checks,
 )
 from offline_rl.doctor.subject import Finding, Patient
-from offline_rl.engines import Engines
 from offline_rl.progress import Progress, printable
+from offline_rl.stages.engines import Engines
 from offline_rl.training.launch import LaunchError
 from offline_rl.training.out_of_memory import OutOfMemory
 from offline_rl.training.trainer import TrainingError

@@ -11,9 +11,9 @@ from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
-from offline_rl.steps.context import Run, write_json
-from offline_rl.steps.policies import policy_settings
-from offline_rl.steps.training import taught
+from offline_rl.stages.context import Run, write_json
+from offline_rl.stages.policies import policy_settings
+from offline_rl.stages.train_policies import taught
 
 AMOUNT = "budget.json"
 _KEYS = {"steps": "steps", "examples": "total_examples", "tokens": "total_tokens"}

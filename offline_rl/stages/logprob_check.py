@@ -7,7 +7,7 @@ from data_gen.storage import iterate_rollouts
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.schema import Experiment
-from offline_rl.steps.context import Run, write_json
+from offline_rl.stages.context import Run, write_json
 
 GAP = "gap.json"
 

@@ -26,8 +26,8 @@ from offline_rl.methods import Method
 from offline_rl.methods.registry import check_code, code_of
 from offline_rl.progress import Lines
 from offline_rl.settings.training import CHECKPOINTS
-from offline_rl.steps.context import Run
-from offline_rl.steps.policies import Policy, exam_of, policy, policy_folder, training_of
+from offline_rl.stages.context import Run
+from offline_rl.stages.policies import Policy, exam_of, policy, policy_folder, training_of
 
 
 def policies_step(

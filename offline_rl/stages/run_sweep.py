@@ -15,10 +15,10 @@ from offline_rl.config.sweep_settings import Sweep, variants
 from offline_rl.files import write_atomically
 from offline_rl.methods import Method
 from offline_rl.sealing import read_sealed, sealed
-from offline_rl.steps.context import Run
-from offline_rl.steps.evaluations import Job, Manner, evaluation_inputs, evaluations_step
-from offline_rl.steps.policies import Policy, policy, read_record
-from offline_rl.steps.training import train_policies
+from offline_rl.stages.context import Run
+from offline_rl.stages.evaluate import Job, Manner, evaluation_inputs, evaluations_step
+from offline_rl.stages.policies import Policy, policy, read_record
+from offline_rl.stages.train_policies import train_policies
 
 _VALIDATION = "validation"
 

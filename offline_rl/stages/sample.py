@@ -24,7 +24,7 @@ from offline_rl.artifacts.provenance import (
 from offline_rl.artifacts.stage import Stage
 from offline_rl.hashing import digest
 from offline_rl.settings.data import DataSettings, Imported
-from offline_rl.steps.context import ABOUT, SUMMARY, Run, sampled_with, write_json
+from offline_rl.stages.context import ABOUT, SUMMARY, Run, sampled_with, write_json
 
 
 def rollouts_step(run: Run[DataSettings]) -> Stage:

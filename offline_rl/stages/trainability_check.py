@@ -11,10 +11,10 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
 from offline_rl.methods import Method
-from offline_rl.steps.context import Run
-from offline_rl.steps.policies import Policy, training_of
-from offline_rl.steps.sweep import with_best
-from offline_rl.steps.training import learnable, policies_of, taught
+from offline_rl.stages.context import Run
+from offline_rl.stages.policies import Policy, training_of
+from offline_rl.stages.run_sweep import with_best
+from offline_rl.stages.train_policies import learnable, policies_of, taught
 
 
 def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> None:

@@ -20,8 +20,8 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Task
 from offline_rl.settings.data import Audit, DataSettings
-from offline_rl.steps.context import ABOUT, SUMMARY, Run, write_json
-from offline_rl.steps.rollouts import problems_source
+from offline_rl.stages.context import ABOUT, SUMMARY, Run, write_json
+from offline_rl.stages.sample import problems_source
 
 DROPPED = "dropped.jsonl"
 DISAGREEMENTS = "audit.jsonl"

@@ -18,9 +18,9 @@ from offline_rl.config.schema import Experiment
 from offline_rl.hashing import digest
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE, Evaluation
-from offline_rl.steps.context import ABOUT, Run, sampled_with
-from offline_rl.steps.policies import Policy
-from offline_rl.work import opened
+from offline_rl.stages.context import ABOUT, Run, sampled_with
+from offline_rl.stages.engines import opened
+from offline_rl.stages.policies import Policy
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,9 @@ from data_gen.samplers import (
 )
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
+from data_gen.verifiers import OpenVerifier, VerifierSettings
 from offline_rl.progress import Progress
+from offline_rl.settings.data import ModelSettings
 
 
 class Engines(Closing):
@@ -119,3 +121,25 @@ def stored_dtype(model: str, revision: str | None) -> str:
         raise DataError(f"model {model!r} has no usable configuration: {first}") from error
     dtype = str(config.get_text_config().dtype).removeprefix("torch.")
     return dtype if dtype in ("float32", "bfloat16", "float16") else "auto"
+
+
+def opened(verifier: VerifierSettings, cluster: ClusterSettings | None) -> OpenVerifier:
+    """A verifier on this machine, or on the cluster where that has verifiers."""
+    if cluster is None or cluster.verifiers == 0:
+        return verifier.open()
+    from data_gen.cluster.verifier import RayVerifier
+
+    return RayVerifier(cluster, verifier)
+
+
+def engines_of(settings: ModelSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
+    """Engines of the kind that `sampler` names, for the settings' model and prompt."""
+    base, revision = settings.model_path, settings.revision
+    return Engines(
+        sampler,
+        settings.prompt,
+        progress,
+        base=base,
+        base_revision=revision,
+        cluster=settings.cluster,
+    )

@@ -5,18 +5,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from data_gen.cluster import ClusterSettings
 from data_gen.remote_code import remote_code_runs
-from data_gen.samplers import SamplerSettings
-from data_gen.verifiers import OpenVerifier, VerifierSettings
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.provenance import model_fingerprint
-from offline_rl.engines import Engines
 from offline_rl.progress import Progress
 from offline_rl.settings.data import DataSettings, ModelSettings
-from offline_rl.steps.context import Run
+from offline_rl.stages.context import Run
+from offline_rl.stages.engines import engines_of, opened
 
 S = TypeVar("S", bound=ModelSettings)
 
@@ -51,25 +48,3 @@ def store_of(settings: DataSettings) -> StageStore | None:
     objects = Objects(settings.store)
     objects.check()
     return StageStore(objects, weights=settings.store_weights)
-
-
-def opened(verifier: VerifierSettings, cluster: ClusterSettings | None) -> OpenVerifier:
-    """A verifier on this machine, or on the cluster where that has verifiers."""
-    if cluster is None or cluster.verifiers == 0:
-        return verifier.open()
-    from data_gen.cluster.verifier import RayVerifier
-
-    return RayVerifier(cluster, verifier)
-
-
-def engines_of(settings: ModelSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
-    """Engines of the kind that `sampler` names, for the settings' model and prompt."""
-    base, revision = settings.model_path, settings.revision
-    return Engines(
-        sampler,
-        settings.prompt,
-        progress,
-        base=base,
-        base_revision=revision,
-        cluster=settings.cluster,
-    )

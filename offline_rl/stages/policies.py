@@ -15,7 +15,7 @@ from offline_rl.settings.training import (
     resolve_training,
 )
 from offline_rl.settings.validation import Exam, Validation
-from offline_rl.steps.context import Run
+from offline_rl.stages.context import Run
 
 REPORT = "training.json"
 

@@ -10,8 +10,8 @@ from data_gen.types import DataError
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
-from offline_rl.steps.context import Run
-from offline_rl.steps.policies import validation_of
+from offline_rl.stages.context import Run
+from offline_rl.stages.policies import validation_of
 
 
 def check_apart(run: Run[Experiment]) -> None:
