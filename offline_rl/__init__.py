@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from offline_rl.config.schema import Experiment
     from offline_rl.experiment import run
     from offline_rl.methods.registry import METHODS
-    from offline_rl.reports import load_run
+    from offline_rl.results.find import load_run
     from offline_rl.training.train import train
 
 __all__ = ["METHODS", "Experiment", "load_experiment", "load_run", "run", "train"]
@@ -17,7 +17,7 @@ _HOMES = {
     "METHODS": "offline_rl.methods.registry",
     "Experiment": "offline_rl.config.schema",
     "load_experiment": "offline_rl.config.load",
-    "load_run": "offline_rl.reports",
+    "load_run": "offline_rl.results.find",
     "run": "offline_rl.experiment",
     "train": "offline_rl.training.train",
 }

@@ -12,39 +12,18 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
-from offline_rl.config.load import read_settings
-from offline_rl.config.multi_model import Series, dump_series, load_settings
+from offline_rl.config.multi_model import Series, dump_series
 from offline_rl.config.schema import Experiment
 from offline_rl.experiment import Step, run
 from offline_rl.files import write_atomically
-from offline_rl.findings import Findings, report_on
-from offline_rl.gathering import again, gather
-from offline_rl.joining import join_models, join_runs
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report
+from offline_rl.results.find import collect_models, find, run_settings
+from offline_rl.results.merge import join_runs
+from offline_rl.results.run_results import report_on
+from offline_rl.results.write_report import results_step
 from offline_rl.settings.report import CSV_AND_PAGE, Format
-from offline_rl.standalone import gather_alone
-from offline_rl.steps.results import results_step
-
-
-def load_run(folder: str | Path) -> Report:
-    """What the folder of a run holds, as pandas frames: comparison, pairwise, seeds, ...
-
-    The folder may also be of a series of runs, or of evaluations alone. `Report.grid()` has a row
-    for every sample. Raises DataError where nothing is finished.
-    """
-    return report_on(find(Path(folder)))
-
-
-def find(folder: Path) -> Findings:
-    """All that is finished in the folder of a run, a series, or evaluations alone."""
-    if is_evaluation_alone(folder):
-        return gather_alone(folder)
-    settings = _settings(folder)
-    if isinstance(settings, Experiment):
-        return gather(settings, folder)
-    return _gather_series(settings, folder)
 
 
 def report_again(folder: str | Path, formats: Sequence[Format] | None = None) -> Report:
@@ -54,7 +33,7 @@ def report_again(folder: str | Path, formats: Sequence[Format] | None = None) ->
         raise DataError(f"{folder}: no such folder")
     with locked(folder):
         if not is_evaluation_alone(folder):
-            settings = _settings(folder)
+            settings = run_settings(folder)
             if isinstance(settings, Experiment):
                 return results_step(settings, folder, formats)
             asked = settings.formats
@@ -103,7 +82,7 @@ def run_series(
                     raise
         report = None
         if until == "report":
-            found = _gather_series(series, folder)
+            found = collect_models(series, folder)
             report = report_on(replace(found, failures={**found.failures, **failures}))
             write_report(folder / REPORT, report, series.formats)
         if series.store is not None:
@@ -134,34 +113,6 @@ def compare_runs(
     report = report_on(joined)
     write_report(Path(out), report, formats)
     return report
-
-
-def _gather_series(series: Series, folder: Path) -> Findings:
-    parts: dict[str, Findings] = {}
-    absent: list[str] = []
-    for label, one in series.experiments.items():
-        try:
-            parts[label] = gather(one, folder / label)
-        except DataError as error:
-            absent.append(f"Nothing of {label} is finished ({' '.join(str(error).split())}).")
-    if not parts:
-        raise DataError(" ".join(absent))
-    joined = join_models(parts, name=series.name, settings=dump_series(series))
-    return replace(joined, command=again(folder), notes=(*absent, *joined.notes))
-
-
-def _settings(folder: Path) -> Experiment | Series:
-    if not (folder / SETTINGS).is_file():
-        compared = (folder / "comparison.csv").is_file()
-        hint = ": it holds a comparison's files; name the runs" if compared else ""
-        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder{hint}")
-    raw, _ = read_settings(folder / SETTINGS)
-    if not raw.keys() & {"methods", "models", "evaluation"}:
-        raise DataError(
-            f"{folder}: holds a data set and no comparison: `offline-rl show {folder}` tells of it,"
-            " and an experiment learns from it by `rollouts`"
-        )
-    return load_settings(folder / SETTINGS, [])
 
 
 def _names(folders: Sequence[str | Path]) -> dict[str, Path]:

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from eval import Evaluation
-from offline_rl.findings import Findings
 from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.results.run_results import Findings
 
 NAMES = (
     *("problem_id", "sample", "seed", "verdict", "reason"),

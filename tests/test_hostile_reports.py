@@ -7,9 +7,9 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from offline_rl.findings import report_on
 from offline_rl.progress import Silent
 from offline_rl.report import Samples, print_report, write_report
+from offline_rl.results.run_results import report_on
 from offline_rl.trackers import log_comparison, summary
 from tests.hostile_parts import PAYLOADS, formulas, inert, live_markdown, structure, tree
 from tests.report_parts import evaluation, findings

@@ -14,11 +14,11 @@ import torch
 from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.load import SettingsError, load_experiment
 from offline_rl.failures import reason_of
-from offline_rl.gathering_notes import method_notes
 from offline_rl.methods import Imitation
 from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
 from offline_rl.progress import Silent
+from offline_rl.results.run_notes import method_notes
 from offline_rl.stages.policies import Policy
 from offline_rl.stages.train_policies import _train, on_node
 from tests.fault_parts import SHORT, command, finished_stages

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 
 from data_gen.types import DataError
-from offline_rl.findings import report_on
-from offline_rl.joining import join_models, join_runs
+from offline_rl.results.merge import join_models, join_runs
+from offline_rl.results.run_results import report_on
 from tests.report_parts import evaluation, findings, run
 
 

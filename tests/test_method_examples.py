@@ -9,9 +9,9 @@ from data_gen.filters import Filters
 from data_gen.selection import Selection
 from data_gen.types import DataError, Problem, Sampling, Verdict
 from offline_rl.config.load import load_experiment
-from offline_rl.gathering_notes import method_notes
 from offline_rl.methods.base import Origin
 from offline_rl.methods.registry import METHODS
+from offline_rl.results.run_notes import method_notes
 from offline_rl.training.train import NothingToLearn, prepare
 from tests.training_parts import SELECTION, rollout, twelve_problems
 

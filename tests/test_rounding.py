@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from offline_rl.gathering_notes import rounding_notes
+from offline_rl.results.run_notes import rounding_notes
 from offline_rl.training import bf16_update
 from offline_rl.training.bf16_update import update_kept
 

@@ -7,8 +7,8 @@ import subprocess
 
 import pytest
 
-from offline_rl.findings import report_on
 from offline_rl.report import write_report
+from offline_rl.results.run_results import report_on
 from tests.report_parts import evaluation, findings
 
 openpyxl = pytest.importorskip("openpyxl")

@@ -11,7 +11,8 @@ from offline_rl.config.load import SettingsError, load_experiment
 from offline_rl.config.sweep_settings import candidates, variants
 from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
-from offline_rl.reports import load_run, report_again
+from offline_rl.reports import report_again
+from offline_rl.results.find import load_run
 from offline_rl.settings.training import resolve_training
 from offline_rl.stages.run_sweep import best_trials, trial_notes
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from offline_rl.findings import report_on
 from offline_rl.progress import Silent
+from offline_rl.results.run_results import report_on
 from offline_rl.trackers import log_comparison, summary
 from tests.report_parts import run
 

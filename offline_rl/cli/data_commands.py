@@ -104,7 +104,7 @@ def show(
     reading = rollouts is not None or problem is not None or only is not None or full
     if not reading and what is None and has_evaluations(source):
         from offline_rl.report import print_report
-        from offline_rl.reports import load_run
+        from offline_rl.results.find import load_run
 
         print_report(load_run(source), console)
         return

@@ -8,7 +8,7 @@ from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.multi_model import dump_series, load_settings
 from offline_rl.progress import Silent
-from offline_rl.reports import load_run
+from offline_rl.results.find import load_run
 from tests import store_parts
 from tests.fault_parts import command
 from tests.fault_traces import LEAN

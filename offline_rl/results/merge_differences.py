@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from offline_rl.findings import Findings
+from offline_rl.results.run_results import Findings
 
 _MOST_TOLD = 12
 # Keys that say what was run or where, not how.

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pandas as pd
 
 from eval.evaluation import Evaluation
-from offline_rl.findings import Findings
 from offline_rl.report import Samples
+from offline_rl.results.run_results import Findings
 
 
 def models_of(part: Findings) -> list[str]:

@@ -7,9 +7,15 @@ import pandas as pd
 
 from data_gen.types import DataError
 from eval.evaluation import Evaluation
-from offline_rl.findings import SEVERAL, Findings
-from offline_rl.joining.differences import differences
-from offline_rl.joining.renaming import models_of, with_labels, with_models, with_stages, without
+from offline_rl.results.merge_differences import differences
+from offline_rl.results.merge_labels import (
+    models_of,
+    with_labels,
+    with_models,
+    with_stages,
+    without,
+)
+from offline_rl.results.run_results import SEVERAL, Findings
 
 
 def join_models(parts: Mapping[str, Findings], *, name: str, settings: str) -> Findings:

@@ -8,10 +8,10 @@ from typing import Any
 from offline_rl.artifacts.layout import REPORT
 from offline_rl.config.schema import Experiment
 from offline_rl.files import write_atomically
-from offline_rl.findings import Findings, report_on
-from offline_rl.gathering import gather
 from offline_rl.hashing import digest
 from offline_rl.report import Report, write_report
+from offline_rl.results.collect import gather
+from offline_rl.results.run_results import Findings, report_on
 from offline_rl.settings.report import Format
 
 MANIFEST = "manifest.json"

@@ -12,8 +12,8 @@ from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.findings import Findings
-from offline_rl.gathering_notes import (
+from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.results.run_notes import (
     code_notes,
     damage_notes,
     data_notes,
@@ -21,7 +21,7 @@ from offline_rl.gathering_notes import (
     method_notes,
     rounding_notes,
 )
-from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.results.run_results import Findings
 from offline_rl.sealing import read_sealed
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget

@@ -1,0 +1,1 @@
+"""Finished artefacts of one or several runs, collected as one value."""

@@ -1,0 +1,64 @@
+"""What is finished in the folder of a run, of several models' runs, or of evaluated checkpoints."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from data_gen.types import DataError
+from offline_rl.artifacts.layout import SETTINGS, is_evaluation_alone
+from offline_rl.config.load import read_settings
+from offline_rl.config.multi_model import Series, dump_series, load_settings
+from offline_rl.config.schema import Experiment
+from offline_rl.report import Report
+from offline_rl.results.checkpoint_results import gather_alone
+from offline_rl.results.collect import again, gather
+from offline_rl.results.merge import join_models
+from offline_rl.results.run_results import Findings, report_on
+
+
+def load_run(folder: str | Path) -> Report:
+    """What the folder of a run holds, as pandas frames: comparison, pairwise, seeds, ...
+
+    The folder may also be of a series of runs, or of evaluations alone. `Report.grid()` has a row
+    for every sample. Raises DataError where nothing is finished.
+    """
+    return report_on(find(Path(folder)))
+
+
+def find(folder: Path) -> Findings:
+    """All that is finished in the folder of a run, a series, or evaluations alone."""
+    if is_evaluation_alone(folder):
+        return gather_alone(folder)
+    settings = run_settings(folder)
+    if isinstance(settings, Experiment):
+        return gather(settings, folder)
+    return collect_models(settings, folder)
+
+
+def collect_models(series: Series, folder: Path) -> Findings:
+    """All that is finished of the runs of several base models. Raises DataError where nothing is."""
+    parts: dict[str, Findings] = {}
+    absent: list[str] = []
+    for label, one in series.experiments.items():
+        try:
+            parts[label] = gather(one, folder / label)
+        except DataError as error:
+            absent.append(f"Nothing of {label} is finished ({' '.join(str(error).split())}).")
+    if not parts:
+        raise DataError(" ".join(absent))
+    joined = join_models(parts, name=series.name, settings=dump_series(series))
+    return replace(joined, command=again(folder), notes=(*absent, *joined.notes))
+
+
+def run_settings(folder: Path) -> Experiment | Series:
+    """The settings in a run's folder. Raises DataError where it is not the folder of a run."""
+    if not (folder / SETTINGS).is_file():
+        compared = (folder / "comparison.csv").is_file()
+        hint = ": it holds a comparison's files; name the runs" if compared else ""
+        raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder{hint}")
+    raw, _ = read_settings(folder / SETTINGS)
+    if not raw.keys() & {"methods", "models", "evaluation"}:
+        raise DataError(
+            f"{folder}: holds a data set and no comparison: `offline-rl show {folder}` tells of it,"
+            " and an experiment learns from it by `rollouts`"
+        )
+    return load_settings(folder / SETTINGS, [])
