@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from offline_rl.config.load import load_experiment
     from offline_rl.config.schema import Experiment
-    from offline_rl.experiment import run
     from offline_rl.methods.registry import METHODS
     from offline_rl.results.find import load_run
     from offline_rl.training.train import train
+    from offline_rl.workflows.experiment import run
 
 __all__ = ["METHODS", "Experiment", "load_experiment", "load_run", "run", "train"]
 
@@ -18,7 +18,7 @@ _HOMES = {
     "Experiment": "offline_rl.config.schema",
     "load_experiment": "offline_rl.config.load",
     "load_run": "offline_rl.results.find",
-    "run": "offline_rl.experiment",
+    "run": "offline_rl.workflows.experiment",
     "train": "offline_rl.training.train",
 }
 

@@ -3,8 +3,8 @@
 import pytest
 
 from offline_rl.config.load import load_experiment
-from offline_rl.experiment import run
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.workflows.experiment import run
 
 SMALL = [
     "problems.limit=24",

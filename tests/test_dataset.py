@@ -11,8 +11,8 @@ from data_gen.storage import iterate_rollouts, load_rollouts, save_rollouts
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import accepted, pairs
 from offline_rl.config.load import SettingsError, data_settings_of, dump_settings
-from offline_rl.experiment import generate
 from offline_rl.report import data_table
+from offline_rl.workflows.experiment import generate
 
 FILTERS = "filters={pass_rate: [0.2, 0.9], duplicates: true, max_accepted_per_problem: 2}"
 

@@ -12,8 +12,8 @@ from data_gen.types import DataError, Problem
 from data_gen.verifiers import verify
 from data_gen.views import accepted, pairs
 from offline_rl.config.load import SettingsError, data_settings_of
-from offline_rl.experiment import generate
 from offline_rl.tiny_base import TINY_BASE
+from offline_rl.workflows.experiment import generate
 
 
 def test_a_solution_becomes_an_accepted_rollout_that_ends():

@@ -3,10 +3,10 @@
 import pytest
 
 from data_gen.types import DataError
-from offline_rl import experiment
 from offline_rl.config.load import load_experiment
-from offline_rl.experiment import run
 from offline_rl.stages import trainability_check
+from offline_rl.workflows import experiment
+from offline_rl.workflows.experiment import run
 from tests.fault_parts import SHORT, command
 
 SMALL = [*SHORT, "problems.limit=30", "budget=null"]

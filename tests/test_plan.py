@@ -6,7 +6,7 @@ import pytest
 
 from data_gen.types import DataError
 from offline_rl.config.load import load_experiment
-from offline_rl.plan import plan
+from offline_rl.workflows.dry_run import plan
 
 BENCHMARKS = "evaluation.benchmarks={{mine: {}}}"
 

@@ -15,11 +15,11 @@ from data_gen.types import DataError
 from offline_rl.artifacts.provenance import model_fingerprint
 from offline_rl.cli.app import main
 from offline_rl.config.schema import Experiment
-from offline_rl.experiment import run
 from offline_rl.results.find import load_run
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.model import load_policy
+from offline_rl.workflows.experiment import run
 
 OWN = """
 from transformers import LlamaConfig, LlamaForCausalLM

@@ -14,10 +14,11 @@ from offline_rl.config.load import load_experiment
 from offline_rl.config.multi_model import load_settings
 from offline_rl.progress import Silent
 from offline_rl.report import write_report
-from offline_rl.reports import compare_runs, report_again, run_series
 from offline_rl.results.find import find
 from offline_rl.sealing import sealed
-from offline_rl.standalone import evaluate_alone
+from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
+from offline_rl.workflows.reports import compare_runs, report_again
+from offline_rl.workflows.several_models import run_series
 from tests.series_parts import SERIES, alone
 
 

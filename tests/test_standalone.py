@@ -8,7 +8,7 @@ import pytest
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl import load_run
-from offline_rl.standalone import evaluate_alone
+from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
 from tests.series_parts import alone
 
 

@@ -117,7 +117,7 @@ def test_a_refusal_is_no_sign_that_an_object_is_there(endpoint, answering):
 
 def test_a_run_without_a_store_imports_nothing_of_one():
     script = (
-        "import sys, offline_rl.experiment, offline_rl.reports;"
+        "import sys, offline_rl.workflows.experiment, offline_rl.workflows.reports;"
         " sys.exit(not {'s3fs', 'botocore'}.isdisjoint(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-P", "-c", script], check=False).returncode == 0

@@ -9,12 +9,12 @@ import pytest
 from data_gen.types import DataError
 from offline_rl.config.load import SettingsError, load_experiment
 from offline_rl.config.sweep_settings import candidates, variants
-from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
-from offline_rl.reports import report_again
 from offline_rl.results.find import load_run
 from offline_rl.settings.training import resolve_training
 from offline_rl.stages.run_sweep import best_trials, trial_notes
+from offline_rl.workflows.experiment import run
+from offline_rl.workflows.reports import report_again
 
 SMALL = [
     "problems.limit=30",

@@ -17,13 +17,13 @@ from data_gen.storage import load_rollouts, save_rollouts
 from data_gen.types import DataError, Sampling
 from data_gen.verifiers import verify
 from offline_rl.config.load import load_experiment
-from offline_rl.experiment import run
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.settings.validation import Exam, Validation
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.early_stopping import EarlyStop
 from offline_rl.training.train import train
+from offline_rl.workflows.experiment import run
 from tests.fault_parts import train_with_kills
 from tests.training_parts import SELECTION
 

@@ -112,7 +112,7 @@ def run(
         run_experiment(experiment, overrides, out, "report", retry_failed=retry_failed)
         return
     from offline_rl.config.multi_model import Series, load_settings
-    from offline_rl.plan import print_plan
+    from offline_rl.workflows.dry_run import print_plan
 
     loaded = load_settings(experiment, overrides or [])
     folder = out or Path("runs") / loaded.name

@@ -67,8 +67,8 @@ def generate(
     loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
     quiet_libraries()
     from offline_rl.cli.show_dataset import SUMMARY
-    from offline_rl.experiment import generate as generate_data
     from offline_rl.progress import Terminal
+    from offline_rl.workflows.experiment import generate as generate_data
 
     console = Console(soft_wrap=False, highlight=False)
     made = generate_data(loaded, run_folder(loaded, out), progress=Terminal(console))

@@ -60,7 +60,7 @@ def evaluate(
     loaded = _alone(model, benchmarks, k, label, words)
     quiet_libraries()
     from offline_rl.progress import Terminal
-    from offline_rl.standalone import evaluate_alone
+    from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
 
     folder = out or _EVALUATIONS
     conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder)
@@ -74,7 +74,7 @@ def report(
     ] = None,
 ) -> None:
     """Writes the tables and the page again from what a run's folder holds."""
-    from offline_rl.reports import report_again
+    from offline_rl.workflows.reports import report_again
 
     chosen = None if formats is None else _formats(formats)
     conclude(report_again(run_folder, chosen), run_folder)
@@ -94,7 +94,7 @@ def compare(
     formats: Annotated[str, typer.Option("--format", help=_FORMATS_HELP)] = "csv,html",
 ) -> None:
     """Joins several runs in one report, and says in what else they differ."""
-    from offline_rl.reports import compare_runs
+    from offline_rl.workflows.reports import compare_runs
 
     folder = out or Path("runs") / "+".join(path.resolve().name for path in run_folders)
     joined = compare_runs(run_folders, folder, reference=reference, formats=_formats(formats))

@@ -10,8 +10,8 @@ from offline_rl.artifacts.layout import REPORT
 from offline_rl.cli.data_commands import quiet_libraries
 
 if TYPE_CHECKING:
-    from offline_rl.experiment import Step
     from offline_rl.report import Report
+    from offline_rl.workflows.experiment import Step
 
 SOME_FAILED = 3
 """Exit code where a method has failed and the others have finished."""
@@ -31,9 +31,9 @@ def run_experiment(
     loaded = load_settings(experiment, overrides or [])
     folder = out or Path("runs") / loaded.name
     quiet_libraries()
-    from offline_rl.experiment import run as run_one
     from offline_rl.progress import Terminal
-    from offline_rl.reports import run_series
+    from offline_rl.workflows.experiment import run as run_one
+    from offline_rl.workflows.several_models import run_series
 
     progress = Terminal(console())
     if isinstance(loaded, Series):

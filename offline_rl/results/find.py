@@ -35,7 +35,7 @@ def find(folder: Path) -> Findings:
 
 
 def collect_models(series: Series, folder: Path) -> Findings:
-    """All that is finished of the runs of several base models. Raises DataError where nothing is."""
+    """All that is finished of several base models' runs. Raises DataError where nothing is."""
     parts: dict[str, Findings] = {}
     absent: list[str] = []
     for label, one in series.experiments.items():
