@@ -12,7 +12,7 @@ demo: setup
 
 # So many files at a time as there are cores, four at most: tests start processes of their own.
 JOBS ?= $(shell n=$$(nproc 2> /dev/null || echo 2); echo $$((n < 4 ? n : 4)))
-PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder --durations=25
+PYTEST := $(BIN)/pytest -n $(JOBS) --dist loadgroup --no-loadscope-reorder --durations=25
 test: setup
 	$(PYTEST) --ignore=tests/distributed
 

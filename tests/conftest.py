@@ -19,30 +19,15 @@ gc.disable()
 install_import_hook("losses", "beartype.beartype")
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config, log):
-    """Each file is one process's of several.
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """With `--dist loadgroup` a file is one process's, and so are all files of a group of theirs.
 
-    Those that share vLLM's long start are the same's, and so are those with verifiers, whose
-    workers take seconds to learn the grammar of answers.
+    Files share a group where they share a slow start: vLLM's, or verifiers that learn a grammar.
     """
-    from xdist.scheduler import LoadFileScheduling
-
-    # The process that hands out the tests collects none itself.
-    gc.enable()
-    groups = {
-        path.name: mark
-        for mark in ("verify(", "vllm_engine")
-        for path in Path(__file__).parent.rglob("test_*.py")
-        if mark in path.read_text("utf-8")
-    }
-
-    class Files(LoadFileScheduling):
-        def _split_scope(self, nodeid):
-            file = super()._split_scope(nodeid)
-            return groups.get(file.rpartition("/")[2], file)
-
-    return Files(config, log)
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
 def pytest_collection_finish():
@@ -132,7 +117,7 @@ def real_data():
 @pytest.fixture(scope="session")
 def warm():
     """A process with everything imported, whose forks run the command."""
-    from tests.fault_parts import Warm
+    from tests.helpers.faults import Warm
 
     with Warm() as process:
         yield process
@@ -153,7 +138,7 @@ def patient(random_model):
 @pytest.fixture(scope="session")
 def small(tmp_path_factory):
     """The small report that the tests of the page look at."""
-    from tests.page_parts import small_report
+    from tests.helpers.page_reports import small_report
 
     return small_report(tmp_path_factory.mktemp("small"))
 
@@ -161,6 +146,6 @@ def small(tmp_path_factory):
 @pytest.fixture(scope="session")
 def small_page(small, tmp_path_factory):
     """The file of its page."""
-    from tests.page_parts import written
+    from tests.helpers.page_reports import written
 
     return written(small, tmp_path_factory.mktemp("small_page"))

@@ -19,11 +19,11 @@ from losses import (
     token_logps,
     topr_loss,
 )
-from tests import losses_parts
-from tests.losses_parts import p
+from tests.helpers import loss_inputs
+from tests.helpers.loss_inputs import p
 
-logits = losses_parts.logits
-tokens = losses_parts.tokens
+logits = loss_inputs.logits
+tokens = loss_inputs.tokens
 
 
 def test_dft_of_two_equally_likely_tokens_is_half_the_cross_entropy():

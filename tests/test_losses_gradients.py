@@ -16,11 +16,11 @@ from losses import (
     simpo_loss,
     token_logps,
 )
-from tests import losses_parts
+from tests.helpers import loss_inputs
 
-logits = losses_parts.logits
-tokens = losses_parts.tokens
-mask = losses_parts.mask
+logits = loss_inputs.logits
+tokens = loss_inputs.tokens
+mask = loss_inputs.mask
 
 PAIR_LOSSES = {
     "dpo": lambda c, r: dpo_loss(c, r, beta=0.3),

@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from losses import importance_weights, iw_sft_loss, nll_loss, tapers, token_logps
-from tests import losses_parts
-from tests.losses_parts import p
+from tests.helpers import loss_inputs
+from tests.helpers.loss_inputs import p
 
-logits = losses_parts.logits
-tokens = losses_parts.tokens
-mask = losses_parts.mask
+logits = loss_inputs.logits
+tokens = loss_inputs.tokens
+mask = loss_inputs.mask
 
 
 @pytest.mark.parametrize("level", ["sequence", "token"])

@@ -9,7 +9,7 @@ from offline_rl.batch import collate
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.model import load_policy
-from tests.training_parts import (
+from tests.helpers.training import (
     assert_equal_gradients,
     gradients,
     gradients_of_step,

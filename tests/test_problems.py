@@ -12,6 +12,8 @@ from data_gen.problems.presets import PRESETS, text_sha256
 from data_gen.problems.sources import ProblemSource
 from data_gen.types import DataError, Problem
 
+pytestmark = pytest.mark.xdist_group("verifiers")
+
 # Preset -> its local file, and how many problems that has.
 LOCAL = {
     "gsm8k": ("gsm8k", 1319),

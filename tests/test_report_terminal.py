@@ -6,7 +6,7 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
-from tests.full_report_parts import make_report, printed
+from tests.helpers.full_report import make_report, printed
 
 
 def test_markup_of_the_terminal_is_shown_and_not_obeyed():

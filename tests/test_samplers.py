@@ -31,6 +31,8 @@ from offline_rl.progress import Silent
 from offline_rl.stages.engines import Engines
 from offline_rl.tiny_base import TINY_BASE
 
+pytestmark = pytest.mark.xdist_group("vllm")
+
 EOS = 0
 
 

@@ -22,6 +22,8 @@ from offline_rl.tiny_base.corpus import documents
 from offline_rl.tiny_base.figures import load_figures, measure_tiny_base
 from offline_rl.tiny_base.recipe import build_tiny_base, held_out_nll
 
+pytestmark = pytest.mark.xdist_group("vllm")
+
 DOCUMENTS = list(islice(documents("validation", 5), 500))
 TEXTS = [prompt + told for prompt, told in DOCUMENTS]
 

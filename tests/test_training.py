@@ -11,7 +11,7 @@ from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora, TrainingSettings, resolve_training
 from offline_rl.training.train import NothingToLearn, train, trainer_arguments
 from offline_rl.training.trainer import TrainingError
-from tests.training_parts import SELECTION, gradients_of_step, make_trainer, twelve_problems
+from tests.helpers.training import SELECTION, gradients_of_step, make_trainer, twelve_problems
 
 
 @pytest.fixture(scope="module")

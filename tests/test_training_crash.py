@@ -11,8 +11,8 @@ from offline_rl.methods.rft import Rft
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.training.out_of_memory import OutOfMemory
 from offline_rl.training.train import train
-from tests.fault_parts import train_with_kills
-from tests.training_parts import SELECTION, twelve_problems
+from tests.helpers.faults import train_with_kills
+from tests.helpers.training import SELECTION, twelve_problems
 
 STEPS = 30
 TRAINING = TrainingSettings(

@@ -13,6 +13,8 @@ from data_gen.verifiers import VERIFIERS, verify
 from data_gen.verifiers.exact import ExactSettings
 from data_gen.verifiers.math import MathSettings
 
+pytestmark = pytest.mark.xdist_group("verifiers")
+
 
 def labels(pairs: list[tuple[str, str]], **settings: object) -> list[str]:
     return [verdict.label for verdict in verify(pairs, **settings)]  # type: ignore[arg-type] # any setting

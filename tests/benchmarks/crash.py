@@ -15,7 +15,7 @@ import psutil
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from test_generation_crash import SAMPLING, check_samples, kill_at_random
+from test_stages_sample_crash import SAMPLING, check_samples, kill_at_random
 
 from data_gen.collection import collected_chunks
 from data_gen.problems.arithmetic import arithmetic_problems

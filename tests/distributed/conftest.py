@@ -3,7 +3,7 @@ import os
 import pytest
 
 from data_gen.cluster import ClusterSettings
-from tests.distributed.cluster_parts import NODE
+from tests.helpers.cluster import NODE
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from data_gen.samplers import EngineError, ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
 from offline_rl.tiny_base import TINY_BASE
-from tests.distributed.cluster_parts import (
+from tests.helpers.cluster import (
     SAMPLING,
     TRANSFORMERS,
     Bereft,

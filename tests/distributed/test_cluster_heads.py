@@ -10,7 +10,7 @@ import pytest
 
 from data_gen.cluster import ClusterError, ClusterSettings, head, link
 from data_gen.cluster.tasks import ClusterCalls
-from tests.distributed.cluster_heads import (
+from tests.helpers.cluster_heads import (
     ScriptedRay,
     calling,
     drivers_whose_head_is_killed,

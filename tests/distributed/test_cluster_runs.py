@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 from data_gen.cluster import ClusterError
-from tests.distributed.cluster_parts import RUN, die, parts, run_whose_head_is_killed
+from tests.helpers.cluster import RUN, die, parts, run_whose_head_is_killed
 
 pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
 

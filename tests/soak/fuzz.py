@@ -186,7 +186,7 @@ def parquet_seeds() -> list[bytes]:
     from data_gen.types import Completion, Problem, Rollout, Verdict
 
     sys.path.append(str(Path(__file__).parents[2]))
-    from tests.parquet_bombs import list_of_nothing, rows_of_nothing
+    from tests.helpers.parquet_bombs import list_of_nothing, rows_of_nothing
 
     path = Path(tempfile.mkdtemp()) / "x.parquet"
     completion = Completion("p", 0, 1, "q", [1], "text", [2, 3], [-0.5, -1], "stop")

@@ -1,4 +1,4 @@
-"""The long forms of tests/test_faults.py, and kills with real vLLM, with a summary at the end.
+"""The long forms of tests/test_workflows_faults.py and kills with real vLLM; ends with a summary.
 
 Run: `make soak`, or `python -m tests.soak.run [--only WORD]`. Exit code 1 where one does not hold.
 """
@@ -23,11 +23,11 @@ from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.launch import launch_training
-from tests import fault_company, fault_damage, fault_parts, fault_traces
-from tests.fault_damage import KINDS, LONG, SWEPT
-from tests.fault_parts import Warm, check_end, command, finished_stages, held
-from tests.fault_traces import LEAN
-from tests.training_parts import SELECTION, twelve_problems
+from tests.helpers import fault_concurrency, fault_damage, fault_syscalls, faults
+from tests.helpers.fault_damage import KINDS, LONG, SWEPT
+from tests.helpers.fault_syscalls import LEAN
+from tests.helpers.faults import Warm, check_end, command, finished_stages, held
+from tests.helpers.training import SELECTION, twelve_problems
 
 
 class Soak:
@@ -38,7 +38,7 @@ class Soak:
         self.scratch = scratch
         warm.run(command(scratch / "whole", LEAN))
         self.lean = held(scratch / "whole")
-        fault_traces.begin(warm, scratch)
+        fault_syscalls.begin(warm, scratch)
         warm.run(command(scratch / "swept", SWEPT))
         self.swept = held(scratch / "swept")
 
@@ -49,7 +49,7 @@ class Soak:
     def kills_forked(self):
         with_page = [*SWEPT, "report.formats=[csv, html]"]
         told = {"kills": 40, "seconds": 4, "seed": 1, "settings": with_page}
-        filled = fault_parts.kill_at_random(self.warm, self.scratch, self.swept, **told)
+        filled = faults.kill_at_random(self.warm, self.scratch, self.swept, **told)
         return f"40 kills, {filled} runs came to the same bytes"
 
     def kills_vllm(self):
@@ -57,8 +57,10 @@ class Soak:
 
     def kills_at_calls(self):
         self._need_strace()
-        calls = fault_traces.calls_of_a_run(self.warm, self.scratch)[:200]
-        hit = sum(fault_traces.kill_at(self.warm, self.scratch, self.lean, *call) for call in calls)
+        calls = fault_syscalls.calls_of_a_run(self.warm, self.scratch)[:200]
+        hit = sum(
+            fault_syscalls.kill_at(self.warm, self.scratch, self.lean, *call) for call in calls
+        )
         return f"{len(calls)} system calls, killed at {hit}"
 
     def errors_of_the_disk(self):
@@ -70,7 +72,7 @@ class Soak:
                 number, passed = 0, 0
                 while passed < 3 and number < 200:
                     number += 1
-                    met = fault_traces.refuse_at(
+                    met = fault_syscalls.refuse_at(
                         self.warm, self.scratch, self.lean, call, number, error
                     )
                     tried, hit, passed = tried + 1, hit + met, 0 if met else passed + 1
@@ -78,12 +80,12 @@ class Soak:
 
     def full_disk(self):
         disk = self.scratch / "disk"
-        if not fault_traces.mounted(disk, megabytes=16):
+        if not fault_syscalls.mounted(disk, megabytes=16):
             raise Skipped("no small file system can be mounted here: that needs root")
         rooms = range(0, 1_500_000, 75_000)
         try:
             for room in rooms:
-                fault_traces.fill_a_small_disk(self.warm, disk, self.lean, room_bytes=room)
+                fault_syscalls.fill_a_small_disk(self.warm, disk, self.lean, room_bytes=room)
         finally:
             subprocess.run(["umount", str(disk)], check=True)
         return f"filled {len(rooms)} times, with 0 to 1.4 MB left"
@@ -129,7 +131,7 @@ class Soak:
 
     def processes(self):
         waits = [
-            fault_company.compete(self.warm, self.scratch / "compete", self.lean, count)
+            fault_concurrency.compete(self.warm, self.scratch / "compete", self.lean, count)
             for count in (2, 4, 8)
             for _ in range(20)
         ]
@@ -138,7 +140,7 @@ class Soak:
         return f"2, 4 and 8 processes, 20 rounds each; the next one held it in {longest:.2f} s"
 
     def methods(self):
-        fault_company.fail_in_four_ways(self.warm, self.scratch / "failing")
+        fault_concurrency.fail_in_four_ways(self.warm, self.scratch / "failing")
         return "out of memory, NaN, a slip, no example: holes with reasons, code 3, tried again"
 
     def launched_training(self):
@@ -155,16 +157,16 @@ class Soak:
         return "an error of the disk in one of two processes is told as such"
 
     def settings(self):
-        refused, longest = fault_company.refuse_settings(self.scratch, 1000, seed=1)
+        refused, longest = fault_concurrency.refuse_settings(self.scratch, 1000, seed=1)
         assert longest < 2, f"{longest:.2f} s"
         return f"1000 mutated files, {refused} refused by path, in {longest:.2f} s at most"
 
     def places(self):
         whole, begun = self.scratch / "whole", self.scratch / "begun"
         (self.scratch / "elsewhere").mkdir()
-        fault_company.read_only(self.warm, self.scratch / "fixed", whole, self.lean)
-        fault_company.moved(self.warm, whole, begun, self.scratch / "elsewhere", self.lean)
-        fault_company.clock_jumps(self.warm, self.scratch / "clock", self.lean)
+        fault_concurrency.read_only(self.warm, self.scratch / "fixed", whole, self.lean)
+        fault_concurrency.moved(self.warm, whole, begun, self.scratch / "elsewhere", self.lean)
+        fault_concurrency.clock_jumps(self.warm, self.scratch / "clock", self.lean)
         return "read-only, moved to odd paths, ten years to and fro"
 
     def fuzzing(self):
@@ -180,7 +182,7 @@ class Soak:
         return f"600 s: {', '.join(f'{target} {inputs} inputs' for target, inputs in tried)}"
 
     def _need_strace(self):
-        reason = fault_traces.why_not()
+        reason = fault_syscalls.why_not()
         if reason is not None:
             raise Skipped(reason)
 

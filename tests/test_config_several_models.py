@@ -1,0 +1,43 @@
+"""Settings of several base models: common ones, each one's own, and faults with their place."""
+
+import pytest
+
+from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.multi_model import Series, dump_series, load_settings
+from tests.helpers.several_models import SERIES
+
+
+def test_a_model_of_a_series_has_its_own_settings_over_the_common_ones(tmp_path):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    loaded = load_settings(tmp_path / "both.yaml", ["seeds=[3]"])
+    assert isinstance(loaded, Series)
+    one, two = loaded.experiments.values()
+    assert (one.sampling.temperature, two.sampling.temperature) == (1.0, 0.8)
+    assert one.sampling.samples == two.sampling.samples == 4
+    assert one.seeds == two.seeds == (3,)
+    (tmp_path / "again.yaml").write_text(dump_series(loaded))
+    assert load_settings(tmp_path / "again.yaml", []) == loaded
+
+
+def test_what_takes_one_model_asks_for_one_of_several(tmp_path):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    with pytest.raises(SettingsError, match="several base models: name one"):
+        load_experiment(tmp_path / "both.yaml")
+    assert load_experiment(tmp_path / "both.yaml", ["model=tiny"]).model == "tiny"
+
+
+@pytest.mark.parametrize(
+    ("models", "said"),
+    [
+        ("[a/x, b/x]", "models: several are called x"),
+        ("[]", "models: neither a list"),
+        ("3", "models: neither a list"),
+        ("{a: 3}", r"models\.a: neither a model"),
+        ("{a/b: tiny}", r"models\.a/b: name: 'a/b' is no label"),
+        ("{a: {model: tiny, sedes: [1]}}", r"models\.a: sedes: unknown key \(did you mean seeds"),
+    ],
+)
+def test_a_fault_in_models_is_told_with_its_place(tmp_path, models, said):
+    (tmp_path / "both.yaml").write_text(SERIES)
+    with pytest.raises(SettingsError, match=said):
+        load_settings(tmp_path / "both.yaml", [f"models={models}"])

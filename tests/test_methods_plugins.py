@@ -1,0 +1,282 @@
+"""Methods of other installed packages: as the README writes one, and told why one is not had."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+import torch
+
+from offline_rl.artifacts.stage import FAILURE, Stage
+from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.failures import reason_of
+from offline_rl.methods import Imitation
+from offline_rl.methods.installed import installed_methods
+from offline_rl.methods.registry import BUILT_IN, METHODS
+from offline_rl.progress import Silent
+from offline_rl.results.run_notes import method_notes
+from offline_rl.stages.policies import Policy
+from offline_rl.stages.train_policies import _train, on_node
+from tests.helpers.faults import SHORT, command, finished_stages
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+_, CHAPTER = README.split("## Adding a method\n")
+FOCAL = re.search(r"```python\n(.*?)```", CHAPTER, re.DOTALL)[1]
+PROJECT = re.search(r"```toml\n(.*?)```", CHAPTER, re.DOTALL)[1]
+ENTRY = re.search(r"^focal = \"(.*)\"$", PROJECT, re.MULTILINE)[1]
+
+
+def installed(folder, sources, entries, name="focal"):
+    """What pip makes of a package: its modules, and beside them what it says of itself."""
+    about = folder / f"{name}-0.1.dist-info"
+    about.mkdir(parents=True)
+    (about / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0.1\n")
+    lines = [f"{kind} = {value}" for kind, value in entries]
+    (about / "entry_points.txt").write_text("\n".join(["[offline_rl.methods]", *lines, ""]))
+    for module, source in sources.items():
+        file = folder / f"{module}.py"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(source)
+    return folder
+
+
+@pytest.fixture
+def site(tmp_path, monkeypatch):
+    """A folder of installed packages; modules of it are forgotten behind each test."""
+    monkeypatch.syspath_prepend(tmp_path / "site")
+    before = set(sys.modules)
+    yield tmp_path / "site"
+    for name in set(sys.modules) - before:
+        del sys.modules[name]
+
+
+def test_the_readmes_method_is_taken_with_its_package_and_the_hash_of_its_file(site):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    found, faults = installed_methods(BUILT_IN)
+    assert (list(found), faults) == (["focal"], {})
+    assert issubclass(found["focal"].method, Imitation)
+    assert found["focal"].package == "focal 0.1"
+    first = found["focal"].sha256
+
+    (site / "focal.py").write_text(FOCAL + "\n")
+    again, _ = installed_methods(BUILT_IN)
+    assert again["focal"].sha256 != first
+
+
+def test_the_hash_is_of_every_file_of_the_package_and_of_its_class_s_ancestors(site):
+    package = {"mine/__init__": "", "mine/losses/focal": FOCAL, "mine/helper": "", "theirs": GOOD}
+    heir = "from typing import Literal\nfrom theirs import A\n\n\nclass B(A):\n"
+    package["heir"] = f'{heir}    kind: Literal["b"] = "b"\n'
+    installed(site, package, [("focal", "mine.losses.focal:Focal"), ("b", "heir:B")], "mine")
+    hashes = [{kind: one.sha256 for kind, one in installed_methods(BUILT_IN)[0].items()}]
+    for changed in ("mine/helper", "mine/losses/focal", "theirs"):
+        with (site / f"{changed}.py").open("a") as file:
+            file.write("\n# otherwise\n")
+        hashes.append({kind: one.sha256 for kind, one in installed_methods(BUILT_IN)[0].items()})
+    of_focal, of_heir = ([one[kind] for one in hashes] for kind in ("focal", "b"))
+    assert len(set(of_focal[:3])) == 3
+    assert of_focal[3] == of_focal[2]
+    assert len({of_heir[2], of_heir[3]}) == 2
+
+
+GOOD = """
+from typing import ClassVar, Literal
+from pydantic import Field, field_validator
+from offline_rl.methods import Imitation
+
+class A(Imitation):
+    kind: Literal["a"] = "a"
+    def loss(self, logps, batch):
+        return -logps
+"""
+NAMELESS = GOOD.replace('kind: Literal["a"] = "a"', "other: int = 1")
+FAULTS = {
+    "a module that is not there": ("a", "nowhere:A", GOOD, "No module named 'nowhere'"),
+    "no such class": ("a", "brought:B", GOOD, "no attribute 'B'"),
+    "a module that fails": ("a", "brought:A", "1 / 0", "ZeroDivisionError: division by zero"),
+    "a module that ends": ("a", "brought:A", "import sys; sys.exit(0)", "SystemExit: 0"),
+    "no class": ("a", "brought:a", "a = 3", "no subclass of offline_rl.methods.Method"),
+    "another class": ("a", "brought:A", "class A: pass", "no subclass of"),
+    "no loss": ("a", "brought:A", GOOD.rpartition("    def")[0], "does not define loss"),
+    "a kind that is another's": ("rft", "brought:A", GOOD, "a kind is one method's alone"),
+    "two names": ("b", "brought:A", GOOD, 'no `kind: Literal["b"] = "b"`'),
+    "no name": (
+        "a",
+        "brought:A",
+        GOOD.replace('kind: Literal["a"] = "a"', "x: int = 1"),
+        "no `kind",
+    ),
+    "a name that is none": ("A-b", "brought:A", GOOD, "a kind is lower-case letters"),
+    "a wrong mean": (
+        "a",
+        "brought:A",
+        GOOD + '    per = "row"\n',
+        "`per` is none of token, example",
+    ),
+    "a wrong rate": (
+        "a",
+        "brought:A",
+        GOOD + '    training_defaults: ClassVar = {"lr": -1}\n',
+        "greater than 0",
+    ),
+    "a kind by another name": (
+        *("a", "brought:A"),
+        GOOD.replace('"a"\n', 'Field("a", alias="b")\n'),
+        "Aliases for discriminator",
+    ),
+    "a kind that is worked on": (
+        *("a", "brought:A"),
+        GOOD + '    _check = field_validator("kind", mode="before")(lambda value: value)\n',
+        "Cannot use a mode='before' validator",
+    ),
+    "a field of no type": ("a", "brought:A", GOOD + '    other: "Nothing" = 1\n', "Nothing"),
+    "settings that change": (
+        *("a", "brought:A"),
+        GOOD + '    model_config = {"frozen": False}\n',
+        "its `model_config` is not the one of Method",
+    ),
+    "another training": ("a", "brought:A", GOOD + "    training: int = 3\n", "its `training` is"),
+    "a setting of training": ("a", "brought:A", GOOD + "    lr: float = 3.0\n", "its lr is a se"),
+    "an escape": ("a", "brought:A", r'raise ValueError("\x1b[2J\n")', "ValueError: [2J"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_method_that_cannot_be_had_is_told_and_the_others_stay(fault, site):
+    kind, value, source, reason = FAULTS[fault]
+    installed(site, {"brought": source, "focal": FOCAL}, [(kind, value), ("focal", ENTRY)], "both")
+    found, faults = installed_methods(BUILT_IN)
+    assert list(found) == ["focal"]
+    assert list(faults) == [kind]
+    assert faults[kind].startswith(f"{value} of both 0.1: ")
+    assert reason in faults[kind]
+    assert faults[kind].isprintable()
+
+
+def test_a_kind_of_two_packages_is_of_neither(site):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    installed(site, {"other": FOCAL}, [("focal", "other:Focal")], "other")
+    found, faults = installed_methods(BUILT_IN)
+    assert found == {}
+    assert {"focal:Focal of focal 0.1", "other:Focal of other 0.1"} <= {
+        *re.split(" and |: ", faults["focal"])
+    }
+
+
+def test_a_package_that_says_nothing_readable_of_itself_is_told(site):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    installed(site, {}, [], "broken")
+    (site / "broken-0.1.dist-info" / "entry_points.txt").write_text("[offline_rl.methods]\nno\n")
+    found, faults = installed_methods(BUILT_IN)
+    assert list(found) == ["focal"]
+    assert "its entry points" in faults["(broken 0.1)"]
+
+
+def test_nothing_of_the_current_folder_is_taken(site, monkeypatch):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    monkeypatch.chdir(site)
+    monkeypatch.syspath_prepend("")
+    assert installed_methods(BUILT_IN) == ({}, {})
+
+
+def test_settings_tell_why_a_method_is_not_there(monkeypatch):
+    faults = {"focal": "focal:Focal of focal 0.1: ImportError: no such file"}
+    monkeypatch.setattr("offline_rl.config.errors.FAULTS", faults)
+    for methods in ("{focal: {}}", "{mine: {kind: focal}}"):
+        with pytest.raises(SettingsError, match=r"of focal 0\.1: ImportError: no such file"):
+            load_experiment("demo", [f"methods={methods}"])
+    with pytest.raises(SettingsError, match="those of packages that are installed"):
+        load_experiment("demo", ["methods={mine: {kind: local}}"])
+    with pytest.raises(SettingsError, match=r"there is no kind 'local', only .*'python'$"):
+        load_experiment("demo", ["verifier={kind: local}"])
+
+
+def test_a_node_with_another_method_trains_nothing():
+    code = {"module": "focal", "source_sha256": "12"}
+    with pytest.raises(RuntimeError, match="a node has another rft: none; the run's is focal, 12"):
+        on_node(pytest.fail, code, METHODS["rft"]())
+    seen = []
+    on_node(lambda *told, **named: seen.append((told, named)), {}, METHODS["rft"](), 1, seed=2)
+    assert seen == [((METHODS["rft"](), 1), {"seed": 2})]
+
+
+def test_a_training_on_a_cluster_takes_the_code_of_the_run_with_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "offline_rl.stages.train_policies.code_of", lambda method: {"module": "focal"}
+    )
+    run = SimpleNamespace(settings=load_experiment("demo"), progress=Silent())
+    one = Policy("rft", 0, METHODS["rft"](), Stage(tmp_path / "stage", {}))
+    _train(run, one, [], tmp_path, lambda work, *told, **named: work(*told, **named))
+    assert "a node has another rft: none; the run's is focal" in (tmp_path / FAILURE).read_text()
+
+
+RUN = [*SHORT, "methods={rft: {}, focal: {gamma: 3}}"]
+ALONE = "import focal; from offline_rl.methods.registry import METHODS as M; print(M['focal'])"
+
+
+def test_a_run_compares_it_and_trains_it_again_when_its_file_changes(warm, tmp_path):
+    site = installed(tmp_path / "site", {"focal": FOCAL}, [("focal", ENTRY)])
+    folder = tmp_path / "run"
+    told = command(folder, RUN)
+    said = " ".join(warm.run(told, packages=str(site)).split())
+    assert "focal is a method of another package, focal: sha256" in said
+    table = pd.read_csv(folder / "report" / "comparison.csv")
+    assert set(table["label"]) >= {"base", "rft", "focal"}
+    before = finished_stages(folder)
+
+    (site / "focal.py").write_text(FOCAL.replace("- logps.exp()", "- logps.exp() / 2"))
+    said = " ".join(warm.run(command(folder, RUN), packages=str(site)).split())
+    now = finished_stages(folder)
+    again = {path.parent for path in before if now[path] != before[path]}
+    assert {path.relative_to(folder).parts[1] for path in again} == {"focal"}
+    assert "source_sha256" in said
+
+    code, said = warm.start(command(folder, RUN)).wait()
+    assert code == 1
+    assert "methods.focal" in said
+
+
+def test_a_package_may_be_imported_before_the_methods_are(tmp_path):
+    site = installed(tmp_path, {"focal": FOCAL}, [("focal", ENTRY)])
+    before = filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))
+    run = subprocess.run(
+        [sys.executable, "-P", "-c", ALONE],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site), *before])},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert run.stdout == "<class 'focal.Focal'>\n"
+
+
+def test_a_reason_names_the_place_in_a_package_s_own_file(site, monkeypatch):
+    lines = [*GOOD.splitlines()[:-1], "        return logps @ batch", ""]
+    installed(site, {"brought": "\n".join(lines)}, [("a", "brought:A")])
+    found, _ = installed_methods(BUILT_IN)
+    method = found["a"].method()
+
+    def reason(batch):
+        with pytest.raises((RuntimeError, TypeError)) as caught:
+            method.loss(torch.zeros(2), batch)
+        return reason_of(caught.value, method)
+
+    assert "brought.py" not in reason(torch.zeros(3))
+    monkeypatch.setattr("offline_rl.failures.ADDED", found)
+    place = f" (brought.py, line {len(lines) - 1})"
+    assert reason(torch.zeros(3)).endswith(place)
+    assert reason("1").startswith("TypeError: ")
+    assert reason("1").endswith(place)
+
+
+def test_what_a_method_doubts_and_fails_at_is_a_note(monkeypatch):
+    def doubts(self, origin):
+        return origin.nothing
+
+    monkeypatch.setattr(METHODS["rft"], "doubts", doubts)
+    experiment = load_experiment("demo")
+    [note] = method_notes(experiment, {"rft", "dft"})
+    assert note.startswith("rft could not tell its doubts: AttributeError: ")

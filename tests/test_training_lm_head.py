@@ -1,0 +1,98 @@
+"""The trainer's head: every kind gives the same gradients, and a model gets one that fits it."""
+
+import logging
+
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
+
+from offline_rl.batch import collate
+from offline_rl.methods.registry import METHODS
+from offline_rl.settings.training import Lora
+from offline_rl.training.lm_head import LossHead
+from tests.helpers.training import (
+    assert_equal_gradients,
+    gradients_of_step,
+    make_trainer,
+    twelve_problems,
+)
+
+
+@pytest.fixture(scope="module")
+def rollouts(random_model):
+    return twelve_problems(random_model)
+
+
+def step(kind, model, rollouts, folder, head, **settings):
+    torch.manual_seed(0)  # of adapters
+    trainer = make_trainer(kind, model, rollouts, folder, **settings)
+    trainer._head = LossHead(trainer.model, head, trainer.accelerator)
+    return gradients_of_step(trainer)
+
+
+@pytest.mark.parametrize("lora", [None, Lora(rank=2)])
+@pytest.mark.parametrize("kind", ["dft", "psft", "asft", "dpo"])
+def test_every_head_gives_the_trainer_the_same_gradients(
+    kind, lora, random_model, rollouts, tmp_path
+):
+    chunked, trl, plain = (
+        step(kind, random_model, rollouts, tmp_path, head, lora=lora)
+        for head in ("chunked", "trl", "plain")
+    )
+    assert_equal_gradients(chunked, plain)
+    assert_equal_gradients(trl, plain)
+
+
+def test_a_pointwise_method_takes_one_pass_and_others_two(random_model, rollouts, tmp_path):
+    taken = {}
+    for kind in METHODS:
+        trainer = make_trainer(kind, random_model, rollouts, tmp_path)
+        trainer._begin_step(trainer.model, range(8))
+        batch = collate(trainer._examples, trainer.args.device)
+        scored, _ = trainer._needs.score(trainer.model, batch)
+        taken[kind] = scored.loss is not None
+        assert scored.log_probs.requires_grad != taken[kind]
+    assert taken == {kind: METHODS[kind]().pointwise for kind in METHODS}
+
+
+def tiny(config, model, **settings):
+    return model(
+        config(
+            vocab_size=64,
+            hidden_size=16,
+            intermediate_size=16,
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            num_key_value_heads=1,
+            head_dim=8,
+            **settings,
+        )
+    )
+
+
+def kind_of(model):
+    return LossHead(model, "auto", Accelerator(cpu=True)).kind
+
+
+def test_models_that_do_more_to_their_logits_give_them_whole_and_the_log_says_why(caplog):
+    assert kind_of(tiny(Qwen2Config, Qwen2ForCausalLM)) == "chunked"
+    capped = tiny(Gemma2Config, Gemma2ForCausalLM, final_logit_softcapping=3.0)
+    biased = tiny(Qwen2Config, Qwen2ForCausalLM)
+    biased.lm_head = torch.nn.Linear(16, 64)
+    scaled = tiny(Qwen2Config, Qwen2ForCausalLM)
+    original = scaled.forward
+
+    def forward(*args, **kwargs):
+        output = original(*args, **kwargs)
+        output.logits = 2 * output.logits
+        return output
+
+    scaled.forward = forward
+    reasons = ["final_logit_softcapping 3.0", "has a bias", "inside of Qwen2ForCausalLM"]
+    for model, reason in zip((capped, biased, scaled), reasons, strict=True):
+        with caplog.at_level(logging.WARNING):
+            assert kind_of(model) == "plain"
+        assert reason in caplog.text
+        with pytest.raises(ValueError, match="chunked needs a plain head"):
+            LossHead(model, "chunked", Accelerator(cpu=True))
