@@ -14,7 +14,7 @@ from offline_rl.cli.app import app
 from offline_rl.doctor import distributed_checks, gradient_checks, sampling_checks
 from offline_rl.doctor.diagnose import print_findings, run_check
 from offline_rl.doctor.known_bad_versions import known_bad
-from offline_rl.doctor.subject import Finding
+from offline_rl.doctor.subject import CheckResult
 from offline_rl.training import packing
 from offline_rl.training.train import train
 from offline_rl.training.trainer import OfflineTrainer, TrainingError
@@ -193,14 +193,17 @@ def test_a_training_that_fails_is_a_finding(patient):
         raise DataError("no pair")
 
     assert run_check("one", diverges, patient) == [
-        Finding("one", "fail", "the loss is nan at step 1")
+        CheckResult("one", "fail", "the loss is nan at step 1")
     ]
-    assert run_check("one", empty, patient) == [Finding("one", "skipped", "no pair")]
+    assert run_check("one", empty, patient) == [CheckResult("one", "skipped", "no pair")]
 
 
 def test_findings_are_a_table_without_escapes():
     console = Console(record=True, width=100)
-    found = [Finding("a", "pass", "1e-7", "1e-3"), Finding("b\x1b[31m", "fail", "[bold]x", "")]
+    found = [
+        CheckResult("a", "pass", "1e-7", "1e-3"),
+        CheckResult("b\x1b[31m", "fail", "[bold]x", ""),
+    ]
     print_findings(found, console)
     text = console.export_text()
     assert "1 passed, 1 failed, 0 skipped" in text
@@ -218,6 +221,6 @@ def test_a_model_that_does_not_load_is_one_line(named):
 
 @pytest.mark.parametrize(("result", "code"), [("pass", 0), ("skipped", 0), ("fail", 1)])
 def test_the_exit_code_tells_whether_a_check_failed(result, code, monkeypatch):
-    found = [Finding("a", result, "1e-7", "1e-3")]
+    found = [CheckResult("a", result, "1e-7", "1e-3")]
     monkeypatch.setattr("offline_rl.doctor.diagnose.diagnose", lambda *_: found)
     assert CliRunner().invoke(app, ["doctor"]).exit_code == code

@@ -6,7 +6,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from data_gen.exchange.import_rows import GOLD, REWARD, Written, foreign_rows, written
+from data_gen.exchange.import_rows import GOLD, REWARD, ImportedRow, foreign_rows, written
 from data_gen.exchange.import_tokens import Prompts, completion_of, read_as
 from data_gen.prompts import Tokenizer
 from data_gen.storage import COLUMNS, iterate_rollouts
@@ -126,16 +126,16 @@ def _check(path: Path, needs_gold: bool) -> bool:
     return in_order
 
 
-def _side_by_side(path: Path) -> Iterator[list[tuple[int, Written]]]:
+def _side_by_side(path: Path) -> Iterator[list[tuple[int, ImportedRow]]]:
     """The numbered completions of one problem after another, as the file has them."""
     rows = (one for place, row in foreign_rows(path) for one in written(row, place))
     for _, group in groupby(rows, key=lambda one: one.problem.id):
         yield list(enumerate(group))
 
 
-def _gathered(path: Path) -> Iterator[list[tuple[int, Written]]]:
+def _gathered(path: Path) -> Iterator[list[tuple[int, ImportedRow]]]:
     """The same of a file in any order, problems in the order of their coming."""
-    by_id: dict[str, list[Written]] = {}
+    by_id: dict[str, list[ImportedRow]] = {}
     for place, row in foreign_rows(path):
         for one in written(row, place):
             by_id.setdefault(one.problem.id, []).append(one)
@@ -155,7 +155,7 @@ def _joined(groups: Iterable[list[T]]) -> Iterator[list[T]]:
         yield chunk
 
 
-def _verdicts(chunk: Sequence[Written], verify: Verifier | None) -> list[Verdict]:
+def _verdicts(chunk: Sequence[ImportedRow], verify: Verifier | None) -> list[Verdict]:
     if verify is not None:
         return verify([(one.problem.answer, one.text) for one in chunk])
     rewards = [one.reward or 0.0 for one in chunk]

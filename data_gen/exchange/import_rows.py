@@ -30,7 +30,7 @@ _LARGEST = 3e38
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ImportedRow:
     """A completion as a file has it; None, or no log-probabilities, where the file is silent."""
 
     problem: Problem
@@ -61,13 +61,13 @@ def foreign_rows(path: Path) -> Iterator[tuple[str, Row]]:
         raise DataError(f"{path}: only .jsonl and .parquet files are read")
 
 
-def written(row: Row, place: str) -> Iterator[Written]:
+def written(row: Row, place: str) -> Iterator[ImportedRow]:
     """The completions of a row. Raises DataError for what cannot be used."""
     problem = _problem(row, place)
     prompt_tokens = _token_ids(row, PROMPT_TOKENS, place)
     for text, told in _completions(row, place):
         tokens = _token_ids(told, TOKENS, place)
-        yield Written(
+        yield ImportedRow(
             problem=problem,
             text=readable_text(_content(text, "assistant", place), place),
             finish_reason=_finish_reason(_first(told, FINISH_REASON), place),

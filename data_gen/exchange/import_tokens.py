@@ -4,7 +4,7 @@ import unicodedata
 from array import array
 from collections.abc import Sequence
 
-from data_gen.exchange.import_rows import Written
+from data_gen.exchange.import_rows import ImportedRow
 from data_gen.prompts import Tokenizer, encode, render
 from data_gen.types import Completion, DataError, FinishReason, Problem
 
@@ -18,7 +18,7 @@ class Prompts:
         self._last: tuple[Problem, Sequence[int] | None] | None = None
         self._made: tuple[str, Sequence[int]] = ("", ())
 
-    def of(self, one: Written) -> tuple[str, Sequence[int]]:
+    def of(self, one: ImportedRow) -> tuple[str, Sequence[int]]:
         """Text and ids of a completion's prompt: the ids of the file, else made from the problem.
 
         Raises DataError for ids that do not hold the problem in this tokenizer.
@@ -28,7 +28,7 @@ class Prompts:
             self._made = self._prompt(one)
         return self._made
 
-    def _prompt(self, one: Written) -> tuple[str, Sequence[int]]:
+    def _prompt(self, one: ImportedRow) -> tuple[str, Sequence[int]]:
         if one.prompt_tokens is None:
             text = render(one.problem, self._style, self.tokenizer)
             # Made here, since completions of a problem then share one array.
@@ -42,7 +42,7 @@ class Prompts:
         return text, one.prompt_tokens
 
 
-def completion_of(one: Written, sample: int, prompts: Prompts) -> Completion:
+def completion_of(one: ImportedRow, sample: int, prompts: Prompts) -> Completion:
     """The completion with its ids. Raises DataError for ids that do not read as the text."""
     tokenizer = prompts.tokenizer
     prompt, prompt_tokens = prompts.of(one)

@@ -17,7 +17,7 @@ from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests
 
 
-class Batch:
+class PendingBatch:
     """Requests that are answered together, by their numbers in the engine."""
 
     def __init__(self, number: int, requests: list[str]) -> None:
@@ -26,14 +26,14 @@ class Batch:
         self.outputs: dict[str, Any] = {}
 
 
-class Worker:
+class VllmWorker:
     """Answers {"load": ...} and {"batch": ...}; {"drop": ...} ends all batches unanswered."""
 
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
         self._llm: Any = None
         self._adapter: Any = None
-        self._batches: dict[str, Batch] = {}
+        self._batches: dict[str, PendingBatch] = {}
         self._loading = False
         # Answers leave in a thread, so that sampling goes on while the parent reads them later.
         self._outbox: queue.SimpleQueue[tuple[Any, bytes]] = queue.SimpleQueue()
@@ -123,7 +123,7 @@ class Worker:
             lora_request=self._adapter,
             use_tqdm=False,
         )
-        batch = Batch(message["batch"], ids)
+        batch = PendingBatch(message["batch"], ids)
         # vLLM answers under the number alone, to which it has joined a random end.
         self._batches |= {one.partition("-")[0]: batch for one in ids}
 
@@ -142,7 +142,7 @@ class Worker:
             if len(batch.outputs) == len(batch.requests):
                 self._answer(batch)
 
-    def _answer(self, batch: Batch) -> None:
+    def _answer(self, batch: PendingBatch) -> None:
         outputs = [batch.outputs[one.partition("-")[0]].outputs for one in batch.requests]
         free = [one for output in outputs for one in output if not isinstance(one.stop_reason, str)]
         if free:  # the text of the others is cut at the stop string
@@ -178,4 +178,4 @@ def _sample(output: Any) -> Sample:
 
 
 if __name__ == "__main__":
-    Worker(Parent()).run()
+    VllmWorker(Parent()).run()

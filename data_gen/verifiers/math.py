@@ -16,7 +16,7 @@ from data_gen.verifiers.answer_text.settings import AnswerSettings
 from data_gen.verifiers.base import OpenVerifier
 from data_gen.verifiers.math_engine.cache import Cache
 from data_gen.verifiers.math_engine.fast_path import settled
-from data_gen.verifiers.math_engine.outcome import Finding
+from data_gen.verifiers.math_engine.outcome import Outcome
 from data_gen.verifiers.pool import Failure, Pool
 
 # Of pairs whose comparison is remembered; at the longest answers some 200 MB.
@@ -61,7 +61,7 @@ class MathSettings(AnswerSettings):
 class MathVerifier(OpenVerifier):
     def __init__(self, settings: MathSettings) -> None:
         self._settings = settings
-        self._known: Cache[_Question, Finding] = Cache(_REMEMBERED)
+        self._known: Cache[_Question, Outcome] = Cache(_REMEMBERED)
         limits = {
             "memory_megabytes": settings.memory_megabytes,
             "cpu_seconds": int(settings.deadline_seconds) + 2,
@@ -97,7 +97,7 @@ class MathVerifier(OpenVerifier):
             return answer
         return _Question(gold, answer, self._settings.shortcuts), answer
 
-    def _findings(self, questions: "Sequence[_Question]") -> list[Finding]:
+    def _findings(self, questions: "Sequence[_Question]") -> list[Outcome]:
         findings = [self._at_once(question) for question in questions]
         waiting = [n for n, finding in enumerate(findings) if finding is None]
         tasks = [_task(questions[number]) for number in waiting]
@@ -109,16 +109,16 @@ class MathVerifier(OpenVerifier):
                 self._known.put(questions[number], finding)
         return [finding for finding in findings if finding is not None]
 
-    def _at_once(self, question: "_Question") -> Finding | None:
+    def _at_once(self, question: "_Question") -> Outcome | None:
         if self._settings.remember and (known := self._known.get(question)):
             return known
         if self._settings.shortcuts and question.gold == question.answer:
-            return Finding("correct")
+            return Outcome("correct")
         longest = self._settings.max_characters
         if reason := refusal(question.gold, longest, question.gold):
-            return Finding("unverifiable", f"gold: {reason}")
+            return Outcome("unverifiable", f"gold: {reason}")
         if reason := refusal(question.answer, longest, question.gold):
-            return Finding("unverifiable", reason)
+            return Outcome("unverifiable", reason)
         if not self._settings.shortcuts:
             return None
         return settled(_normal_gold(question.gold), normal(question.answer))
@@ -142,16 +142,16 @@ def _task(question: _Question) -> dict[str, object]:
     return asdict(question)
 
 
-def _finding(reply: list[str] | Failure) -> Finding:
+def _finding(reply: list[str] | Failure) -> Outcome:
     if isinstance(reply, Failure):
-        return Finding("unverifiable", reply.reason)
+        return Outcome("unverifiable", reply.reason)
     label, reason = reply
-    return Finding(
+    return Outcome(
         "correct" if label == "correct" else "wrong" if label == "wrong" else "unverifiable", reason
     )
 
 
-def _verdict(finding: Finding, answer: str) -> Verdict:
+def _verdict(finding: Outcome, answer: str) -> Verdict:
     if finding.same:
         return Verdict.correct(answer)
     make = Verdict.unverifiable if finding.unsure else Verdict.wrong

@@ -9,7 +9,7 @@ from offline_rl.cli.data_commands import Out, quiet_libraries
 from offline_rl.cli.shared import conclude, console, run_experiment
 
 if TYPE_CHECKING:
-    from offline_rl.config.checkpoint_evaluation import EvaluationSettings
+    from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
     from offline_rl.settings.report import Format
 
 _EVALUATIONS = Path("runs/evaluations")
@@ -127,8 +127,8 @@ def _formats(text: str) -> "tuple[Format, ...]":
 
 def _alone(
     model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
-) -> "EvaluationSettings":
-    from offline_rl.config.checkpoint_evaluation import EvaluationSettings
+) -> "CheckpointEvaluation":
+    from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
     from offline_rl.config.load import SettingsError, checked, label_of
 
     sources: dict[str, Any] = {}
@@ -149,4 +149,4 @@ def _alone(
             "decodings": {},
         },
     }
-    return checked(EvaluationSettings, raw, overrides, "")
+    return checked(CheckpointEvaluation, raw, overrides, "")

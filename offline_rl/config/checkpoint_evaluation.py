@@ -13,23 +13,23 @@ from offline_rl.artifacts.layout import EVALUATION
 from offline_rl.config.errors import explain
 from offline_rl.sealing import read_sealed
 from offline_rl.settings.data import ModelSettings
-from offline_rl.settings.evaluation import Evaluation
+from offline_rl.settings.evaluation import EvaluationSettings
 
 
-class EvaluationSettings(ModelSettings):
+class CheckpointEvaluation(ModelSettings):
     """One model on some benchmarks; `name` is its label in the tables."""
 
-    evaluation: Evaluation
+    evaluation: EvaluationSettings
 
     @model_validator(mode="after")
-    def _one_sampler(self) -> "EvaluationSettings":
+    def _one_sampler(self) -> "CheckpointEvaluation":
         if self.evaluation.sampler is not None:
             raise ValueError("evaluation.sampler: only one model is sampled here: set sampler")
         return self
 
     @field_validator("evaluation")
     @classmethod
-    def _decoded_as_a_base(cls, value: Evaluation) -> Evaluation:
+    def _decoded_as_a_base(cls, value: EvaluationSettings) -> EvaluationSettings:
         every = {
             name: decoding.model_copy(update={"of": "all"})
             for name, decoding in value.decodings.items()
@@ -61,15 +61,15 @@ def _is_told(label: Any, one: Any) -> bool:
     )
 
 
-def settings_of(raw: Any) -> EvaluationSettings:
+def settings_of(raw: Any) -> CheckpointEvaluation:
     """The settings of a label, as the file holds them. Raises DataError."""
     try:
-        return EvaluationSettings.model_validate(raw)
+        return CheckpointEvaluation.model_validate(raw)
     except ValidationError as error:
         raise DataError(f"{EVALUATION}: {explain(error, raw)}") from error
 
 
-def command_of(settings: EvaluationSettings) -> str:
+def command_of(settings: CheckpointEvaluation) -> str:
     """What evaluates the label again; all that differs from the defaults is in it."""
     given = settings.model_dump(mode="json", exclude_unset=True)
     evaluation = given.pop("evaluation")
@@ -81,7 +81,7 @@ def command_of(settings: EvaluationSettings) -> str:
         if one.get("source") == name:
             one.pop("source")
     evaluation["benchmarks"] = benchmarks
-    usual = EvaluationSettings(name="x", model="x", evaluation=settings.evaluation)
+    usual = CheckpointEvaluation(name="x", model="x", evaluation=settings.evaluation)
     defaults = usual.model_dump(mode="json")
     changed = {name: value for name, value in given.items() if defaults[name] != value}
     return shlex.join(words + list(_overrides({**changed, "evaluation": evaluation})))

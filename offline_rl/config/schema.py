@@ -11,7 +11,7 @@ from offline_rl.config.sweep_settings import Sweep
 from offline_rl.methods.registry import METHODS, AnyMethod
 from offline_rl.settings.base import Frozen, Label
 from offline_rl.settings.data import DataSettings
-from offline_rl.settings.evaluation import BASE, Evaluation
+from offline_rl.settings.evaluation import BASE, EvaluationSettings
 from offline_rl.settings.report import ReportSettings
 from offline_rl.settings.training import TrainingSettings
 
@@ -33,7 +33,7 @@ class Experiment(DataSettings):
     sweep: Sweep | None = None
     budget: Budget | None = None
     seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(default=(0,), min_length=1)
-    evaluation: Evaluation
+    evaluation: EvaluationSettings
     behaviour_check: int = Field(
         default=256,
         ge=0,

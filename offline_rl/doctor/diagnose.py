@@ -23,7 +23,7 @@ from offline_rl.doctor import (
     known_bad_versions,
     sampling_checks,
 )
-from offline_rl.doctor.subject import Finding, Patient
+from offline_rl.doctor.subject import CheckResult, Subject
 from offline_rl.progress import Progress, printable
 from offline_rl.stages.engines import Engines
 from offline_rl.training.launch import LaunchError
@@ -33,10 +33,10 @@ from offline_rl.training.trainer import TrainingError
 _PROBLEMS, _SAMPLES = 8, 4
 _COLOURS = {"pass": "green", "fail": "bold red", "skipped": "yellow"}
 
-Check = Callable[[Patient], Finding | Iterable[Finding]]
+Check = Callable[[Subject], CheckResult | Iterable[CheckResult]]
 
 
-def diagnose(experiment: Experiment, progress: Progress) -> list[Finding]:
+def diagnose(experiment: Experiment, progress: Progress) -> list[CheckResult]:
     """Every check with the experiment's model, sampler and methods.
 
     Figures of gradients and weights are the length of the difference in lengths of what it should
@@ -46,7 +46,7 @@ def diagnose(experiment: Experiment, progress: Progress) -> list[Finding]:
     transformers_logging.disable_progress_bar()
     with examined(experiment, progress) as patient:
         checks = _checks(experiment)
-        found: list[Finding] = []
+        found: list[CheckResult] = []
         with progress.task("check", "checks") as task:
             for number, (name, check) in enumerate(checks):
                 task.update(number, len(checks), name)
@@ -59,7 +59,7 @@ _PACKAGES = tuple(bad.package for bad in known_bad_versions.KNOWN)
 
 
 @contextmanager
-def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
+def examined(experiment: Experiment, progress: Progress) -> Iterator[Subject]:
     """The experiment's model with completions of a few of its problems."""
     settings = experiment.sampling.model_copy(update={"samples": _SAMPLES})
     if settings.temperature == 0:
@@ -87,21 +87,21 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Patient]:
             task.update(len(problems))
         # Sampling and training do not share a GPU's memory.
         engines.close()
-        yield Patient(experiment, tokenizer, problems, completions, Path(folder))
+        yield Subject(experiment, tokenizer, problems, completions, Path(folder))
 
 
-def run_check(name: str, check: Check, patient: Patient) -> list[Finding]:
+def run_check(name: str, check: Check, patient: Subject) -> list[CheckResult]:
     """What a check finds; a training that fails is a finding too."""
     try:
         found = check(patient)
-        return [found] if isinstance(found, Finding) else list(found)
+        return [found] if isinstance(found, CheckResult) else list(found)
     except (TrainingError, LaunchError, OutOfMemory) as error:
-        return [Finding(name, "fail", " ".join(str(error).split()))]
+        return [CheckResult(name, "fail", " ".join(str(error).split()))]
     except DataError as error:
-        return [Finding(name, "skipped", " ".join(str(error).split()))]
+        return [CheckResult(name, "skipped", " ".join(str(error).split()))]
 
 
-def print_findings(found: Sequence[Finding], console: Console) -> None:
+def print_findings(found: Sequence[CheckResult], console: Console) -> None:
     """A table of all checks, and how many failed."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("check", overflow="fold")

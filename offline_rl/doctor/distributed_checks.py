@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from offline_rl.doctor.subject import Finding, Patient, difference, judged
+from offline_rl.doctor.subject import CheckResult, Subject, difference, judged
 from offline_rl.methods import Method
 from offline_rl.methods.dpo import Dpo
 from offline_rl.methods.iw_sft import IwSft
@@ -37,7 +37,7 @@ DPO = Start(Dpo(), "pair_loss", math.log(2), "DPO = ln 2 at step 0")
 IW_SFT = Start(IwSft(), "weight_max", 1.0, "iw-SFT weight = 1 at step 0")
 
 
-def first_step(patient: Patient, start: Start) -> list[Finding]:
+def first_step(patient: Subject, start: Start) -> list[CheckResult]:
     """A method starts at its known value, and two processes learn what one does."""
     method, folder = start.method, patient.folder / start.method.kind
     report = train(
@@ -51,7 +51,7 @@ def first_step(patient: Patient, start: Start) -> list[Finding]:
     return [starts_at(start.title, seen, start.value), _two(patient, method, folder)]
 
 
-def starts_at(check: str, seen: float, expected: float) -> Finding:
+def starts_at(check: str, seen: float, expected: float) -> CheckResult:
     """A value that is known before the first update."""
     limit = f"{expected:.4f} ± {_START:g}"
     return judged(check, abs(seen - expected) <= _START, f"{seen:.5f}", limit)
@@ -59,7 +59,7 @@ def starts_at(check: str, seen: float, expected: float) -> Finding:
 
 def same_change(
     check: str, base: Mapping[str, Tensor], one: Mapping[str, Tensor], two: Mapping[str, Tensor]
-) -> Finding:
+) -> CheckResult:
     """Two trainings have moved the weights of the base alike."""
     moved, other = (
         torch.cat([(weights[name].float() - base[name].float()).flatten() for name in base])
@@ -69,10 +69,10 @@ def same_change(
     return judged(check, apart <= _SAME, f"off by {apart:.1e}", f"{_SAME:g}")
 
 
-def _two(patient: Patient, method: Method, folder: Path) -> Finding:
+def _two(patient: Subject, method: Method, folder: Path) -> CheckResult:
     check = f"1 = 2 processes, {method.kind}"
     if 0 < torch.cuda.device_count() < 2:
-        return Finding(check, "skipped", "there is one GPU")
+        return CheckResult(check, "skipped", "there is one GPU")
     launch_training(
         Launch(processes=2),
         method,
@@ -97,13 +97,13 @@ def _weights(model: str, revision: str | None) -> Mapping[str, Tensor]:
     return whole
 
 
-def _plain(patient: Patient, method: Method) -> TrainingSettings:
+def _plain(patient: Subject, method: Method) -> TrainingSettings:
     """A step straight down the gradient, whose size then shows in the weights."""
     straight = {"optimizer": "sgd", "lr": 1.0, "scheduler": "constant", "scheduler_settings": {}}
     return patient.training(method, tokens_per_microbatch=1, **straight)
 
 
-def _told(patient: Patient) -> dict[str, Any]:
+def _told(patient: Subject) -> dict[str, Any]:
     return {
         "model": patient.model,
         "revision": patient.revision,

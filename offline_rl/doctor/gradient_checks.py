@@ -5,7 +5,7 @@ from torch import Tensor
 
 from losses import token_logps
 from offline_rl.batch import Batch, TokenizedExample, collate, longest
-from offline_rl.doctor.subject import Finding, Patient, difference, judged
+from offline_rl.doctor.subject import CheckResult, Subject, difference, judged
 from offline_rl.methods import Method
 from offline_rl.methods.dft import Dft
 from offline_rl.methods.dpo import Dpo
@@ -21,14 +21,14 @@ _NATS = 1e-3
 _WHOLE, _ALONE = 2**30, 1
 
 
-def accumulation(patient: Patient, method: Method) -> Finding:
+def accumulation(patient: Subject, method: Method) -> CheckResult:
     """Eight micro-batches of one example give the gradient of one micro-batch of eight."""
     whole = patient.gradient(method, tokens_per_microbatch=_WHOLE)
     parts = patient.gradient(method, tokens_per_microbatch=_ALONE)
     return _same(f"1 x 8 = 8 x 1, {method.kind}", parts, whole, _SAME)
 
 
-def layouts(patient: Patient) -> list[Finding]:
+def layouts(patient: Subject) -> list[CheckResult]:
     """One padded batch, batches by length, and rows end to end give the same gradient.
 
     Of a token- and of a pair-averaged method. Raises DataError for a model that lets such rows leak
@@ -39,7 +39,9 @@ def layouts(patient: Patient) -> list[Finding]:
         check = f"padded = bucketed = packed, {method.kind}"
         examples = patient.examples(method)
         if lay(collate(examples, torch.device("cpu")).attention_mask, one_row=False) is None:
-            found.append(Finding(check, "skipped", "no two rollouts are as short as the longest"))
+            found.append(
+                CheckResult(check, "skipped", "no two rollouts are as short as the longest")
+            )
             continue
         few = 3 * max(len(example) * longest(example) for example in examples)
         padded = patient.gradient(method, tokens_per_microbatch=_WHOLE, packing=False)
@@ -50,14 +52,14 @@ def layouts(patient: Patient) -> list[Finding]:
     return found
 
 
-def precision(patient: Patient, method: Method) -> Finding:
+def precision(patient: Subject, method: Method) -> CheckResult:
     """Training in bfloat16 keeps to the gradient of float32 within its rounding."""
     exact = patient.gradient(method, tokens_per_microbatch=_WHOLE)
     rounded = patient.gradient(method, tokens_per_microbatch=_WHOLE, precision="bfloat16")
     return _same(f"bf16 = float32, {method.kind}", rounded, exact, _ROUNDED)
 
 
-def dft_raises_p(patient: Patient) -> Finding:
+def dft_raises_p(patient: Subject) -> CheckResult:
     """DFT's gradient is that of -p, taken here from whole logits, one example after another."""
     dft = Dft()
     examples = patient.examples(dft)
@@ -72,7 +74,7 @@ def dft_raises_p(patient: Patient) -> Finding:
     return _same("DFT's gradient = that of -p", patient.gradient(dft), slow, _SAME)
 
 
-def padding(patient: Patient) -> Finding:
+def padding(patient: Subject) -> CheckResult:
     """Log-probabilities in a padded batch are those of every rollout by itself."""
     rft = Rft()
     examples = patient.examples(rft)
@@ -88,12 +90,12 @@ def padding(patient: Patient) -> Finding:
     return judged("padded = one by one", gap <= _NATS, figure, f"{_NATS:g} nats")
 
 
-def _same(check: str, gradient: Tensor, expected: Tensor, limit: float) -> Finding:
+def _same(check: str, gradient: Tensor, expected: Tensor, limit: float) -> CheckResult:
     apart = difference(gradient, expected)
     return judged(check, apart <= limit, f"off by {apart:.1e}", f"{limit:g}")
 
 
-def _policy(patient: Patient, method: Method) -> torch.nn.Module:
+def _policy(patient: Subject, method: Method) -> torch.nn.Module:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     policy: torch.nn.Module = load_policy(
         patient.model, patient.revision, patient.training(method, lora=None)

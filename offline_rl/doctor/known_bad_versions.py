@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from packaging.specifiers import SpecifierSet
 
-from offline_rl.doctor.subject import Finding, judged
+from offline_rl.doctor.subject import CheckResult, judged
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,14 +33,14 @@ KNOWN = (
 )
 
 
-def known_bad(installed: Mapping[str, str]) -> Iterator[Finding]:
+def known_bad(installed: Mapping[str, str]) -> Iterator[CheckResult]:
     """One finding for each package with known errors; `installed` holds versions by package."""
     for bad in KNOWN:
         version = installed.get(bad.package)
         check = f"{bad.package} without known errors"
         limit = f"not {bad.releases}"
         if version is None:
-            yield Finding(check, "skipped", "not installed", limit)
+            yield CheckResult(check, "skipped", "not installed", limit)
         elif version in SpecifierSet(bad.releases, prereleases=True):
             yield judged(check, False, f"{version}: {bad.error}", limit)
         else:

@@ -1,7 +1,7 @@
 """Checks of what the experiment's sampler gives, and of how the trainer reads it."""
 
 from data_gen.types import Rollout, Verdict
-from offline_rl.doctor.subject import Finding, Patient, judged
+from offline_rl.doctor.subject import CheckResult, Subject, judged
 from offline_rl.training.logprob_gap import behaviour_gap
 
 # A sampler in bfloat16 is off by a tenth at some tokens in a thousand; another model or template
@@ -11,7 +11,7 @@ _OFF = 0.02
 _TRUNCATED = 0.25
 
 
-def log_probabilities(patient: Patient) -> Finding:
+def log_probabilities(patient: Subject) -> CheckResult:
     """Trainer and sampler give the sampled tokens the same probabilities."""
     check = "trainer = sampler, tokens' log p"
     problems = {problem.id: problem for problem in patient.problems}
@@ -21,7 +21,7 @@ def log_probabilities(patient: Patient) -> Finding:
         if completion.logps
     ]
     if not known:
-        return Finding(check, "skipped", "the sampler tells no log-probabilities")
+        return CheckResult(check, "skipped", "the sampler tells no log-probabilities")
     gap = behaviour_gap(
         known,
         model=patient.model,
@@ -34,7 +34,7 @@ def log_probabilities(patient: Patient) -> Finding:
     return judged(check, off <= _OFF, figure, f"{_OFF:.0%}")
 
 
-def round_trip(patient: Patient) -> Finding:
+def round_trip(patient: Subject) -> CheckResult:
     """The tokenizer gives prompt and completion back as they were.
 
     Sampled tokens need not be those that the tokenizer would take for the text, so their share is
@@ -54,7 +54,7 @@ def round_trip(patient: Patient) -> Finding:
     return judged("prompt + completion round trip", back == count, figure, f"{count} texts")
 
 
-def truncated(patient: Patient) -> Finding:
+def truncated(patient: Subject) -> CheckResult:
     """Few completions are cut off at the experiment's sampling.max_tokens."""
     count = len(patient.completions)
     share = sum(completion.truncated for completion in patient.completions) / count

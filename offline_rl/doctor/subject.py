@@ -28,7 +28,7 @@ _LONG, _TIMES = 6, 3
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class CheckResult:
     """What one check has shown. `figure` is what was measured, or why nothing was."""
 
     check: str
@@ -37,12 +37,12 @@ class Finding:
     limit: str = ""
 
 
-def judged(check: str, passed: bool, figure: str, limit: str) -> Finding:
-    return Finding(check, "pass" if passed else "fail", figure, limit)
+def judged(check: str, passed: bool, figure: str, limit: str) -> CheckResult:
+    return CheckResult(check, "pass" if passed else "fail", figure, limit)
 
 
 @dataclass(frozen=True)
-class Patient:
+class Subject:
     """An experiment's model with some completions of its own, and a folder to work in."""
 
     experiment: Experiment

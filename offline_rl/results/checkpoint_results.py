@@ -9,7 +9,7 @@ from eval.evaluation import load_evaluation
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.stage import Stage, holds
 from offline_rl.config.checkpoint_evaluation import (
-    EvaluationSettings,
+    CheckpointEvaluation,
     command_of,
     read_labels,
     settings_of,
@@ -66,7 +66,11 @@ def gather_alone(folder: Path) -> Findings:
 
 
 def _add_samples(
-    samples: list[Samples], notes: list[str], settings: EvaluationSettings, folder: Path, model: str
+    samples: list[Samples],
+    notes: list[str],
+    settings: CheckpointEvaluation,
+    folder: Path,
+    model: str,
 ) -> None:
     """The finished evaluations under one label, and what is to be said of them and the others."""
     for benchmark in settings.evaluation.benchmarks:
@@ -92,7 +96,7 @@ def _add_samples(
             notes.extend(benchmark_notes(at, benchmark))
 
 
-def _model_of(known: Mapping[str, Any], settings: Mapping[str, EvaluationSettings]) -> str:
+def _model_of(known: Mapping[str, Any], settings: Mapping[str, CheckpointEvaluation]) -> str:
     """The model's name where all labels are of the same weights."""
     names = {public_name(one.model) for one in settings.values()}
     return names.pop() if len(names) == 1 and len(_weights(known)) == 1 else SEVERAL

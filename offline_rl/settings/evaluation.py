@@ -69,7 +69,7 @@ def _benchmarks(value: Any) -> Any:
 Benchmarks = Annotated[dict[Label, BenchmarkSettings], BeforeValidator(_benchmarks)]
 
 
-class Evaluation(Frozen):
+class EvaluationSettings(Frozen):
     """On what, and how, every policy is evaluated."""
 
     sampling: Sampling = Sampling(samples=16, max_tokens=4096)

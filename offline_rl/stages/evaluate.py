@@ -17,7 +17,7 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.hashing import digest
 from offline_rl.settings.data import ModelSettings
-from offline_rl.settings.evaluation import BASE, Evaluation
+from offline_rl.settings.evaluation import BASE, EvaluationSettings
 from offline_rl.stages.context import ABOUT, Run, sampled_with
 from offline_rl.stages.engines import opened
 from offline_rl.stages.policies import Policy
@@ -72,7 +72,7 @@ class Evaluating(Protocol):
     @property
     def sampler(self) -> SamplerSettings: ...
     @property
-    def evaluation(self) -> Evaluation: ...
+    def evaluation(self) -> EvaluationSettings: ...
 
 
 def manners(settings: Evaluating, policy: str, benchmark: str) -> dict[str, Manner]:

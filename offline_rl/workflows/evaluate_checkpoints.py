@@ -10,7 +10,7 @@ from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.checkpoint_evaluation import (
-    EvaluationSettings,
+    CheckpointEvaluation,
     read_labels,
 )
 from offline_rl.files import write_atomically
@@ -35,7 +35,7 @@ from offline_rl.stages.session import at_work
 
 
 def evaluate_alone(
-    settings: EvaluationSettings, folder: Path, *, progress: Progress | None = None
+    settings: CheckpointEvaluation, folder: Path, *, progress: Progress | None = None
 ) -> Report:
     """Evaluates the model on each benchmark, beside what the folder holds, and writes the report.
 
@@ -50,7 +50,7 @@ def evaluate_alone(
         return report
 
 
-def _evaluate(run: Run[EvaluationSettings]) -> None:
+def _evaluate(run: Run[CheckpointEvaluation]) -> None:
     known = read_labels(run.folder)
     label = run.settings.name
     common = _common(run)
@@ -76,7 +76,7 @@ def _evaluate(run: Run[EvaluationSettings]) -> None:
     evaluations_step(run, jobs)
 
 
-def _jobs(run: Run[EvaluationSettings]) -> list[Job]:
+def _jobs(run: Run[CheckpointEvaluation]) -> list[Job]:
     settings = run.settings
     jobs = []
     for name, source in settings.evaluation.benchmarks.items():
@@ -89,7 +89,7 @@ def _jobs(run: Run[EvaluationSettings]) -> list[Job]:
     return jobs
 
 
-def _common(run: Run[EvaluationSettings]) -> dict[str, Any]:
+def _common(run: Run[CheckpointEvaluation]) -> dict[str, Any]:
     """What every benchmark's samples under a label depend on."""
     settings = run.settings
     return {
@@ -103,7 +103,7 @@ def _common(run: Run[EvaluationSettings]) -> dict[str, Any]:
 
 
 def _remember(
-    run: Run[EvaluationSettings], known: dict[str, Any], common: Mapping[str, Any]
+    run: Run[CheckpointEvaluation], known: dict[str, Any], common: Mapping[str, Any]
 ) -> None:
     """Adds the label, or the benchmarks that are new under it, to the folder's settings."""
     settings = run.settings.model_dump(mode="json")

@@ -1,6 +1,6 @@
 """Settings of a series of two small models, and of one that is evaluated alone."""
 
-from offline_rl.config.checkpoint_evaluation import EvaluationSettings
+from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
 from offline_rl.config.load import checked
 from offline_rl.tiny_base import TINY_BASE
 
@@ -18,7 +18,7 @@ def alone(label, *overrides):
             "decodings": {},
         },
     }
-    return checked(EvaluationSettings, raw, overrides, "")
+    return checked(CheckpointEvaluation, raw, overrides, "")
 
 
 SERIES = f"""

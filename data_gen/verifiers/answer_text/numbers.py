@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
-from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Finding, unsure
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Outcome, unsure
 
 # A power of ten beyond this is not written out.
 LARGEST_EXPONENT = 20_000
@@ -128,7 +128,7 @@ def _continued(whole: str, digits: str) -> Written | None:
     return None
 
 
-def decide(gold: Written, answer: Written) -> Finding:
+def decide(gold: Written, answer: Written) -> Outcome:
     """Compares two numbers exactly.
 
     A decimal with six places or more that is a fraction rounded is left undecided: 0.3333333 is

@@ -8,7 +8,7 @@ from data_gen.verifiers.math_engine.outcome import (
     DIFFERENT,
     OTHER_KIND,
     SAME,
-    Finding,
+    Outcome,
     every,
     matched,
     unsure,
@@ -45,26 +45,26 @@ _NOT_NAMES = {r"\pi", r"\infty", r"\emptyset", "e", "i"}
 class Terms(Protocol):
     """Compares what has no inner structure to this module."""
 
-    def same(self, gold: str, answer: str) -> Finding:
+    def same(self, gold: str, answer: str) -> Outcome:
         """Compares two terms."""
 
-    def same_relation(self, gold: Relation, answer: Relation) -> Finding:
+    def same_relation(self, gold: Relation, answer: Relation) -> Outcome:
         """Compares two equations or inequalities as conditions."""
 
     def rounds(self, exact: str, rounded: str) -> bool:
         """Whether the second term is the first one, rounded to the decimals that it has."""
 
-    def same_region(self, gold: Shape, answer: Shape) -> Finding | None:
+    def same_region(self, gold: Shape, answer: Shape) -> Outcome | None:
         """Compares two sets of real numbers; None where one of them is not known to be one."""
 
 
-class Comparison:
+class StructureComparison:
     """Compares shapes; a difference of kind is a difference."""
 
     def __init__(self, terms: Terms) -> None:
         self._terms = terms
 
-    def same(self, gold: Shape, answer: Shape) -> Finding:
+    def same(self, gold: Shape, answer: Shape) -> Outcome:
         if isinstance(gold, Relation) or isinstance(answer, Relation):
             return self._with_relation(gold, answer)
         if isinstance(gold, Term) and isinstance(answer, Term):
@@ -83,10 +83,10 @@ class Comparison:
             return matched(gold.parts, answer.parts, self.same, counted=False)
         return self._singletons(gold, answer)
 
-    def _regions(self, gold: Shape, answer: Shape) -> Finding | None:
+    def _regions(self, gold: Shape, answer: Shape) -> Outcome | None:
         return self._terms.same_region(gold, answer)
 
-    def _groups(self, gold: Group, answer: Group) -> Finding:
+    def _groups(self, gold: Group, answer: Group) -> Outcome:
         if gold.kind == answer.kind == "{}":
             return matched(gold.items, answer.items, self.same, counted=False)
         kinds = {gold.kind, answer.kind}
@@ -99,7 +99,7 @@ class Comparison:
             return items
         return OTHER_KIND if len(gold.items) == 2 else unsure("brackets of another kind")
 
-    def _listings(self, gold: Listing, answer: Listing) -> Finding:
+    def _listings(self, gold: Listing, answer: Listing) -> Outcome:
         bound, given = self._bindings(gold.items), self._bindings(answer.items)
         if bound and given:
             if bound.keys() != given.keys():
@@ -119,7 +119,7 @@ class Comparison:
         )
         return found if found.same else self._regions(gold, answer) or found
 
-    def _renamed(self, bound: dict[str, Shape], given: dict[str, Shape]) -> Finding:
+    def _renamed(self, bound: dict[str, Shape], given: dict[str, Shape]) -> Outcome:
         one, two = list(bound.values()), list(given.values())
         if _are_numbered(bound) and _are_numbered(given):
             found = matched(one, two, self.same, counted=True)
@@ -127,7 +127,7 @@ class Comparison:
             found = every(map(self.same, one, two))
         return unsure("names differ") if len(bound) == len(given) and found.same else DIFFERENT
 
-    def _listing_and_other(self, gold: Shape, answer: Shape) -> Finding:
+    def _listing_and_other(self, gold: Shape, answer: Shape) -> Outcome:
         listing, other = (gold, answer) if isinstance(gold, Listing) else (answer, gold)
         if not isinstance(listing, Listing):
             return OTHER_KIND
@@ -151,14 +151,14 @@ class Comparison:
         found = every(map(self.same, other.items, items))
         return unsure("a tuple or a list") if found.same and other.kind != "[]" else OTHER_KIND
 
-    def _listing_or_number(self, listing: Listing, number: Term) -> Finding:
+    def _listing_or_number(self, listing: Listing, number: Term) -> Outcome:
         if not is_ambiguous_number(number.text):
             return OTHER_KIND
         parts: list[Shape] = [Term(part) for part in number.text.split(",")]
         found = matched(listing.items, parts, self.same, counted=True)
         return unsure("a number or a list") if found.same else OTHER_KIND
 
-    def _singletons(self, gold: Shape, answer: Shape) -> Finding:
+    def _singletons(self, gold: Shape, answer: Shape) -> Outcome:
         for one, other in ((gold, answer), (answer, gold)):
             if isinstance(one, Group) and one.kind == "{}" and len(one.items) == 1:
                 found = self.same(one.items[0], other)
@@ -169,7 +169,7 @@ class Comparison:
             return unsure("a matrix or a tuple")
         return OTHER_KIND
 
-    def _with_relation(self, gold: Shape, answer: Shape) -> Finding:
+    def _with_relation(self, gold: Shape, answer: Shape) -> Outcome:
         if isinstance(gold, Relation) and isinstance(answer, Relation):
             return self._relations(gold, answer)
         relation, other = (gold, answer) if isinstance(gold, Relation) else (answer, gold)
@@ -190,7 +190,7 @@ class Comparison:
         found = [self.same(*((v, other) if relation is gold else (other, v))) for v in values]
         return next((f for f in found if f.same), next((f for f in found if f.unsure), found[0]))
 
-    def _relations(self, gold: Relation, answer: Relation) -> Finding:
+    def _relations(self, gold: Relation, answer: Relation) -> Outcome:
         if gold.text == answer.text:
             return SAME
         if set(gold.signs) & _INEQUALITIES or set(answer.signs) & _INEQUALITIES:
@@ -208,7 +208,7 @@ class Comparison:
                 return unsure("names differ") if functions else DIFFERENT
         return self._terms.same_relation(gold, answer)
 
-    def _inequalities(self, gold: Relation, answer: Relation) -> Finding:
+    def _inequalities(self, gold: Relation, answer: Relation) -> Outcome:
         one, other = interval_of(gold), interval_of(answer)
         if one and other:
             found = self.same(one[1], other[1])
@@ -232,7 +232,7 @@ class Comparison:
         values, doubt = self._stated(item)
         return None if doubt else (text_of(item.parts[0]), values[0])
 
-    def _stated(self, relation: Relation) -> tuple[list[Shape], Finding | None]:
+    def _stated(self, relation: Relation) -> tuple[list[Shape], Outcome | None]:
         """What an equation states the value of its left side to be: exactly, and about.
 
         A doubt or a difference instead where it states none: x + y = 1 is not the number 1.

@@ -9,14 +9,14 @@ from data_gen.verifiers.answer_text.numbers import Written, decide, rational
 from data_gen.verifiers.answer_text.units import Quantity, based, conversion, quantity
 from data_gen.verifiers.answer_text.words import choice, labelled, spoken, without_lead, worded
 from data_gen.verifiers.math_engine import sympy_bridge
-from data_gen.verifiers.math_engine.compare_structures import Comparison
+from data_gen.verifiers.math_engine.compare_structures import StructureComparison
 from data_gen.verifiers.math_engine.compare_words import (
     compare_choices,
     compare_clocks,
     compare_sets,
     compare_words,
 )
-from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Finding, every, unsure
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Outcome, every, unsure
 from data_gen.verifiers.math_engine.parse import Relation, Shape, read
 from data_gen.verifiers.math_engine.real_sets import same_region
 from data_gen.verifiers.math_engine.to_math_verify import lower_case, other_readings
@@ -25,7 +25,7 @@ _UNREAD_ANSWER = "unparsable answer"
 _UNREAD_GOLD = "unparsable gold"
 
 
-def compare(gold: str, answer: str, shortcuts: bool = True) -> Finding:
+def compare(gold: str, answer: str, shortcuts: bool = True) -> Outcome:
     """Compares two answers as they were written.
 
     `shortcuts` off: equal strings are compared as mathematics, too.
@@ -35,19 +35,19 @@ def compare(gold: str, answer: str, shortcuts: bool = True) -> Finding:
 
 
 class MathTerms:
-    """The comparison of terms behind `Comparison`."""
+    """The comparison of terms behind `StructureComparison`."""
 
     def __init__(self, shortcuts: bool) -> None:
         self._shortcuts = shortcuts
-        self._shapes = Comparison(self)
+        self._shapes = StructureComparison(self)
 
-    def compare(self, gold: str, answer: str) -> Finding:
+    def compare(self, gold: str, answer: str) -> Outcome:
         gold, answer = worded(without_lead(gold)), worded(without_lead(answer))
         found = self._shapes.same(read(gold), read(answer))
         # What cannot be read as mathematics at all is still what it is.
         return SAME if found.unsure and gold == answer else found
 
-    def same(self, gold: str, answer: str) -> Finding:
+    def same(self, gold: str, answer: str) -> Outcome:
         if self._shortcuts and gold == answer:
             return SAME
         gold, answer = worded(gold), worded(answer)
@@ -64,7 +64,7 @@ class MathTerms:
             or self._quantities(quantity(gold), quantity(answer))
         )
 
-    def same_relation(self, gold: Relation, answer: Relation) -> Finding:
+    def same_relation(self, gold: Relation, answer: Relation) -> Outcome:
         if gold.signs == answer.signs:
             found = every(map(self._shapes.same, gold.parts, answer.parts))
             if found.same:
@@ -79,12 +79,12 @@ class MathTerms:
         if _strictness(gold) != _strictness(answer):
             return DIFFERENT
         found = sympy_bridge.ratio(one, other)
-        if isinstance(found, Finding):
+        if isinstance(found, Outcome):
             return found
         directed = gold.signs[0] not in ("=", r"\ne", r"\equiv", r"\approx")
         return SAME if not directed or (found.is_real and found > 0) else DIFFERENT
 
-    def same_region(self, gold: Shape, answer: Shape) -> Finding | None:
+    def same_region(self, gold: Shape, answer: Shape) -> Outcome | None:
         return same_region(gold, answer)
 
     def rounds(self, exact: str, rounded: str) -> bool:
@@ -94,7 +94,7 @@ class MathTerms:
             return False
         return sympy_bridge.rounds(value, number.decimals, number.value)
 
-    def _labelled(self, gold: str, answer: str) -> Finding | None:
+    def _labelled(self, gold: str, answer: str) -> Outcome | None:
         """A choice with its letter, such as (B) 12, against the letter or what is chosen."""
         mine, given = labelled(gold), labelled(answer)
         if mine and given:
@@ -114,7 +114,7 @@ class MathTerms:
 
     def _bases(
         self, gold: str, answer: str, one: Written | None, other: Written | None
-    ) -> Finding | None:
+    ) -> Outcome | None:
         """Numbers in a written base; the base is part of the answer where the gold has one."""
         mine, given = based(gold), based(answer)
         if mine is None and given is None:
@@ -135,7 +135,7 @@ class MathTerms:
         digits = (gold if mine else answer).partition("_")[0].strip("()")
         return unsure("no base given") if mine and plain == digits else DIFFERENT
 
-    def _quantities(self, gold: Quantity, answer: Quantity) -> Finding:
+    def _quantities(self, gold: Quantity, answer: Quantity) -> Outcome:
         if gold.percent != answer.percent:
             numbers = rational(gold.body) and rational(answer.body)
             if not numbers or gold.unit or answer.unit:
@@ -157,7 +157,7 @@ class MathTerms:
             return unsure("a unit or a variable")
         return found
 
-    def _angles(self, gold: Quantity, answer: Quantity) -> Finding | None:
+    def _angles(self, gold: Quantity, answer: Quantity) -> Outcome | None:
         """Degrees against a multiple of \\pi, in radians."""
         degrees = [q for q in (gold, answer) if q.unit == "degree"]
         others = [q for q in (gold, answer) if not q.unit and r"\pi" in q.body]
@@ -167,7 +167,7 @@ class MathTerms:
             rf"({degrees[0].body})\cdot\frac{{\pi}}{{180}}", others[0].body, Fraction(1)
         )
 
-    def _bodies(self, gold: str, answer: str, factor: Fraction) -> Finding:
+    def _bodies(self, gold: str, answer: str, factor: Fraction) -> Outcome:
         """Compares `gold` with `factor` times `answer`."""
         one, other = rational(gold), rational(answer)
         if one and other:
@@ -197,7 +197,7 @@ def _readings(gold: str, answer: str) -> list[tuple[str, str]]:
     )
 
 
-def _expressions(gold: str, answer: str) -> Finding:
+def _expressions(gold: str, answer: str) -> Outcome:
     one, other = sympy_bridge.expression(gold), sympy_bridge.expression(answer)
     if one is None or other is None:
         if gold == answer:
@@ -214,7 +214,7 @@ def _squeezed(text: str) -> str:
     return re.sub(r"\s+|\\text|[{}]", "", text)
 
 
-def _approximated(gold: str, answer: str, found: Finding) -> Finding:
+def _approximated(gold: str, answer: str, found: Outcome) -> Outcome:
     """A decimal that is an exact value to six decimals or more: right to some, wrong to others."""
     for exact, rounded in ((gold, answer), (answer, gold)):
         number = rational(rounded)

@@ -4,12 +4,12 @@ import re
 
 from data_gen.verifiers.answer_text.numbers import rational
 from data_gen.verifiers.answer_text.words import choice, spoken
-from data_gen.verifiers.math_engine.outcome import DIFFERENT, OTHER_KIND, SAME, Finding, unsure
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, OTHER_KIND, SAME, Outcome, unsure
 
 _NAMED_SET = re.compile(r"\\emptyset|\\mathbb\{[A-Z]\}(?:[\^_]\{?[-+*\d]\}?)?")
 
 
-def compare_sets(gold: str, answer: str) -> Finding | None:
+def compare_sets(gold: str, answer: str) -> Outcome | None:
     """Sets that have a name of their own, such as \\mathbb{Z}."""
     one, other = (bool(_NAMED_SET.fullmatch(text)) for text in (gold, answer))
     if one and other:
@@ -18,7 +18,7 @@ def compare_sets(gold: str, answer: str) -> Finding | None:
     return OTHER_KIND if (one or other) and plain else None
 
 
-def compare_choices(gold: str, answer: str) -> Finding | None:
+def compare_choices(gold: str, answer: str) -> Outcome | None:
     mine, given = choice(gold), choice(answer)
     if mine and given:
         return SAME if mine == given else DIFFERENT
@@ -28,7 +28,7 @@ def compare_choices(gold: str, answer: str) -> Finding | None:
     return None
 
 
-def compare_words(gold: str, answer: str) -> Finding | None:
+def compare_words(gold: str, answer: str) -> Outcome | None:
     mine, given = spoken(gold), spoken(answer)
     if mine is None and given is None:
         return None
@@ -45,7 +45,7 @@ def _hyphens(text: str) -> str:
     return re.sub(r"[-\s']+", "", text)
 
 
-def compare_clocks(gold: str, answer: str) -> Finding | None:
+def compare_clocks(gold: str, answer: str) -> Outcome | None:
     """Times of the day and ratios, number by number."""
     one, other = _colons(gold), _colons(answer)
     if one is None and other is None:

@@ -8,7 +8,7 @@ from data_gen.types import Label
 T = TypeVar("T")
 
 
-class Finding(NamedTuple):
+class Outcome(NamedTuple):
     """A label and, where it is not "correct", the reason."""
 
     label: Label
@@ -23,16 +23,16 @@ class Finding(NamedTuple):
         return self.label == "unverifiable"
 
 
-SAME = Finding("correct")
-DIFFERENT = Finding("wrong", "different")
-OTHER_KIND = Finding("wrong", "another kind of answer")
+SAME = Outcome("correct")
+DIFFERENT = Outcome("wrong", "different")
+OTHER_KIND = Outcome("wrong", "another kind of answer")
 
 
-def unsure(reason: str) -> Finding:
-    return Finding("unverifiable", reason)
+def unsure(reason: str) -> Outcome:
+    return Outcome("unverifiable", reason)
 
 
-def every(findings: Iterable[Finding]) -> Finding:
+def every(findings: Iterable[Outcome]) -> Outcome:
     """The same if all are, different if one is, otherwise the first doubt."""
     doubt = SAME
     for finding in findings:
@@ -44,14 +44,14 @@ def every(findings: Iterable[Finding]) -> Finding:
 
 
 def matched(
-    gold: Sequence[T], answer: Sequence[T], same: Callable[[T, T], Finding], counted: bool
-) -> Finding:
+    gold: Sequence[T], answer: Sequence[T], same: Callable[[T, T], Outcome], counted: bool
+) -> Outcome:
     """Compares in any order; `counted`: an item that is given twice must be given twice.
 
     A count that alone differs is a doubt: repeated roots may be listed once or twice.
     """
     left = list(range(len(answer)))
-    doubt: Finding | None = None
+    doubt: Outcome | None = None
     extra: list[int] = []
     for item in gold:
         found, seen = _partner(item, answer, left, same)
@@ -80,9 +80,9 @@ def matched(
 
 
 def _partner(
-    item: T, answer: Sequence[T], among: Sequence[int], same: Callable[[T, T], Finding]
-) -> tuple[int | None, Finding | None]:
-    doubt: Finding | None = None
+    item: T, answer: Sequence[T], among: Sequence[int], same: Callable[[T, T], Outcome]
+) -> tuple[int | None, Outcome | None]:
+    doubt: Outcome | None = None
     for number in among:
         finding = same(item, answer[number])
         if finding.same:

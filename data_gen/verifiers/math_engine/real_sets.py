@@ -6,7 +6,7 @@ from typing import Any
 import sympy
 
 from data_gen.verifiers.math_engine import sympy_bridge
-from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Finding, unsure
+from data_gen.verifiers.math_engine.outcome import DIFFERENT, SAME, Outcome, unsure
 from data_gen.verifiers.math_engine.parse import Group, Listing, Relation, Shape, Term, Union
 
 _LESS = {"<", r"\le"}
@@ -55,7 +55,7 @@ def _absolute(left: Shape, sign: str, right: Shape) -> tuple[str, Shape] | None:
     return match[1], Union((below, Group(ends[1], (high, Term(r"\infty")))))
 
 
-def same_region(gold: Shape, answer: Shape) -> Finding | None:
+def same_region(gold: Shape, answer: Shape) -> Outcome | None:
     """Compares two sets of real numbers as sets.
 
     None where one of them is not known to be such a set: (0, 1) alone may be a point.

@@ -15,7 +15,7 @@ from data_gen.verifiers.math_engine.outcome import (
     DIFFERENT,
     OTHER_KIND,
     SAME,
-    Finding,
+    Outcome,
     every,
     unsure,
 )
@@ -93,7 +93,7 @@ def _completed(read: Any) -> Any:
     return sympy.zoo if done.has(sympy.nan, sympy.zoo) else done
 
 
-def compare(gold: Any, answer: Any) -> Finding:
+def compare(gold: Any, answer: Any) -> Outcome:
     """Compares two objects that `expression` gave: exactly, or to 300 digits."""
     if isinstance(gold, sympy.MatrixBase) or isinstance(answer, sympy.MatrixBase):
         if not (isinstance(gold, sympy.MatrixBase) and isinstance(answer, sympy.MatrixBase)):
@@ -118,7 +118,7 @@ def compare(gold: Any, answer: Any) -> Finding:
     return _functions(gold, answer, names)
 
 
-def _constants(gold: Any, answer: Any) -> Finding:
+def _constants(gold: Any, answer: Any) -> Outcome:
     near = _near(gold, answer, _DIGITS)
     if near is None:
         return SAME if verify(gold, answer, timeout_seconds=0) else unsure("not computable")
@@ -142,7 +142,7 @@ def _near(gold: Any, answer: Any, digits: int) -> bool | None:
     return bool(abs(one - other) <= scale * sympy.Float(10) ** (8 - digits))
 
 
-def _functions(gold: Any, answer: Any, names: list[str]) -> Finding:
+def _functions(gold: Any, answer: Any, names: list[str]) -> Outcome:
     """Compares at random points: of positive numbers first, then of both signs."""
     chance = random.Random(0)
     agreed = 0
@@ -162,7 +162,7 @@ def _functions(gold: Any, answer: Any, names: list[str]) -> Finding:
     return SAME if verify(gold, answer, timeout_seconds=0) else unsure("not computable")
 
 
-def _at_whole_numbers(gold: Any, answer: Any, names: list[str]) -> Finding:
+def _at_whole_numbers(gold: Any, answer: Any, names: list[str]) -> Outcome:
     special = (sympy.floor, sympy.ceiling, sympy.factorial, sympy.binomial, sympy.cos, sympy.sin)
     powers = [
         p for e in (gold, answer) for p in e.atoms(sympy.Pow) if p.base.could_extract_minus_sign()
@@ -189,7 +189,7 @@ def _rational(chance: random.Random, signed: bool) -> Any:
     return -value if signed and chance.random() < 0.6 else value
 
 
-def ratio(gold: Any, answer: Any) -> Finding | Any:
+def ratio(gold: Any, answer: Any) -> Outcome | Any:
     """The constant by which two functions differ; a finding where there is none."""
     names = sorted({s.name for s in gold.free_symbols | answer.free_symbols})
     if not names or gold.free_symbols != answer.free_symbols:
