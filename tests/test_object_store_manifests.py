@@ -16,6 +16,7 @@ endpoint = object_store.endpoint
 address = object_store.address
 objects = object_store.objects
 
+ONE = {"format": 1, "inputs": {"seed": 1}}
 FILE = {"bytes": 1, "sha256": "0" * 64}
 OUTSIDE = ["../out", "/nowhere/out", "a/../../out", "..\\out", "", ".", "a//out", "\x1bout"]
 
@@ -43,14 +44,16 @@ def test_a_name_from_the_store_is_a_run_s_or_refused(objects, tmp_path, name, wh
     "manifest",
     [
         {},
-        {"inputs": {"seed": 1}},
-        {"inputs": {"seed": 1}, "files": []},
-        {"inputs": {"seed": 1}, "files": {"part.txt": "text"}},
-        {"inputs": {"seed": 1}, "files": {"part.txt": {"sha256": "0" * 64}}},
-        {"inputs": {"seed": 1}, "files": {}, "dropped": []},
-        {"inputs": {"seed": 1}, "files": {}, "dropped": {"model.safetensors": 1}},
-        {"inputs": [], "files": {}},
-        *({"inputs": {"seed": 1}, "files": {n: FILE}} for n in (*OUTSIDE, "stage.json", ".x")),
+        ONE,
+        {**ONE, "files": []},
+        {**ONE, "files": {"part.txt": "text"}},
+        {**ONE, "files": {"part.txt": {"sha256": "0" * 64}}},
+        {"inputs": {"seed": 1}, "files": {}},
+        {"format": 0, "inputs": {"seed": 1}, "files": {}},
+        {**ONE, "files": {}, "dropped": []},
+        {**ONE, "files": {}, "dropped": {"model.safetensors": 1}},
+        {"format": 1, "inputs": [], "files": {}},
+        *({**ONE, "files": {n: FILE}} for n in (*OUTSIDE, "stage.json", ".x")),
     ],
 )
 def test_a_stage_of_another_shape_is_refused(objects, tmp_path, manifest):

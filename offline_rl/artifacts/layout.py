@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_gen.types import DataError
-from offline_rl.artifacts.stage import MANIFEST
+from offline_rl.artifacts.stage import MANIFEST, read_manifest
 
 SETTINGS = "experiment.yaml"
 """A run's settings; in its folder."""
@@ -29,14 +29,16 @@ def dataset_path(path: Path, kind: Kind | None = None) -> Path:
 
     A run's folder has two: `dataset`, which is left after all filters, and `rollouts`, which is
     everything sampled; without `kind` the first that is finished. Raises DataError where there is
-    none.
+    none, or one of another version's format.
     """
     if path.is_file():
         return path
     for name in ("dataset", "rollouts") if kind is None else (kind,):
         if (path / name / MANIFEST).is_file():
+            read_manifest(path / name)
             return path / name
     if kind is None and any(path.glob("part-*.parquet")):
+        read_manifest(path)
         return path
     if (path / SETTINGS).is_file():
         raise DataError(f"{path}: no finished {kind or 'rollouts'} in it yet: offline-rl generate")

@@ -19,6 +19,8 @@ MANIFEST = "stage.json"
 INPUTS = "inputs.json"
 FAILURE = "failure.json"
 """Why a stage holds nothing else."""
+FORMAT = 1
+"""Of the files that a stage holds; a folder of another format is refused. 0.3 wrote none."""
 _WEIGHTS = ".safetensors"
 
 
@@ -113,7 +115,7 @@ class Stage:
                     _sync(path)
                     name = str(path.relative_to(partial))
                     files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
-            manifest = {"inputs": plain(self.inputs), "files": files}
+            manifest = {"format": FORMAT, "inputs": plain(self.inputs), "files": files}
             write_atomically(partial / MANIFEST, sealed(manifest))
             self._publish()
 
@@ -225,11 +227,28 @@ def _take_out(manifest: dict[str, Any], names: Sequence[str]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What `work` published in `folder`; None where there is nothing whole."""
+    """What `work` published in `folder`; None where there is nothing whole.
+
+    Raises DataError for a stage that another version wrote in another format.
+    """
     try:
-        return unsealed((folder / MANIFEST).read_bytes())
+        manifest = unsealed((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
+    if manifest is not None and manifest.get("format") != FORMAT:
+        version = "0.3 or older" if "format" not in manifest else "a newer one"
+        raise DataError(
+            f"{folder}: written by another version of offline-rl ({version}), whose folders this"
+            " version does not read: run the experiment into a new folder (--out)"
+        )
+    return manifest
+
+
+def check_format(folder: Path) -> None:
+    """Raises DataError for the folder of a run whose stages another version wrote."""
+    stage = next(folder.rglob(MANIFEST), None)
+    if stage is not None:
+        read_manifest(stage.parent)
 
 
 def read_published(folder: Path, name: str) -> Any:

@@ -10,6 +10,7 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.provenance import model_fingerprint
+from offline_rl.artifacts.stage import check_format
 from offline_rl.progress import Progress
 from offline_rl.settings.data import DataSettings, ModelSettings
 from offline_rl.stages.context import Run
@@ -25,7 +26,7 @@ def at_work(
     """Verifier and engines end with the block.
 
     Finished stages are put into `store` as well. Raises DataError while another process works
-    there, and for a model that is not there.
+    there, for a folder of another version's format, and for a model that is not there.
     """
     with (
         remote_code_runs(settings.code),
@@ -33,6 +34,7 @@ def at_work(
         opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,
     ):
+        check_format(folder)
         base = model_fingerprint(
             settings.model_path, settings.revision, remote_code=settings.remote_code
         )

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
@@ -47,6 +47,7 @@ class File(Strict):
 class StageManifest(Strict):
     """As `Stage.work` writes it."""
 
+    format: Literal[1]
     inputs: dict[str, Any]
     files: dict[Annotated[str, AfterValidator(_of_a_stage)], File]
     dropped: dict[str, _Sha256] = {}
