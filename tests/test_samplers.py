@@ -189,12 +189,11 @@ def test_replicas_have_devices_of_their_own(monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"max_num_seq": 8}, "no argument of vLLM's EngineArgs; the nearest is max_num_seqs"),
-        ({"blocksize": 8}, "the nearest is block_size"),
         ({"dtype": "float32"}, "dtype is a setting of its own"),
         ({"seed": 1}, r"sampling\.seed sets it"),
         ({"trust_remote_code": True}, "could run code"),
         ({"worker_cls": "os.system"}, "could run code"),
+        ({"chat_template": "/etc/passwd"}, "reach other files"),
         ({"compilation_config": {"backend": "os.system"}}, "options"),
     ],
 )
@@ -203,6 +202,12 @@ def test_options_are_checked_before_any_start(options, message):
         VllmSettings(options=options)
     assert len(caught.value.errors()) <= 4  # one for each type that an option may have
     assert VllmSettings(options={"block_size": 32, "kv_cache_dtype": "auto"}).options
+
+
+def test_an_option_that_vllm_does_not_know_is_an_error_of_one_line(random_model):
+    with pytest.raises(EngineError, match=r"cannot load .*: TypeError: .*'max_num_seq'$") as caught:
+        start_engine(VllmSettings(options={"max_num_seq": 8}), random_model)
+    assert "\n" not in str(caught.value)
 
 
 def test_results_do_not_depend_on_memory_and_speed():

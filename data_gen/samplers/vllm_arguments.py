@@ -1,11 +1,6 @@
 """Which further arguments of vLLM's engine a settings file may give."""
 
-import ast
-import difflib
-import importlib.util
 from collections.abc import Set as AbstractSet
-from functools import cache
-from pathlib import Path
 
 # Arguments that may run code, open connections or reach files: settings come from anywhere.
 _REACHES_OUT = frozenset(
@@ -19,9 +14,12 @@ _REACHES_OUT = frozenset(
         "model_impl",
         "load_format",
         "model_loader_extra_config",
+        "model_weights",
         "pt_load_map_location",
         "code_revision",
+        "hf_config_path",
         "hf_overrides",
+        "chat_template",
         "model_class_overrides",
         "io_processor_plugin",
         "reasoning_parser_plugin",
@@ -40,6 +38,8 @@ _REACHES_OUT = frozenset(
         "otlp_traces_endpoint",
         "allowed_local_media_path",
         "allowed_media_domains",
+        "mm_encoder_fp8_scale_path",
+        "mm_encoder_fp8_scale_save_path",
         "hf_token",
         "download_dir",
     }
@@ -68,9 +68,10 @@ _SET_OTHERWISE = {
 
 
 def check_option(name: str, fields: AbstractSet[str]) -> None:
-    """Raises ValueError for an argument that vLLM does not have, or that is not to be given.
+    """Raises ValueError for an argument that is not to be given among the options.
 
-    `fields` are the settings that stand beside the options.
+    `fields` are the settings that have a place of their own. Names that vLLM does not know are
+    left to vLLM, which refuses them when it starts.
     """
     if name in fields:
         raise ValueError(f"{name} is a setting of its own: put it beside options")
@@ -78,25 +79,3 @@ def check_option(name: str, fields: AbstractSet[str]) -> None:
         raise ValueError(f"{name} cannot be an option: {_SET_OTHERWISE[name]}")
     if name in _REACHES_OUT:
         raise ValueError(f"{name} cannot be an option: it could run code or reach other files")
-    known = engine_arguments() - _REACHES_OUT - _SET_OTHERWISE.keys()
-    if known and name not in known:
-        near = difflib.get_close_matches(name, known | fields, 1, cutoff=0)
-        raise ValueError(f"{name!r} is no argument of vLLM's EngineArgs; the nearest is {near[0]}")
-
-
-@cache
-def engine_arguments() -> frozenset[str]:
-    """The names of vLLM's EngineArgs; none where vLLM is not installed.
-
-    Read from its source: importing vLLM takes longer than everything else that checks settings.
-    """
-    spec = importlib.util.find_spec("vllm")
-    if spec is None or not spec.submodule_search_locations:
-        return frozenset()
-    source = Path(spec.submodule_search_locations[0]) / "engine" / "arg_utils.py"
-    names: set[str] = set()
-    for node in ast.parse(source.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ClassDef) and node.name == "EngineArgs":
-            fields = (field for field in node.body if isinstance(field, ast.AnnAssign))
-            names |= {f.target.id for f in fields if isinstance(f.target, ast.Name)}
-    return frozenset(name for name in names if not name.startswith("_"))

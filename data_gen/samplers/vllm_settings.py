@@ -71,7 +71,7 @@ class VllmSettings(EngineSettings):
 
     @field_validator("options")
     @classmethod
-    def _known_options(cls, options: dict[str, Option]) -> dict[str, Option]:
+    def _allowed_options(cls, options: dict[str, Option]) -> dict[str, Option]:
         for name in options:
             check_option(name, cls.model_fields.keys() - {"kind", "options", "lora"})
         return options
