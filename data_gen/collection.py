@@ -3,16 +3,14 @@
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from data_gen.parts import check_part, part_path, remove_torn_parts
-from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.parts import load_part, part_path, remove_torn_parts
+from data_gen.storage import save_rollouts
 from data_gen.types import (
     Completion,
     DataError,
-    Label,
     Problem,
     Rollout,
     Sampler,
@@ -29,24 +27,6 @@ class StreamingSampler(Protocol):
         self, chunks: Iterable[Sequence[Problem]], sampling: Sampling
     ) -> Generator[list[Completion]]:
         """Each chunk's completions, in order, as a call for that chunk alone gives them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """The verified samples of some problems in a row; those found on disk stay there."""
-
-    labels: Sequence[Label]
-    """The verdicts, sample by sample."""
-    part: Path | None
-    held: list[Rollout] | None
-
-    def rollouts(self) -> list[Rollout]:
-        """Reads them where they are not in memory; DataError for a part that is not whole."""
-        if self.held is not None:
-            return self.held
-        if self.part is None:
-            raise ValueError("a chunk is either in memory or on disk")
-        return load_rollouts(self.part)
 
 
 def collect(
@@ -70,8 +50,7 @@ def collect(
             problems, sample, verify, sampling, folder=folder, chunk_problems=chunk_problems
         )
     ) as chunks:
-        for chunk in chunks:
-            rollouts = chunk.rollouts()
+        for rollouts in chunks:
             collected.extend(rollouts)
             if on_chunk is not None:
                 on_chunk(rollouts)
@@ -86,8 +65,8 @@ def collected_chunks(
     *,
     folder: Path | None = None,
     chunk_problems: int = 256,
-) -> Generator[Chunk]:
-    """Samples and verifies, and yields chunks in the order of the problems.
+) -> Generator[list[Rollout]]:
+    """Samples and verifies, and yields chunks of rollouts in the order of the problems.
 
     No more than a few chunks are in memory, however many there are. A chunk is verified and
     stored while the next ones are sampled. With `folder`, each finished chunk becomes
@@ -107,11 +86,11 @@ def collected_chunks(
         places = [part_path(folder, number) for number in range(len(chunks))]
         parts, found = [*places], [place.exists() for place in places]
     missing = (chunk for chunk, there in zip(chunks, found, strict=True) if not there)
-    pending: Future[Chunk] | None = None
+    pending: Future[list[Rollout]] | None = None
     with ThreadPoolExecutor(1) as background, closing(_sampled(sample, missing, sampling)) as drawn:
         for chunk, part, there in zip(chunks, parts, found, strict=True):
             if there and part is not None:
-                upcoming = background.submit(_found, part, chunk, sampling)
+                upcoming = background.submit(load_part, part, chunk, sampling)
             else:
                 upcoming = background.submit(_judge, chunk, next(drawn), verify, sampling, part)
             if pending is not None:
@@ -138,7 +117,7 @@ def _judge(
     verify: Verifier,
     sampling: Sampling,
     part: Path | None,
-) -> Chunk:
+) -> list[Rollout]:
     asked = [problem for problem in problems for _ in range(sampling.samples)]
     given = [(completion.problem_id, completion.sample) for completion in completions]
     if given != [(problem.id, j) for problem in problems for j in range(sampling.samples)]:
@@ -147,11 +126,7 @@ def _judge(
     rollouts = [Rollout(*one) for one in zip(asked, completions, verdicts, strict=True)]
     if part is not None:
         save_rollouts(rollouts, part)
-    return Chunk([verdict.label for verdict in verdicts], part, rollouts)
-
-
-def _found(part: Path, problems: Sequence[Problem], sampling: Sampling) -> Chunk:
-    return Chunk(check_part(part, problems, sampling), part, None)
+    return rollouts
 
 
 def _check(problems: Sequence[Problem]) -> None:

@@ -36,16 +36,16 @@ def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> 
             raise DataError(f"{path}: a rollout holds half of a surrogate pair") from error
 
 
-def load_rollouts(path: str | os.PathLike[str]) -> list[Rollout]:
+def load_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> list[Rollout]:
     """All of `iterate_rollouts` at once."""
-    return list(iterate_rollouts(path))
+    return list(iterate_rollouts(path, foreign=foreign))
 
 
 def iterate_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> Iterator[Rollout]:
     """Reads what `save_rollouts` wrote: one file, or a folder of `part-*.parquet` in order.
 
     Some thousands of rollouts are in memory at a time. Where the files are `foreign`, nothing in
-    them is taken at its word, which takes half a second more for each.
+    them is taken at its word: each is decoded under a limit on memory, which takes half a second.
     Raises DataError naming the file (and line) that is not whole or has other columns.
     """
     path = Path(path)

@@ -59,10 +59,10 @@ def evaluate(
             benchmark.problems, sample, benchmark.verify, benchmark.sampling, folder=folder
         )
     ) as chunks:
-        for chunk in chunks:
-            grids.append(grid(chunk.rollouts()) if chunk.part is None else _read(chunk.part))
+        for rollouts in chunks:
+            grids.append(grid(rollouts))
             if on_chunk is not None:
-                on_chunk(chunk.labels)
+                on_chunk([rollout.verdict.label for rollout in rollouts])
     whole = pd.concat(grids, ignore_index=True)
     how = benchmark.sampling
     return Evaluation(

@@ -203,17 +203,16 @@ def test_a_sampler_that_leaves_something_out_is_caught():
         collect(problems(2), lambda chunk, s: Scripted()(chunk[1:], s), verify, SAMPLING)
 
 
-def test_chunks_found_on_disk_are_told_of_without_being_read(tmp_path):
+def test_chunks_found_on_disk_are_those_that_were_made(tmp_path):
     def chunks(sample):
         return collected_chunks(
             problems(5), sample, verify, SAMPLING, folder=tmp_path, chunk_problems=2
         )
 
-    made = [(chunk.labels, chunk.rollouts()) for chunk in chunks(Scripted())]
-    assert [labels for labels, _ in made] == [["correct", "wrong"] * n for n in (2, 2, 1)]
-    found = list(chunks(Scripted(fail_at=0)))
-    assert [chunk.held for chunk in found] == [None] * 3
-    assert [(chunk.labels, chunk.rollouts()) for chunk in found] == made
+    made = list(chunks(Scripted()))
+    labels = [[rollout.verdict.label for rollout in rollouts] for rollouts in made]
+    assert labels == [["correct", "wrong"] * n for n in (2, 2, 1)]
+    assert list(chunks(Scripted(fail_at=0))) == made
 
 
 def test_few_chunks_are_in_memory_at_any_time(tmp_path):
@@ -222,10 +221,10 @@ def test_few_chunks_are_in_memory_at_any_time(tmp_path):
     gc.collect()
     # What is frozen is not counted: rollouts of other tests, and all that was imported.
     gc.freeze()
-    for chunk in collected_chunks(
+    for rollouts in collected_chunks(
         problems(60), Scripted(), verify, SAMPLING, folder=tmp_path, chunk_problems=1
     ):
-        assert len(chunk.labels) == SAMPLING.samples
+        assert len(rollouts) == SAMPLING.samples
         counts.append(sum(type(one) is Rollout for one in gc.get_objects()))
     assert SAMPLING.samples <= min(counts)
     assert max(counts) <= 3 * SAMPLING.samples

@@ -5,7 +5,9 @@ import json
 import os
 import re
 from array import array
+from random import Random
 
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from markdown_it import MarkdownIt
@@ -110,6 +112,36 @@ def test_a_flipped_bit_is_noticed(tmp_path):
     content[200] ^= 1
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file"):
+        load_rollouts(path)
+
+
+def test_no_flipped_bit_changes_what_is_read(tmp_path):
+    """It may be in what nobody reads, such as the statistics of a column."""
+    path = tmp_path / "a.parquet"
+    rollouts = [rollout(problem=f"p{n}") for n in range(20)]
+    save_rollouts(rollouts, path)
+    whole, refused = path.read_bytes(), 0
+    for place in Random(0).sample(range(8 * len(whole)), 1000):
+        content = bytearray(whole)
+        content[place // 8] ^= 1 << place % 8
+        path.write_bytes(content)
+        try:
+            assert load_rollouts(path) == rollouts
+        except DataError:
+            refused += 1
+    assert refused > 500
+
+
+def test_a_page_that_is_skipped_is_noticed(tmp_path):
+    path = tmp_path / "a.parquet"
+    save_rollouts([rollout()], path)
+    content = bytearray(path.read_bytes())
+    first = pq.ParquetFile(path).metadata.row_group(0).column(0)
+    # The kind of the page, after the id of its field.
+    assert content[first.data_page_offset : first.data_page_offset + 2] == b"\x15\x00"
+    content[first.data_page_offset + 1] = 1 << 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"a\.parquet: not a whole Parquet file \(1 rows are"):
         load_rollouts(path)
 
 

@@ -126,9 +126,9 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
     sampled_with(run.engines.description, folder)
     done, correct = 0, 0
     with run.progress.task("sample", "rollouts") as task:
-        for chunk in collected_chunks(fitting, sampler, run.verify, sampling, folder=folder):
-            done += len(chunk.labels)
-            correct += chunk.labels.count("correct")
+        for rollouts in collected_chunks(fitting, sampler, run.verify, sampling, folder=folder):
+            done += len(rollouts)
+            correct += sum(rollout.verdict.label == "correct" for rollout in rollouts)
             task.update(done, len(fitting) * sampling.samples, f"{correct / done:.1%} correct")
     summary = summarise(
         iterate_rollouts(folder), left_out=too_long, dropped=loaded.dropped, min_reward=None
