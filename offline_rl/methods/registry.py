@@ -1,6 +1,5 @@
 """Every method by its `kind`: those in this folder, and those that installed packages bring."""
 
-from collections.abc import Mapping
 from functools import reduce
 from operator import or_
 from typing import TYPE_CHECKING, Annotated
@@ -33,7 +32,7 @@ BUILT_IN: dict[str, type[Method]] = {
     cls.model_fields["kind"].default: cls for cls in (*_IMITATION, *_GRADED, *_PREFERENCE)
 }
 ADDED, FAULTS = installed_methods(BUILT_IN)
-"""Those of other packages by kind, and why some cannot be had."""
+"""Those of other packages by kind, and why others are unavailable."""
 METHODS: dict[str, type[Method]] = {
     **BUILT_IN,
     **{kind: added.method for kind, added in ADDED.items()},
@@ -46,14 +45,6 @@ else:
 
 
 def code_of(method: Method) -> dict[str, str]:
-    """What a method's results depend on besides its settings and this package's version."""
+    """The package of a method that is not one of ours: its results depend on it too."""
     added = ADDED.get(method.kind)
     return {} if added is None else added.code
-
-
-def check_code(method: Method, code: Mapping[str, str], where: str) -> None:
-    """Raises RuntimeError where the method that is installed here is not the one with `code`."""
-    here = code_of(method)
-    if here != code:
-        told = [", ".join(one.values()) or "none" for one in (here, code)]
-        raise RuntimeError(f"{where} has another {method.kind}: {told[0]}; the run's is {told[1]}")

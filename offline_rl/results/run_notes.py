@@ -70,18 +70,16 @@ def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[st
 
 def code_notes(trained: Iterable[tuple[str, Path]]) -> Iterator[str]:
     """A sentence on each method of another package, by the label and folder of its policies."""
-    codes: dict[str, list[dict[str, str]]] = {}
+    packages: dict[str, dict[str, None]] = {}
     for label, folder in trained:
         manifest = read_manifest(folder)
         code = manifest and manifest["inputs"].get("code")
-        if code and code not in codes.setdefault(label, []):
-            codes[label].append(code)
-    for label, several in codes.items():
-        files = " and ".join(f"sha256 {code['source_sha256'][:12]}" for code in several)
-        name = f"{label} is a method of another package, {several[0]['module']}"
-        yield f"{name}: {files} of its files."
+        if code:
+            packages.setdefault(label, {})[" ".join(code.values())] = None
+    for label, several in packages.items():
+        yield f"{label} is a method of another package: {' and '.join(several)}."
         if len(several) > 1:
-            yield f"The seeds of {label} were trained by different files: run the experiment again."
+            yield f"The seeds of {label} were trained by several versions: run it again."
 
 
 def import_notes(dataset: Path) -> Iterator[str]:

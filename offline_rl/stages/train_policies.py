@@ -23,7 +23,7 @@ from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
-from offline_rl.methods.registry import check_code, code_of
+from offline_rl.methods.registry import code_of
 from offline_rl.progress import Lines
 from offline_rl.settings.training import CHECKPOINTS
 from offline_rl.stages.context import Run
@@ -213,14 +213,16 @@ def _train(
 
 
 def on_node(
-    work: Callable[..., Any], code: Mapping[str, str], method: Method, *told: Any, **named: Any
+    work: Callable[..., Any], code: Mapping[str, str], method: Method, *args: Any, **kwargs: Any
 ) -> None:
-    """`work(method, ...)` where the node has the `code` of the method that the run has recorded.
+    """`work(method, ...)` on a node that has the method of the run, by its recorded `code`.
 
     Raises RuntimeError for another.
     """
-    check_code(method, code, "a node")
-    work(method, *told, **named)
+    here, there = (" ".join(one.values()) or "none" for one in (code_of(method), code))
+    if here != there:
+        raise RuntimeError(f"a node has another {method.kind}: {here}; the run's is {there}")
+    work(method, *args, **kwargs)
 
 
 def _note(values: dict[str, float]) -> str:

@@ -19,7 +19,6 @@ from data_gen.selection import Selection
 from data_gen.storage import save_rollouts
 from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
-from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.settings.validation import Exam
 
@@ -64,7 +63,6 @@ def launch_training(
         save_rollouts(rollouts, Path(scratch) / "rollouts.parquet")
         told = {
             "method": method.model_dump(mode="json"),
-            "code": code_of(method),
             "rollouts": f"{scratch}/rollouts.parquet",
             "folder": str(folder.resolve()),
             "model": model,

@@ -15,7 +15,7 @@ from data_gen.selection import Selection
 from data_gen.storage import load_rollouts
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
-from offline_rl.methods.registry import AnyMethod, check_code
+from offline_rl.methods.registry import AnyMethod
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.settings.validation import Exam
 
@@ -41,7 +41,6 @@ def main(path: Path) -> int:
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     first = os.environ.get("RANK", "0") == "0"
     try:
-        check_code(method, job["code"], "one of the processes")
         train(
             method,
             load_rollouts(job["rollouts"]),
