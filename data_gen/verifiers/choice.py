@@ -1,14 +1,11 @@
 """The verifier of multiple-choice answers: one letter, or several in any order."""
 
 import re
-from collections.abc import Sequence
 from typing import Literal
 
-from data_gen.types import Verdict
 from data_gen.verifiers.answer_text.normalise import normal
-from data_gen.verifiers.answer_text.settings import AnswerSettings
+from data_gen.verifiers.answer_text.settings import AnswerSettings, ValueVerifier
 from data_gen.verifiers.answer_text.words import choice, labelled
-from data_gen.verifiers.base import OpenVerifier
 
 _LONGEST = 300
 _BETWEEN = re.compile(r"\s*(?:[,;&]|\band\b|\\text\{\s*and\s*\})\s*")
@@ -23,30 +20,8 @@ class ChoiceSettings(AnswerSettings):
 
     kind: Literal["choice"] = "choice"
 
-    def open(self) -> "ChoiceVerifier":
-        return ChoiceVerifier(self)
-
-
-class ChoiceVerifier(OpenVerifier):
-    def __init__(self, settings: ChoiceSettings) -> None:
-        self._settings = settings
-
-    def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        return [self._judge(gold, completion) for gold, completion in pairs]
-
-    def close(self) -> None:
-        """Nothing to end: reading a letter needs no process of its own."""
-
-    def _judge(self, gold: str, completion: str) -> Verdict:
-        answer = self._settings.find(completion)
-        if isinstance(answer, Verdict):
-            return answer
-        expected, given = _letters(gold), _letters(answer)
-        if expected is None:
-            return Verdict.unverifiable("the gold is no choice", answer)
-        if given is None:
-            return Verdict.wrong("no choice", answer)
-        return Verdict.correct(answer) if given == expected else Verdict.wrong("different", answer)
+    def open(self) -> ValueVerifier:
+        return ValueVerifier(self, "choice", _letters)
 
 
 def _letters(text: str) -> frozenset[str] | None:

@@ -1,6 +1,5 @@
 """The user's own verifier: a Python function, run in the worker processes."""
 
-import hashlib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
+from data_gen.files import sha256
 from data_gen.types import DataError, Verdict
 from data_gen.verifiers.base import OpenVerifier, Settings
 from data_gen.verifiers.pool import Failure, Pool
@@ -42,7 +42,7 @@ class PythonSettings(Settings):
         """With a hash of the module's own file, so that a change in it is seen."""
         settings = super().description
         del settings["workers"]
-        source = hashlib.sha256(_source(self.function).read_bytes()).hexdigest()
+        source = sha256(_source(self.function))
         return settings | {"source_sha256": source}
 
 
