@@ -3,17 +3,16 @@
 import json
 import math
 import os
-import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from data_gen.columns import COLUMNS, rollout_of
+from data_gen.files import replacing
 from data_gen.rows import Row, jsonl_rows
 from data_gen.types import DataError, Problem, Rollout
 
-__all__ = ["COLUMNS", "iterate_rollouts", "load_rollouts", "replacing", "save_rollouts"]
+__all__ = ["COLUMNS", "iterate_rollouts", "load_rollouts", "save_rollouts"]
 
 
 def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> None:
@@ -64,34 +63,6 @@ def iterate_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> 
             yield _rollout(row, f"{path}:{number}")
     else:
         raise DataError(f"{path}: only .jsonl and .parquet files are read")
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that takes its place, synced, when the block succeeds.
-
-    Raises OSError that names `path`, where the error itself names no file.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    try:
-        yield temporary
-        _sync(temporary)
-        os.replace(temporary, path)
-        _sync(path.parent)
-    except OSError as error:
-        if error.filename is not None or error.errno is None:
-            raise
-        raise OSError(error.errno, os.strerror(error.errno), str(path)) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_parquet(path: Path, foreign: bool) -> Iterator[Rollout]:

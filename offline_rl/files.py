@@ -2,13 +2,13 @@
 
 import os
 import re
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
 
-# What `writing_atomically` calls a file that is not whole yet.
+from data_gen.files import replacing
+
+# What `replacing` calls a file that is not whole yet.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")
 # How torch and safetensors, whose errors are no OSError, tell that a file could not be written.
 _NOT_WRITTEN = re.compile(
@@ -18,42 +18,13 @@ _NOT_WRITTEN = re.compile(
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Publishes `content` at `path`, as `writing_atomically` does."""
-    with writing_atomically(path) as file:
-        file.write(content.encode("utf-8") if isinstance(content, str) else content)
-
-
-@contextmanager
-def writing_atomically(path: Path) -> Iterator[IO[bytes]]:
-    """Gives a file to fill that is published at `path` when the block ends without an exception.
-
-    Written beside it, synced, renamed, folder synced: a reader sees the old file or the new one; on
-    an error the old one stays and nothing is left. Raises OSError that names `path`.
-    """
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
-    with disk_errors_name(path):
-        try:
-            with temporary.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes renames inside the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    """Publishes `content` at `path`, as `replacing` does."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(content.encode("utf-8") if isinstance(content, str) else content)
 
 
 def remove_temporaries(folder: Path) -> None:
-    """Removes what `writing_atomically` left directly in a folder when its process was killed."""
+    """Removes what `replacing` left directly in a folder when its process was killed."""
     for path in folder.glob(".*"):
         if _TEMPORARY.fullmatch(path.name):
             path.unlink()

@@ -1,9 +1,14 @@
-"""JSON values and files by their hashes, and what has changed between two values."""
+"""JSON values by their hashes, files that carry their own, and what has changed between two."""
 
 import hashlib
 import json
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
+
+from data_gen.types import DataError, Problem
+
+_SEAL = "sha256"
 
 
 def digest(value: Any) -> str:
@@ -12,9 +17,11 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+def problems_digest(problems: Iterable[Problem], *, solutions: bool) -> str:
+    """A hash of problems in their order, with their solutions where these matter."""
+    return digest(
+        [[p.id, p.prompt, p.answer, *([p.solution] if solutions else [])] for p in problems]
+    )
 
 
 def plain(value: Any) -> Any:
@@ -35,3 +42,35 @@ def first_change(old: Any, new: Any, path: str = "") -> str | None:
     if isinstance(old, dict | list) or isinstance(new, dict | list) or len(str(new)) > 60:
         return f"{path} has changed"
     return f"{path} has changed from {old} to {new}"
+
+
+def sealed(value: Mapping[str, Any]) -> str:
+    """The text of a JSON object with a hash of itself; `unsealed` reads it."""
+    bare = {key: one for key, one in value.items() if key != _SEAL}
+    seal = hashlib.sha256(_text(bare).encode()).hexdigest()
+    return _text({**bare, _SEAL: seal})
+
+
+def unsealed(content: bytes) -> dict[str, Any] | None:
+    """The object in what `sealed` gave; None where one byte of it is another."""
+    try:
+        value = json.loads(content)
+        if not isinstance(value, dict) or sealed(value).encode() != content:
+            return None
+    # Numbers that are none are read, and not written again.
+    except (ValueError, RecursionError):
+        return None
+    del value[_SEAL]
+    return value
+
+
+def read_sealed(path: Path) -> dict[str, Any]:
+    """As `unsealed`. Raises DataError for a file that has changed."""
+    value = unsealed(path.read_bytes())
+    if value is None:
+        raise DataError(f"{path} is damaged: it does not hold what was written: run it again")
+    return value
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=1, allow_nan=False) + "\n"

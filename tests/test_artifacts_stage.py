@@ -122,7 +122,7 @@ def test_a_kill_while_publishing_loses_neither_the_old_nor_the_new(stage, moment
 
     with monkeypatch.context() as patch:
         patch.setattr(module.os, "replace", counted(os.replace))
-        patch.setattr(module, "sync_folder", counted(module.sync_folder))
+        patch.setattr(module, "sync", counted(module.sync))
         with pytest.raises(Kill):
             fill(new, "new")
     new.recover()

@@ -2,8 +2,8 @@
 
 import torch
 
+from offline_rl.hashing import sealed
 from offline_rl.methods.registry import METHODS
-from offline_rl.sealing import sealed
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.cpu_threads import _preferred, fastest, settled
 from offline_rl.training.train import train

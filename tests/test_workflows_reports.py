@@ -12,10 +12,10 @@ from data_gen.types import DataError
 from offline_rl import load_run, run
 from offline_rl.config.load import load_experiment
 from offline_rl.config.multi_model import load_settings
+from offline_rl.hashing import sealed
 from offline_rl.progress import Silent
 from offline_rl.report import write_report
 from offline_rl.results.find import find
-from offline_rl.sealing import sealed
 from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
 from offline_rl.workflows.reports import compare_runs, report_again
 from offline_rl.workflows.several_models import run_series

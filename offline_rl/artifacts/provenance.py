@@ -1,6 +1,5 @@
 """What a run depends on outside its settings: versions, hardware, the base model's files."""
 
-import hashlib
 import os
 import platform
 from functools import cache
@@ -10,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from data_gen.files import sha256
 from data_gen.types import DataError
 
 TRAINING_PACKAGES = ("offline-rl", "torch", "transformers", "trl", "accelerate", "peft")
@@ -62,7 +62,7 @@ def model_fingerprint(
         return {"name": model, "revision": revision}
     found: dict[str, Any] = path_fingerprint(model)
     if remote_code:
-        code = {str(file.relative_to(place)): _file_hash(file) for file in place.rglob("*.py")}
+        code = {str(file.relative_to(place)): sha256(file) for file in place.rglob("*.py")}
         found |= {**code, "remote_code": True}
     return found
 
@@ -75,10 +75,10 @@ def path_fingerprint(path: str) -> dict[str, Any]:
     place = Path(path)
     if place.is_dir():
         files = sorted(inner for inner in place.iterdir() if inner.is_file())
-        return {inner.name: _file_hash(inner) for inner in files if inner.suffix != ".md"}
+        return {inner.name: sha256(inner) for inner in files if inner.suffix != ".md"}
     if not place.is_file():
         raise DataError(f"{path}: no such file or folder")
-    return {place.name: _file_hash(place)}
+    return {place.name: sha256(place)}
 
 
 def public_name(name: str) -> str:
@@ -92,8 +92,3 @@ def public_name(name: str) -> str:
     # A user without a home, a name too long for a file: whatever it is, it is no path here.
     except (OSError, RuntimeError):
         return name
-
-
-def _file_hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

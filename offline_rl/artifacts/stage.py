@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.files import sha256, sync
 from data_gen.types import DataError
-from offline_rl.files import disk_errors_name, remove_temporaries, sync_folder, write_atomically
-from offline_rl.hashing import digest, first_change, plain, sha256
-from offline_rl.sealing import sealed, unsealed
+from offline_rl.files import disk_errors_name, remove_temporaries, write_atomically
+from offline_rl.hashing import digest, first_change, plain, sealed, unsealed
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
@@ -112,7 +112,7 @@ class Stage:
             files = {}
             for path in sorted(partial.rglob("*")):
                 if path.is_file() and path != partial / INPUTS:
-                    _sync(path)
+                    sync(path)
                     name = str(path.relative_to(partial))
                     files[name] = {"bytes": path.stat().st_size, "sha256": sha256(path)}
             manifest = {"format": FORMAT, "inputs": plain(self.inputs), "files": files}
@@ -133,7 +133,7 @@ class Stage:
                 yield self._taken
                 for path in self._taken.rglob("*"):
                     if path.is_file():
-                        _sync(path)
+                        sync(path)
                 write_atomically(self._taken / MANIFEST, sealed(manifest))
                 shutil.rmtree(self.partial, ignore_errors=True)
                 os.replace(self._taken, self.partial)
@@ -205,7 +205,7 @@ class Stage:
         if self.folder.exists():
             os.replace(self.folder, self._old)
         os.replace(self.partial, self.folder)
-        sync_folder(self.folder.parent)
+        sync(self.folder.parent)
         shutil.rmtree(self._old, ignore_errors=True)
 
     @property
@@ -270,8 +270,3 @@ def holds(folder: Path, inputs: Mapping[str, Any]) -> bool:
         return False
     made_with = {name: manifest["inputs"].get(name) for name in inputs}
     return first_change(made_with, plain(inputs)) is None
-
-
-def _sync(path: Path) -> None:
-    with path.open("rb") as file:
-        os.fsync(file.fileno())

@@ -10,8 +10,9 @@ from typing import IO, Any
 
 import pandas as pd
 
+from data_gen.files import replacing
 from eval.evaluation import GRID_COLUMNS
-from offline_rl.files import write_atomically, writing_atomically
+from offline_rl.files import write_atomically
 from offline_rl.report.contents import Report, Samples
 from offline_rl.report.page import render
 from offline_rl.report.publication import latex, markdown
@@ -45,7 +46,7 @@ def write_report(folder: Path, report: Report, formats: Iterable[Format] = CSV_A
     if "csv" in wanted:
         for name, table in csv_tables(report).items():
             write_atomically(folder / name, csv_text(table))
-        with writing_atomically(folder / SAMPLES) as file:
+        with replacing(folder / SAMPLES) as temporary, temporary.open("wb") as file:
             _write_samples(file, report.samples)
     if "html" in wanted:
         write_atomically(folder / FIRST_FILES["html"], render(report))

@@ -12,6 +12,7 @@ from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
+from offline_rl.hashing import read_sealed
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.results.run_notes import (
     code_notes,
@@ -22,7 +23,6 @@ from offline_rl.results.run_notes import (
     rounding_notes,
 )
 from offline_rl.results.run_results import Findings
-from offline_rl.sealing import read_sealed
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget
 from offline_rl.stages.context import ABOUT, SUMMARY

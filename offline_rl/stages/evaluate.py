@@ -15,7 +15,7 @@ from eval.evaluation import evaluate
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
-from offline_rl.hashing import digest
+from offline_rl.hashing import problems_digest
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE, EvaluationSettings
 from offline_rl.stages.context import ABOUT, Run, sampled_with
@@ -126,7 +126,7 @@ def evaluation_inputs(
     """All that the samples of a policy on some problems depend on."""
     return {
         "model": dict(model_read),
-        "problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
+        "problems": problems_digest(problems, solutions=False),
         **manner.settings(),
         "versions": versions(SAMPLING_PACKAGES),
     }

@@ -7,7 +7,7 @@ from typing import Any
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.stage import FAILURE, Stage, read_published
 from offline_rl.config.schema import Experiment
-from offline_rl.hashing import digest
+from offline_rl.hashing import problems_digest
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import (
@@ -108,6 +108,6 @@ def _validated(run: Run[Experiment], method: Method) -> dict[str, Any]:
     problems = run.problems(validation.problems)
     exam = exam_of(run.settings, validation)
     return {
-        "validation_problems": digest([[p.id, p.prompt, p.answer] for p in problems]),
+        "validation_problems": problems_digest(problems, solutions=False),
         "exam": {**exam.model_dump(mode="json"), "verifier": exam.verifier.description},
     }

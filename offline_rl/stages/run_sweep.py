@@ -13,8 +13,8 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants
 from offline_rl.files import write_atomically
+from offline_rl.hashing import read_sealed, sealed
 from offline_rl.methods import Method
-from offline_rl.sealing import read_sealed, sealed
 from offline_rl.stages.context import Run
 from offline_rl.stages.evaluate import Job, Manner, evaluation_inputs, evaluations_step
 from offline_rl.stages.policies import Policy, policy, read_record

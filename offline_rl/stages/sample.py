@@ -22,7 +22,7 @@ from offline_rl.artifacts.provenance import (
     versions,
 )
 from offline_rl.artifacts.stage import Stage
-from offline_rl.hashing import digest
+from offline_rl.hashing import digest, problems_digest
 from offline_rl.settings.data import DataSettings, Imported
 from offline_rl.stages.context import ABOUT, SUMMARY, Run, sampled_with, write_json
 
@@ -60,7 +60,7 @@ def _sampling_stage(run: Run[DataSettings], problems: Sequence[Problem]) -> Stag
     adapter = settings.sampler.adapter
     inputs = {
         "model": run.base,
-        "problems": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
+        "problems": problems_digest(problems, solutions=True),
         "prompt": settings.prompt,
         "sampling": settings.sampling.model_dump(mode="json"),
         "sampler": settings.sampler.result_settings,
@@ -87,7 +87,7 @@ def _demonstrations_stage(run: Run[DataSettings], problems: Sequence[Problem]) -
     inputs = {
         "learn_from": "demonstrations",
         "model": run.base,
-        "problems": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
+        "problems": problems_digest(problems, solutions=True),
         "prompt": run.settings.prompt,
         "versions": versions(("offline-rl", "transformers", "tokenizers")),
     }
@@ -203,7 +203,7 @@ def problems_source(source: ProblemSource | None, problems: Sequence[Problem]) -
     return {
         **named,
         "count": len(problems),
-        "sha256": digest([[p.id, p.prompt, p.answer, p.solution] for p in problems]),
+        "sha256": problems_digest(problems, solutions=True),
     }
 
 

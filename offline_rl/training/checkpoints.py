@@ -4,9 +4,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from data_gen.files import sha256
 from offline_rl.files import write_atomically
-from offline_rl.hashing import sha256
-from offline_rl.sealing import sealed, unsealed
+from offline_rl.hashing import sealed, unsealed
 
 _COMPLETE = "complete"
 

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, TrainerCallback
 
 from data_gen.collection import collect
+from data_gen.files import replacing
 from data_gen.prompts import Tokenizer
 from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.transformers import TransformersEngine
@@ -129,9 +130,8 @@ class EarlyStop(TrainerCallback):  # type: ignore[misc] # the library is taken a
         if self._trainer.accelerator.is_main_process:
             held = {name: parameter.detach().cpu() for name, parameter in self._trained()}
             self._folder.mkdir(parents=True, exist_ok=True)
-            temporary = self._folder / f".{BEST}"
-            save_file(held, temporary)
-            os.replace(temporary, self._folder / BEST)
+            with replacing(self._folder / BEST) as temporary:
+                save_file(held, temporary)
 
     def _trained(self) -> Iterator[tuple[str, torch.nn.Parameter]]:
         for name, parameter in self._policy.named_parameters():

@@ -14,7 +14,7 @@ from offline_rl.config.checkpoint_evaluation import (
     read_labels,
 )
 from offline_rl.files import write_atomically
-from offline_rl.hashing import first_change
+from offline_rl.hashing import first_change, sealed
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import (
     Report,
@@ -22,7 +22,6 @@ from offline_rl.report import (
 )
 from offline_rl.results.checkpoint_results import gather_alone
 from offline_rl.results.run_results import report_on
-from offline_rl.sealing import sealed
 from offline_rl.stages.context import Run
 from offline_rl.stages.evaluate import (
     Job,

@@ -15,10 +15,10 @@ from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.files import write_atomically
+from offline_rl.hashing import sealed
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.results.write_report import results_step
-from offline_rl.sealing import sealed
 from offline_rl.settings.data import DataSettings
 from offline_rl.stages.budget import budget_step
 from offline_rl.stages.context import ABOUT, Run

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from data_gen.types import DataError
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.stage import INPUTS, MANIFEST
-from offline_rl.sealing import sealed, unsealed
+from offline_rl.hashing import sealed, unsealed
 
 
 def inside(name: str) -> str:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
+from data_gen.files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
 from offline_rl.artifacts.lock import locked
@@ -28,9 +29,8 @@ from offline_rl.artifacts.object_store.stage_store import (
 )
 from offline_rl.artifacts.stage import MANIFEST, Stage, read_manifest
 from offline_rl.files import write_atomically
-from offline_rl.hashing import sha256
+from offline_rl.hashing import sealed
 from offline_rl.progress import Progress
-from offline_rl.sealing import sealed
 
 LATEST = "run.json"
 _RUN = "run"
