@@ -37,15 +37,15 @@ def write_parquet(rollouts: Sequence[Rollout], path: Path) -> None:
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
 
-def read_parquet(path: Path, *, foreign: bool) -> Iterator[Rollout]:
+def read_parquet(path: Path, *, untrusted: bool) -> Iterator[Rollout]:
     """The rollouts of a file with COLUMNS, some thousands in memory at a time.
 
-    A `foreign` one is decoded under a limit on memory. Raises DataError naming the file, and the
+    A `untrusted` one is decoded under a limit on memory. Raises DataError naming the file, and the
     row where it is one row's fault.
     """
     with parquet_errors_name(path):
         first = 0
-        for batch in decoded(path, _ROWS, list(COLUMNS)) if foreign else _batches(path):
+        for batch in decoded(path, _ROWS, list(COLUMNS)) if untrusted else _batches(path):
             _check_schema(batch.schema, path)
             yield from _rollouts(batch, path, first)
             first += batch.num_rows

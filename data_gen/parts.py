@@ -19,7 +19,7 @@ def remove_torn_parts(folder: Path) -> None:
 
 def load_part(part: Path, problems: Sequence[Problem], sampling: Sampling) -> list[Rollout]:
     """Raises DataError for a part that is not whole, or that holds other problems or samples."""
-    rollouts = load_rollouts(part)
+    rollouts = load_rollouts(part, untrusted=False)
     held = [(rollout.problem, rollout.completion.sample) for rollout in rollouts]
     if held != [(problem, j) for problem in problems for j in range(sampling.samples)]:
         raise DataError(

@@ -35,17 +35,18 @@ def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> 
             raise DataError(f"{path}: a rollout holds half of a surrogate pair") from error
 
 
-def load_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> list[Rollout]:
+def load_rollouts(path: str | os.PathLike[str], *, untrusted: bool = True) -> list[Rollout]:
     """All of `iterate_rollouts` at once."""
-    return list(iterate_rollouts(path, foreign=foreign))
+    return list(iterate_rollouts(path, untrusted=untrusted))
 
 
-def iterate_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> Iterator[Rollout]:
+def iterate_rollouts(path: str | os.PathLike[str], *, untrusted: bool = True) -> Iterator[Rollout]:
     """Reads what `save_rollouts` wrote: one file, or a folder of `part-*.parquet` in order.
 
-    Some thousands of rollouts are in memory at a time. Where the files are `foreign`, nothing in
-    them is taken at its word: each is decoded under a limit on memory, which takes half a second.
-    Raises DataError naming the file (and line) that is not whole or has other columns.
+    Some thousands of rollouts are in memory at a time. An `untrusted` Parquet file is decoded in a
+    child process under a limit on memory, which takes half a second more; False is for files that
+    this program has written itself. Raises DataError naming the file (and line) that is not whole
+    or has other columns.
     """
     path = Path(path)
     if path.is_dir():
@@ -53,11 +54,11 @@ def iterate_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> 
         if not parts:
             raise DataError(f"{path}: no part-*.parquet in this folder")
         for part in parts:
-            yield from _read_parquet(part, foreign)
+            yield from _read_parquet(part, untrusted)
     elif not path.is_file():
         raise DataError(f"{path}: no such file")
     elif path.suffix == ".parquet":
-        yield from _read_parquet(path, foreign)
+        yield from _read_parquet(path, untrusted)
     elif path.suffix == ".jsonl":
         for number, row in jsonl_rows(path):
             yield _rollout(row, f"{path}:{number}")
@@ -65,11 +66,11 @@ def iterate_rollouts(path: str | os.PathLike[str], *, foreign: bool = False) -> 
         raise DataError(f"{path}: only .jsonl and .parquet files are read")
 
 
-def _read_parquet(path: Path, foreign: bool) -> Iterator[Rollout]:
+def _read_parquet(path: Path, untrusted: bool) -> Iterator[Rollout]:
     # Loads pyarrow, which takes a while: for those who read alone.
     from data_gen.parquet import read_parquet
 
-    return read_parquet(path, foreign=foreign)
+    return read_parquet(path, untrusted=untrusted)
 
 
 def _write_jsonl(rollouts: Sequence[Rollout], path: Path) -> None:

@@ -29,7 +29,7 @@ READERS = {
     ),
     "load": (
         "from data_gen.storage import load_rollouts\n"
-        "read = lambda path: load_rollouts(path, foreign=True)"
+        "read = lambda path: load_rollouts(path, untrusted=True)"
     ),
     "import": (
         "from data_gen.exchange.import_rollouts import import_rollouts\n"

@@ -87,7 +87,7 @@ def is_own(path: Path) -> bool:
 
 def _own(path: Path, tokenizer: Tokenizer) -> Iterator[Rollout]:
     """As stored; the samples of a problem are numbered anew where a number comes twice."""
-    for group in problem_groups(iterate_rollouts(path, foreign=True)):
+    for group in problem_groups(iterate_rollouts(path, untrusted=True)):
         if any(rollout.problem != group[0].problem for rollout in group):
             raise DataError(f"{path}: two problems have the id {group[0].problem.id!r}")
         again = len({rollout.completion.sample for rollout in group}) < len(group)

@@ -48,8 +48,8 @@ def dataset_path(path: Path, kind: Kind | None = None) -> Path:
     )
 
 
-def is_foreign(path: Path) -> bool:
-    """Whether rollouts may come from anybody: a file, or a data set without the run it is of."""
+def is_untrusted(path: Path) -> bool:
+    """Whether anybody may have made the rollouts: a file, or a data set without its run."""
     return not (path / SETTINGS).is_file()
 
 

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from offline_rl.artifacts.layout import SETTINGS, Kind, dataset_path, has_evaluations, is_foreign
+from offline_rl.artifacts.layout import SETTINGS, Kind, dataset_path, has_evaluations, is_untrusted
 
 if TYPE_CHECKING:
     from offline_rl.settings.data import DataSettings
@@ -112,7 +112,7 @@ def show(
     if not reading:
         from offline_rl.cli.show_dataset import print_overview
 
-        print_overview(path, console, foreign=is_foreign(source))
+        print_overview(path, console, untrusted=is_untrusted(source))
         return
     from offline_rl.cli.show_rollouts import print_rollouts
 
@@ -123,7 +123,7 @@ def show(
         problem=problem,
         only=only,
         full=full,
-        foreign=is_foreign(source),
+        untrusted=is_untrusted(source),
     )
 
 
@@ -164,7 +164,7 @@ def export(
         with remote_code_runs(settings.code):
             tokenizer = load_tokenizer(settings.model_path, settings.revision)
     done = export_rollouts(
-        list(iterate_rollouts(path, foreign=is_foreign(source))),
+        list(iterate_rollouts(path, untrusted=is_untrusted(source))),
         out,
         kind,
         selection=None if settings is None else settings.selection,

@@ -24,14 +24,14 @@ _TOLD_ABOVE = (
 )
 
 
-def print_overview(path: Path, console: Console, *, foreign: bool = False) -> None:
+def print_overview(path: Path, console: Console, *, untrusted: bool = False) -> None:
     """Counts and lengths, the pass rates of the problems, and what each filter left.
 
     `path` is a folder of parts or a file. Its summary.json is taken where there is one, else the
-    rollouts are counted, of which nothing is taken at its word where they are `foreign`. Fits 80
+    rollouts are counted, of which nothing is taken at its word where they are `untrusted`. Fits 80
     columns.
     """
-    summary = _summary(path, foreign)
+    summary = _summary(path, untrusted)
     counts = summary.get("dataset", summary)
     console.print(Text(one_line(str(path), 1000), style="bold"), soft_wrap=True)
     for line in _headline(counts):
@@ -41,10 +41,10 @@ def print_overview(path: Path, console: Console, *, foreign: bool = False) -> No
         console.print(table)
 
 
-def _summary(path: Path, foreign: bool) -> dict[str, Any]:
+def _summary(path: Path, untrusted: bool) -> dict[str, Any]:
     beside = path / SUMMARY
     if not beside.is_file():
-        return summarise(iterate_rollouts(path, foreign=foreign))
+        return summarise(iterate_rollouts(path, untrusted=untrusted))
     try:
         found = json.loads(beside.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

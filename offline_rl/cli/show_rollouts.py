@@ -33,18 +33,18 @@ def print_rollouts(
     problem: str | None = None,
     only: Only | None = None,
     full: bool = False,
-    foreign: bool = False,
+    untrusted: bool = False,
 ) -> None:
     """Rollouts to read, problem by problem: the correct ones beside the others.
 
     At most `most` in all, and then one of each side for a problem; those of one `problem`, by its
     id; with `only`, those of one verdict, or of problems that have right and wrong ones ("mixed").
-    Long texts are shortened in their middle unless `full` is set. Nothing in `foreign` files is
+    Long texts are shortened in their middle unless `full` is set. Nothing in `untrusted` files is
     taken at its word. Raises DataError where there is
     none to show.
     """
     shown = 0
-    for group in problem_groups(iterate_rollouts(path, foreign=foreign)):
+    for group in problem_groups(iterate_rollouts(path, untrusted=untrusted)):
         if problem is not None and group[0].problem.id != problem:
             continue
         left, right = _sides(group, only)

@@ -70,7 +70,7 @@ def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget)
 
     settings = run.settings
     training = resolve_training(method.training_defaults, settings.training, method.training)
-    rollouts = taught(run, method, load_rollouts(dataset.folder))
+    rollouts = taught(run, method, load_rollouts(dataset.folder, untrusted=False))
     seed = settings.seeds[0]
     try:
         examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)

@@ -62,19 +62,21 @@ def _fill(
     sampled_summary = json.loads((sampled / SUMMARY).read_text(encoding="utf-8"))
     with run.progress.task("filter", "rollouts") as task:
         choice = choose(
-            _told(iterate_rollouts(sampled), task, sampled_summary["rollouts"]),
+            _told(iterate_rollouts(sampled, untrusted=False), task, sampled_summary["rollouts"]),
             settings.filters,
             min_reward=settings.selection.min_reward,
             benchmarks=against,
         )
         _check_something_is_left(choice)
-        _write_parts(choice.of(iterate_rollouts(sampled)), folder)
+        _write_parts(choice.of(iterate_rollouts(sampled, untrusted=False)), folder)
     with (folder / DROPPED).open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(asdict(one))}\n" for one in choice.dropped)
     summary = {
         "sampled": sampled_summary,
         "filters": _funnel(choice),
-        "dataset": summarise(iterate_rollouts(folder), min_reward=settings.selection.min_reward),
+        "dataset": summarise(
+            iterate_rollouts(folder, untrusted=False), min_reward=settings.selection.min_reward
+        ),
         "pairs": audit_pairs(_pairs(settings, folder)),
         "audit": _audit(run, sampled, folder),
     }
@@ -135,7 +137,7 @@ def _pairs(settings: DataSettings, folder: Path) -> Iterator[tuple[Rollout, Roll
     """The pairs that the first training seed gets."""
     selection = settings.selection
     seed = _pair_seed(settings)
-    for group in problem_groups(iterate_rollouts(folder)):
+    for group in problem_groups(iterate_rollouts(folder, untrusted=False)):
         yield from pairs(
             group,
             min_reward=selection.min_reward,
@@ -186,7 +188,7 @@ def _audit(run: Run[DataSettings], sampled: Path, folder: Path) -> dict[str, Any
         return None
     drawn = [
         rollout
-        for rollout in iterate_rollouts(sampled)
+        for rollout in iterate_rollouts(sampled, untrusted=False)
         if random.Random(f"{rollout.problem.id}/{rollout.completion.sample}").random() < audit.share
     ]
     first = [rollout.verdict for rollout in drawn]

@@ -58,7 +58,7 @@ def _measure(run: Run[Experiment], dataset: Stage, folder: Path) -> None:
     from offline_rl.training.logprob_gap import behaviour_gap, drawn
 
     settings = run.settings
-    chosen = drawn(iterate_rollouts(dataset.folder), settings.behaviour_check)
+    chosen = drawn(iterate_rollouts(dataset.folder, untrusted=False), settings.behaviour_check)
     with run.progress.task("check log-probabilities", "tokens") as task:
         gap = behaviour_gap(
             chosen,

@@ -131,7 +131,10 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
             correct += sum(rollout.verdict.label == "correct" for rollout in rollouts)
             task.update(done, len(fitting) * sampling.samples, f"{correct / done:.1%} correct")
     summary = summarise(
-        iterate_rollouts(folder), left_out=too_long, dropped=loaded.dropped, min_reward=None
+        iterate_rollouts(folder, untrusted=False),
+        left_out=too_long,
+        dropped=loaded.dropped,
+        min_reward=None,
     )
     about = {
         "problems": problems_source(settings.problems, problems),
@@ -170,7 +173,9 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
         "tokenised_for": _policy(run),
         "verifier": _judge(run, source, place),
     }
-    _describe(run, summarise(iterate_rollouts(folder), min_reward=None), about, folder)
+    _describe(
+        run, summarise(iterate_rollouts(folder, untrusted=False), min_reward=None), about, folder
+    )
 
 
 def _place(source: Imported) -> Path:

@@ -110,7 +110,7 @@ def _train_together(
 
 def learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
     """The rollouts of the data set. Raises DataError where none of them is accepted."""
-    rollouts = load_rollouts(stage.folder)
+    rollouts = load_rollouts(stage.folder, untrusted=False)
     if not accepted(rollouts, min_reward=run.settings.selection.min_reward):
         raise DataError(
             f"none of the {len(rollouts)} rollouts in {stage.folder} is accepted: sample more, take"

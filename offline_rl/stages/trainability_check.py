@@ -67,7 +67,7 @@ def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
     shown = any(method.learns_from != settings.learn_from for method in methods)
     tokenizer = load_tokenizer(settings.model_path, settings.revision) if shown else None
     teaches, accepts = False, False
-    for group in problem_groups(iterate_rollouts(dataset.folder)):
+    for group in problem_groups(iterate_rollouts(dataset.folder, untrusted=False)):
         accepts = accepts or any(
             is_accepted(rollout, settings.selection.min_reward) for rollout in group
         )

@@ -43,7 +43,7 @@ def main(path: Path) -> int:
     try:
         train(
             method,
-            load_rollouts(job["rollouts"]),
+            load_rollouts(job["rollouts"], untrusted=False),
             Path(job["folder"]),
             model=job["model"],
             revision=job["revision"],
