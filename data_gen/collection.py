@@ -6,8 +6,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from data_gen.parts import load_part, part_path, remove_torn_parts
-from data_gen.storage import save_rollouts
+from data_gen.store.rollouts import save_rollouts
+from data_gen.store.shards import load_part, part_path, remove_torn_parts
 from data_gen.types import (
     Completion,
     DataError,

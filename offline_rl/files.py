@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from data_gen.files import replacing
+from data_gen.store.atomic_files import replacing
 
 # What `replacing` calls a file that is not whole yet.
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}")

@@ -68,7 +68,7 @@ def test_a_data_set_of_hostile_texts_is_made_and_stays_in_its_folder(generated):
 
 
 def test_the_texts_are_kept_as_they_are(generated):
-    from data_gen.storage import load_rollouts
+    from data_gen.store.rollouts import load_rollouts
 
     folder, _ = generated
     rollouts = load_rollouts(folder / "run" / "rollouts")

@@ -7,7 +7,7 @@ import pytest
 from data_gen.demonstrations import demonstrations
 from data_gen.problems.sources import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.storage import load_rollouts
+from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError, Problem
 from data_gen.verifiers import verify
 from data_gen.views import accepted, pairs

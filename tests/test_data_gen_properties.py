@@ -13,9 +13,9 @@ from data_gen.exchange.import_rows import foreign_rows, written
 from data_gen.problems.gold_answers import gold_answer
 from data_gen.problems.sources import ProblemSource
 from data_gen.prompts import check_style, render
-from data_gen.rows import jsonl_rows, plain_text, read_file
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.store.rollouts import load_rollouts, save_rollouts
+from data_gen.store.table_files import jsonl_rows, plain_text, read_file
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.verifiers.answer_text import boxed
 from data_gen.verifiers.answer_text.limits import refusal

@@ -12,23 +12,23 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from data_gen.columns import COLUMNS
-from data_gen.decoding import decoded
 from data_gen.exchange.import_rows import foreign_rows
-from data_gen.rows import parquet_rows, read_file
-from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.store.rollouts import load_rollouts, save_rollouts
+from data_gen.store.schema import COLUMNS
+from data_gen.store.table_files import parquet_rows, read_file
+from data_gen.store.untrusted_parquet import decoded
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from tests.helpers.parquet_bombs import list_of_nothing, rows_of_nothing
 
 READERS = {
-    "file": "from data_gen.rows import read_file as read",
+    "file": "from data_gen.store.table_files import read_file as read",
     "foreign": (
         "from data_gen.exchange.import_rows import foreign_rows\n"
         "def read(path):\n"
         "    for _ in foreign_rows(path): pass"
     ),
     "load": (
-        "from data_gen.storage import load_rollouts\n"
+        "from data_gen.store.rollouts import load_rollouts\n"
         "read = lambda path: load_rollouts(path, untrusted=True)"
     ),
     "import": (

@@ -13,7 +13,7 @@ from data_gen.problems.sources import ProblemSource, load_problems
 from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.samplers.transformers import TransformersEngine
-from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.store.rollouts import load_rollouts, save_rollouts
 from data_gen.types import DataError, Sampling
 from data_gen.verifiers import verify
 from offline_rl.config.load import load_experiment

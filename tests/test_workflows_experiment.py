@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from data_gen.storage import load_rollouts, save_rollouts
+from data_gen.store.rollouts import load_rollouts, save_rollouts
 
 SMALL = [
     "problems.limit=40",

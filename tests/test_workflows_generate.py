@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from data_gen.filters import Filters, choose
-from data_gen.storage import iterate_rollouts, load_rollouts, save_rollouts
+from data_gen.store.rollouts import iterate_rollouts, load_rollouts, save_rollouts
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import accepted, pairs
 from offline_rl.config.load import SettingsError, data_settings_of, dump_settings

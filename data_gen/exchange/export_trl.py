@@ -7,10 +7,10 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import Literal, get_args
 
-from data_gen.files import replacing
 from data_gen.prompts import Tokenizer
-from data_gen.rows import Row
 from data_gen.selection import Selection
+from data_gen.store.atomic_files import replacing
+from data_gen.store.table_files import Row
 from data_gen.types import Completion, DataError, Rollout
 from data_gen.views import Example, accepted, pairs, rejected
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 from data_gen.exchange.import_rows import GOLD, REWARD, ImportedRow, foreign_rows, written
 from data_gen.exchange.import_tokens import Prompts, completion_of, read_as
 from data_gen.prompts import Tokenizer
-from data_gen.storage import COLUMNS, iterate_rollouts
+from data_gen.store.rollouts import COLUMNS, iterate_rollouts
 from data_gen.types import DataError, Problem, Rollout, Verdict, Verifier
 from data_gen.views import problem_groups
 

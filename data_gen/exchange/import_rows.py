@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.rows import Row, jsonl_rows, parquet_rows, plain_text, readable_text
+from data_gen.store.table_files import Row, jsonl_rows, parquet_rows, plain_text, readable_text
 from data_gen.types import DataError, FinishReason, Problem
 
 PROBLEM = ("problem", "question", "prompt")

@@ -3,7 +3,7 @@
 import re
 from typing import Any, Literal
 
-from data_gen.rows import plain_text
+from data_gen.store.table_files import plain_text
 from data_gen.verifiers.answer_text.boxed import last_box
 
 AnswerFrom = Literal["column", "last_box", "after_hashes", "first"]

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from data_gen.problems.arithmetic import SPLITS, arithmetic_problems
 from data_gen.problems.gold_answers import LACKING, AnswerFrom, gold_answer
 from data_gen.problems.presets import BUILT_IN_COUNT, PRESETS
-from data_gen.rows import Row, Table, cell, plain_text, read_file, read_hub
+from data_gen.store.table_files import Row, Table, cell, plain_text, read_file, read_hub
 from data_gen.types import DataError, Problem
 
 BUILT_IN = "arithmetic"

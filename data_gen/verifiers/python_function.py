@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_gen.files import sha256
+from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError, Verdict
 from data_gen.verifiers.base import OpenVerifier, Settings
 from data_gen.verifiers.pool import Failure, Pool

@@ -9,7 +9,7 @@ from typing import Any
 
 import psutil
 
-from data_gen.files import sha256
+from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 
 TRAINING_PACKAGES = ("offline-rl", "torch", "transformers", "trl", "accelerate", "peft")

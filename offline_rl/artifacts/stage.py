@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from data_gen.files import sha256, sync
+from data_gen.store.atomic_files import sha256, sync
 from data_gen.types import DataError
 from offline_rl.files import disk_errors_name, remove_temporaries, write_atomically
 from offline_rl.hashing import digest, first_change, plain, sealed, unsealed

@@ -151,7 +151,7 @@ def export(
     from data_gen.exchange.export_trl import export_rollouts
     from data_gen.remote_code import remote_code_runs
     from data_gen.samplers.tokenizer import load_tokenizer
-    from data_gen.storage import iterate_rollouts
+    from data_gen.store.rollouts import iterate_rollouts
     from offline_rl.settings.data import TINY
     from offline_rl.tiny_base import TINY_BASE
 

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from data_gen.cards.dataset_card import summarise
-from data_gen.storage import iterate_rollouts
+from data_gen.store.rollouts import iterate_rollouts
 from data_gen.types import DataError
 from offline_rl.report.text import MISSING, one_line
 from offline_rl.report.text import exact as exactly

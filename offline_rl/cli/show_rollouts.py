@@ -11,7 +11,7 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
-from data_gen.storage import iterate_rollouts
+from data_gen.store.rollouts import iterate_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import problem_groups
 from offline_rl.report.text import one_line, plain

@@ -14,7 +14,7 @@ from eval.evaluation import Evaluation
 class Samples:
     """One policy on one benchmark, and the folder with the texts of its samples where it is kept.
 
-    The folder holds rollouts as data_gen.storage writes them.
+    The folder holds rollouts as data_gen.store.rollouts writes them.
     """
 
     evaluation: Evaluation

@@ -10,7 +10,7 @@ from typing import IO, Any
 
 import pandas as pd
 
-from data_gen.files import replacing
+from data_gen.store.atomic_files import replacing
 from eval.evaluation import GRID_COLUMNS
 from offline_rl.files import write_atomically
 from offline_rl.report.contents import Report, Samples

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data_gen.storage import load_rollouts
+from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError
 from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.schema import Budget, Experiment

@@ -12,7 +12,7 @@ from typing import Any
 from data_gen.cards.dataset_card import dataset_card, summarise
 from data_gen.cards.pair_stats import audit_pairs
 from data_gen.filters import Choice, choose
-from data_gen.storage import iterate_rollouts, save_rollouts
+from data_gen.store.rollouts import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem, Rollout, Verdict
 from data_gen.verifiers.agreement import agreement
 from data_gen.views import pairs, problem_groups

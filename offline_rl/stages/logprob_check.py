@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data_gen.storage import iterate_rollouts
+from data_gen.store.rollouts import iterate_rollouts
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.schema import Experiment

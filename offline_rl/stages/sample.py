@@ -13,7 +13,7 @@ from data_gen.exchange.import_tokens import lacks_end
 from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.storage import iterate_rollouts, save_rollouts
+from data_gen.store.rollouts import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem
 from offline_rl.artifacts.provenance import (
     SAMPLING_PACKAGES,

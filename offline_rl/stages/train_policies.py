@@ -16,7 +16,7 @@ from data_gen.cluster.tasks import ClusterCalls, seen_from_anywhere
 from data_gen.demonstrations import demonstrations
 from data_gen.prompts import Tokenizer
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.storage import load_rollouts
+from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
 from offline_rl.artifacts.stage import FAILURE, Stage

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.storage import iterate_rollouts
+from data_gen.store.rollouts import iterate_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import is_accepted, problem_groups
 from offline_rl.artifacts.stage import Stage

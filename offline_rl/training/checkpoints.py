@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from data_gen.files import sha256
+from data_gen.store.atomic_files import sha256
 from offline_rl.files import write_atomically
 from offline_rl.hashing import sealed, unsealed
 

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from transformers import GenerationConfig, TrainerCallback
 
 from data_gen.collection import collect
-from data_gen.files import replacing
 from data_gen.prompts import Tokenizer
 from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.transformers import TransformersEngine
+from data_gen.store.atomic_files import replacing
 from data_gen.types import DataError
 from data_gen.verifiers import verify
 from offline_rl.settings.validation import Exam, Validation

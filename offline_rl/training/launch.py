@@ -16,7 +16,7 @@ import psutil
 import torch
 
 from data_gen.selection import Selection
-from data_gen.storage import save_rollouts
+from data_gen.store.rollouts import save_rollouts
 from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
 from offline_rl.settings.training import Launch, TrainingSettings

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from data_gen.selection import Selection
-from data_gen.storage import load_rollouts
+from data_gen.store.rollouts import load_rollouts
 from offline_rl.failures import reason_of
 from offline_rl.methods import Method
 from offline_rl.methods.registry import AnyMethod

@@ -22,7 +22,7 @@ from data_gen.cluster.worker import Worker
 from data_gen.samplers import TransformersSettings
 from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests
-from data_gen.storage import save_rollouts
+from data_gen.store.rollouts import save_rollouts
 from data_gen.types import Completion, Problem, Rollout, Sampling, Verdict
 
 PROBLEMS, SAMPLES, TOKENS = 256, 4, 512

@@ -6,7 +6,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_gen.storage import save_rollouts
+from data_gen.store.rollouts import save_rollouts
 from data_gen.types import Completion, Problem, Rollout, Verdict
 from eval import Evaluation, compare
 from eval.evaluation import grid

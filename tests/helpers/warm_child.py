@@ -198,7 +198,7 @@ def trace_me():
 def import_everything():
     """What a run would import on its way."""
     for module in (
-        "data_gen.parquet",
+        "data_gen.store.parquet",
         "matplotlib.backends.backend_svg",
         "offline_rl.training.logprob_gap",
         "offline_rl.workflows.experiment",

@@ -130,9 +130,9 @@ def importer() -> Callable[[bytes], None]:
 def decoder() -> Callable[[bytes], None]:
     import pyarrow as pa
 
-    from data_gen.decoding_worker import Refused, send
     from data_gen.exchange.import_rows import written
-    from data_gen.rows import parquet_errors_name
+    from data_gen.store.table_files import parquet_errors_name
+    from data_gen.store.untrusted_parquet_worker import Refused, send
     from data_gen.types import DataError
 
     path = Path(tempfile.mkdtemp()) / "x.parquet"
@@ -156,8 +156,8 @@ def decoder() -> Callable[[bytes], None]:
 
 def parquet() -> Callable[[bytes], None]:
     from data_gen.exchange.import_rows import foreign_rows, written
-    from data_gen.rows import read_file
-    from data_gen.storage import load_rollouts
+    from data_gen.store.rollouts import load_rollouts
+    from data_gen.store.table_files import read_file
     from data_gen.types import DataError
 
     path = Path(tempfile.mkdtemp()) / "x.parquet"
@@ -182,7 +182,7 @@ def parquet_seeds() -> list[bytes]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    from data_gen.storage import save_rollouts
+    from data_gen.store.rollouts import save_rollouts
     from data_gen.types import Completion, Problem, Rollout, Verdict
 
     sys.path.append(str(Path(__file__).parents[2]))

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator
 
-from data_gen.files import sha256
+from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
 from offline_rl.artifacts.lock import locked

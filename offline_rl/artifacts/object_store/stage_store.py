@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from data_gen.files import sha256
+from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.object_store.manifests import StageManifest, content_of, read_stored
 from offline_rl.artifacts.object_store.objects import Objects

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from data_gen.storage import load_rollouts
+from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError, Problem, Rollout, Sampling
 
 

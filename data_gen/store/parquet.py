@@ -10,9 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_gen.columns import COLUMNS, rollout_of
-from data_gen.decoding import decoded
-from data_gen.rows import parquet_errors_name
+from data_gen.store.schema import COLUMNS, rollout_of
+from data_gen.store.table_files import parquet_errors_name
+from data_gen.store.untrusted_parquet import decoded
 from data_gen.types import DataError, Problem, Rollout
 
 # Rollouts held as columns at a time, in writing and in reading.

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from data_gen.columns import COLUMNS, rollout_of
-from data_gen.files import replacing
-from data_gen.rows import Row, jsonl_rows
+from data_gen.store.atomic_files import replacing
+from data_gen.store.schema import COLUMNS, rollout_of
+from data_gen.store.table_files import Row, jsonl_rows
 from data_gen.types import DataError, Problem, Rollout
 
 __all__ = ["COLUMNS", "iterate_rollouts", "load_rollouts", "save_rollouts"]
@@ -26,7 +26,7 @@ def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> 
     with replacing(path) as temporary:
         try:
             if path.suffix == ".parquet":
-                from data_gen.parquet import write_parquet
+                from data_gen.store.parquet import write_parquet
 
                 write_parquet(rollouts, temporary)
             else:
@@ -68,7 +68,7 @@ def iterate_rollouts(path: str | os.PathLike[str], *, untrusted: bool = True) ->
 
 def _read_parquet(path: Path, untrusted: bool) -> Iterator[Rollout]:
     # Loads pyarrow, which takes a while: for those who read alone.
-    from data_gen.parquet import read_parquet
+    from data_gen.store.parquet import read_parquet
 
     return read_parquet(path, untrusted=untrusted)
 

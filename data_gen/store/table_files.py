@@ -133,7 +133,7 @@ def parquet_rows(path: Path, *, most: int | None = None) -> Iterator[Row]:
     objects.
     """
     # Loads pyarrow, which takes a while.
-    from data_gen.decoding import decoded
+    from data_gen.store.untrusted_parquet import decoded
 
     with parquet_errors_name(path):
         for batch in decoded(path, _ROWS, most=most):

@@ -18,7 +18,7 @@ from data_gen.types import DataError
 
 # Threads for matrices, of which there are none, and memory that is only reserved count as used.
 _FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
-_WORKER = Path(__file__).with_name("decoding_worker.py")
+_WORKER = Path(__file__).with_name("untrusted_parquet_worker.py")
 # As there.
 _REFUSED = 3
 

@@ -1,0 +1,1 @@
+"""Rollouts on disk: schema, Parquet files, shards, untrusted files."""
