@@ -14,9 +14,9 @@ import pytest
 import torch
 
 from data_gen.types import DataError
+from offline_rl.artifacts.atomic import disk_errors_name
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.stage import MANIFEST, Stage
-from offline_rl.files import disk_errors_name
 
 
 def fill(stage, text="result"):

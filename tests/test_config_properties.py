@@ -12,11 +12,11 @@ from rich.console import Console
 from data_gen.cards.dataset_card import dataset_card
 from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
+from offline_rl.artifacts.checksums import sealed, unsealed
 from offline_rl.cli.show_dataset import print_overview
 from offline_rl.config.load import data_settings_of, label_of
 from offline_rl.config.multi_model import load_settings
 from offline_rl.config.yaml_io import SettingsError, check_values, parse_yaml, to_yaml
-from offline_rl.hashing import sealed, unsealed
 from offline_rl.report.text import one_line, plain
 from offline_rl.results.checkpoint_results import gather_alone
 from tests.helpers.hostile_texts import inert

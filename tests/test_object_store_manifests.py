@@ -3,11 +3,11 @@
 import pytest
 
 from data_gen.types import DataError
+from offline_rl.artifacts.checksums import sealed
 from offline_rl.artifacts.object_store.manifests import content_of
 from offline_rl.artifacts.object_store.run_store import fetch
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
-from offline_rl.hashing import sealed
 from offline_rl.progress import Silent
 from tests.helpers import object_store
 from tests.helpers.object_store import finish

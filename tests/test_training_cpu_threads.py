@@ -2,7 +2,7 @@
 
 import torch
 
-from offline_rl.hashing import sealed
+from offline_rl.artifacts.checksums import sealed
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.cpu_threads import _preferred, fastest, settled

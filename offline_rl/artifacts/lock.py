@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 from data_gen.types import DataError
-from offline_rl.files import disk_errors_name, remove_temporaries
+from offline_rl.artifacts.atomic import disk_errors_name, remove_temporaries
 
 LOCK = ".lock"
 _SECONDS_TO_GIVE_A_NAME = 2

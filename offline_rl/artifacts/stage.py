@@ -12,8 +12,8 @@ from typing import Any
 
 from data_gen.store.atomic_files import sha256, sync
 from data_gen.types import DataError
-from offline_rl.files import disk_errors_name, remove_temporaries, write_atomically
-from offline_rl.hashing import digest, first_change, plain, sealed, unsealed
+from offline_rl.artifacts.atomic import disk_errors_name, remove_temporaries, write_atomically
+from offline_rl.artifacts.checksums import digest, first_change, plain, sealed, unsealed
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"

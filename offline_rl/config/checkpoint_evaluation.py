@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError, field_validator, model_validator
 
 from data_gen.types import DataError
+from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import EVALUATION
 from offline_rl.config.errors import explain
-from offline_rl.hashing import read_sealed
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import EvaluationSettings
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from data_gen.store.atomic_files import replacing
 from eval.evaluation import GRID_COLUMNS
-from offline_rl.files import write_atomically
+from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.report.contents import Report, Samples
 from offline_rl.report.page import render
 from offline_rl.report.publication import latex, markdown

@@ -6,6 +6,7 @@ from typing import Any
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
+from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.stage import Stage, holds
 from offline_rl.config.checkpoint_evaluation import (
@@ -15,7 +16,6 @@ from offline_rl.config.checkpoint_evaluation import (
     settings_of,
 )
 from offline_rl.config.yaml_io import to_yaml
-from offline_rl.hashing import digest
 from offline_rl.report import (
     Samples,
     curves_table,

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from data_gen.types import DataError
 from eval.evaluation import load_evaluation
+from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import ENVIRONMENT, SETTINGS
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.hashing import read_sealed
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.results.run_notes import (
     code_notes,

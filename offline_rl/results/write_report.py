@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.layout import REPORT
 from offline_rl.config.schema import Experiment
-from offline_rl.files import write_atomically
-from offline_rl.hashing import digest
 from offline_rl.report import Report, write_report
 from offline_rl.results.collect import gather
 from offline_rl.results.run_results import Findings, report_on

@@ -9,9 +9,9 @@ from typing import Any, Generic, TypeVar
 
 from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
+from offline_rl.artifacts.atomic import disk_errors_name, write_atomically
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
-from offline_rl.files import disk_errors_name, write_atomically
 from offline_rl.progress import Progress
 from offline_rl.settings.data import ModelSettings
 from offline_rl.stages.engines import Engines

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from offline_rl.artifacts.checksums import problems_digest
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.stage import FAILURE, Stage, read_published
 from offline_rl.config.schema import Experiment
-from offline_rl.hashing import problems_digest
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import (

@@ -8,12 +8,12 @@ from typing import Any
 
 from eval.evaluation import load_evaluation
 from eval.metrics import avg_at_k
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import read_sealed, sealed
 from offline_rl.artifacts.layout import TRIALS
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants
-from offline_rl.files import write_atomically
-from offline_rl.hashing import read_sealed, sealed
 from offline_rl.methods import Method
 from offline_rl.stages.context import Run
 from offline_rl.stages.evaluate import Job, Manner, evaluation_inputs, evaluations_step

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.store.atomic_files import sha256
-from offline_rl.files import write_atomically
-from offline_rl.hashing import sealed, unsealed
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import sealed, unsealed
 
 _COMPLETE = "complete"
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import torch
 
-from offline_rl.files import write_atomically
-from offline_rl.hashing import read_sealed, sealed
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import read_sealed, sealed
 
 _FILE = "threads"
 _SECONDS_EACH = 0.3

@@ -17,8 +17,8 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
+from offline_rl.artifacts.atomic import disk_errors_name
 from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
-from offline_rl.files import disk_errors_name
 from offline_rl.methods.base import Method
 from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
 from offline_rl.settings.validation import Exam, Validation

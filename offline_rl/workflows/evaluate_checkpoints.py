@@ -6,6 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import first_change, sealed
 from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage
@@ -13,8 +15,6 @@ from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     read_labels,
 )
-from offline_rl.files import write_atomically
-from offline_rl.hashing import first_change, sealed
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import (
     Report,

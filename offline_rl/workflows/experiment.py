@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from data_gen.types import DataError
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import sealed
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.files import write_atomically
-from offline_rl.hashing import sealed
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.results.write_report import results_step

@@ -6,13 +6,13 @@ from pathlib import Path
 from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
+from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.layout import REPORT, SETTINGS
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.config.multi_model import Series, dump_series
-from offline_rl.files import write_atomically
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report

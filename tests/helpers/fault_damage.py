@@ -7,8 +7,8 @@ from random import Random
 
 from data_gen.types import DataError
 from offline_rl import load_run
+from offline_rl.artifacts.checksums import unsealed
 from offline_rl.artifacts.stage import Stage
-from offline_rl.hashing import unsealed
 from offline_rl.training.checkpoints import last_checkpoint
 from tests.helpers.faults import SWEPT, check_end, command, held
 

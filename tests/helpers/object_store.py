@@ -7,10 +7,10 @@ import pytest
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
+from offline_rl.artifacts.checksums import unsealed
 from offline_rl.artifacts.object_store.manifests import content_of
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.stage import Stage
-from offline_rl.hashing import unsealed
 
 SECRET = "a-planted-secret-key-of-the-store"
 

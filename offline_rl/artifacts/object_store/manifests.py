@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from data_gen.types import DataError
+from offline_rl.artifacts.checksums import sealed, unsealed
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.stage import INPUTS, MANIFEST
-from offline_rl.hashing import sealed, unsealed
 
 
 def inside(name: str) -> str:

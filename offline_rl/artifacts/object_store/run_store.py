@@ -9,6 +9,8 @@ from pydantic import AfterValidator
 
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import sealed
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.manifests import (
@@ -28,8 +30,6 @@ from offline_rl.artifacts.object_store.stage_store import (
     send,
 )
 from offline_rl.artifacts.stage import MANIFEST, Stage, read_manifest
-from offline_rl.files import write_atomically
-from offline_rl.hashing import sealed
 from offline_rl.progress import Progress
 
 LATEST = "run.json"

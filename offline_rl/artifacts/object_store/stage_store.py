@@ -7,10 +7,10 @@ from typing import Any
 
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
+from offline_rl.artifacts.checksums import digest, sealed, unsealed
 from offline_rl.artifacts.object_store.manifests import StageManifest, content_of, read_stored
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.stage import FAILURE, MANIFEST, Stage
-from offline_rl.hashing import digest, sealed, unsealed
 
 FIRST = "first.json"
 _CONTENT = re.compile(r"[0-9a-f]{16}")
