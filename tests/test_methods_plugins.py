@@ -14,9 +14,9 @@ import torch
 
 from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.load import SettingsError, load_experiment
-from offline_rl.failures import reason_of
 from offline_rl.methods import Imitation
-from offline_rl.methods.installed import installed_methods
+from offline_rl.methods.failure import reason_of
+from offline_rl.methods.plugins import installed_methods
 from offline_rl.methods.registry import BUILT_IN, METHODS
 from offline_rl.progress import Silent
 from offline_rl.results.run_notes import method_notes
@@ -215,7 +215,7 @@ def test_a_reason_names_the_place_in_a_package_s_own_file(site, monkeypatch):
         return reason_of(caught.value, method)
 
     assert "brought.py" not in reason(torch.zeros(3))
-    monkeypatch.setattr("offline_rl.failures.ADDED", found)
+    monkeypatch.setattr("offline_rl.methods.failure.ADDED", found)
     place = f" (brought.py, line {len(lines) - 1})"
     assert reason(torch.zeros(3)).endswith(place)
     assert reason("1").startswith("TypeError: ")

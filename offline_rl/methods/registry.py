@@ -11,11 +11,11 @@ from offline_rl.methods.asymre import Asymre
 from offline_rl.methods.base import Method
 from offline_rl.methods.dft import Dft
 from offline_rl.methods.dpo import Dpo
-from offline_rl.methods.installed import installed_methods
 from offline_rl.methods.ipo import Ipo
 from offline_rl.methods.iw_sft import IwSft
 from offline_rl.methods.kto import Kto
 from offline_rl.methods.offline_grpo import OfflineGrpo
+from offline_rl.methods.plugins import installed_methods
 from offline_rl.methods.power import Power
 from offline_rl.methods.psft import Psft
 from offline_rl.methods.rft import Rft

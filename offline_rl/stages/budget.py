@@ -7,8 +7,8 @@ from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError
 from offline_rl.artifacts.stage import Stage, read_published
 from offline_rl.config.schema import Budget, Experiment
-from offline_rl.failures import reason_of
 from offline_rl.methods import Method
+from offline_rl.methods.failure import reason_of
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
 from offline_rl.stages.context import Run, write_json

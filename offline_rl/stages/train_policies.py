@@ -21,8 +21,8 @@ from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
 from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.schema import Experiment
-from offline_rl.failures import reason_of
 from offline_rl.methods import Method
+from offline_rl.methods.failure import reason_of
 from offline_rl.methods.registry import code_of
 from offline_rl.progress import Lines
 from offline_rl.settings.training import CHECKPOINTS

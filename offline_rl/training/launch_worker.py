@@ -13,8 +13,8 @@ from pydantic import TypeAdapter
 
 from data_gen.selection import Selection
 from data_gen.store.rollouts import load_rollouts
-from offline_rl.failures import reason_of
 from offline_rl.methods import Method
+from offline_rl.methods.failure import reason_of
 from offline_rl.methods.registry import AnyMethod
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.settings.validation import Exam
