@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from data_gen.store.rollouts import load_rollouts, save_rollouts
+from offline_rl.artifacts.checksums import sealed, unsealed
 
 SMALL = [
     "problems.limit=40",
@@ -246,6 +247,28 @@ def test_bad_input_is_one_line_and_no_traceback(arguments, message, warm, tmp_pa
     assert said[said.index("error: ") :].count("\n") == 1
     assert said.endswith("\n")
     assert "Traceback" not in said
+
+
+def test_a_folder_of_version_0_3_is_refused_in_one_line_and_left_alone(forked, tiny_copy):
+    for path in tiny_copy.rglob("stage.json"):
+        manifest = unsealed(path.read_bytes())
+        del manifest["format"]
+        path.write_text(sealed(manifest))
+    files = [path for path in tiny_copy.rglob("*") if path.is_file() and path.name != ".lock"]
+    before = {path: path.read_bytes() for path in files}
+    commands = [
+        ["run", "demo", *TINY, "methods.rft.training.lr=0.01", "--out", tiny_copy],
+        ["report", tiny_copy],
+        ["show", tiny_copy],
+        ["export", tiny_copy, "--format", "preference", "--out", tiny_copy.parent / "pairs.jsonl"],
+    ]
+    for command in commands:
+        said = forked(*command, check=1)
+        assert "written by another version of offline-rl (0.3 or older)" in said, command
+    assert before == {path: path.read_bytes() for path in files}
+    new = tiny_copy.parent / "new"
+    forked("generate", "--model=tiny", f"--rollouts={tiny_copy / 'rollouts'}", "--out", new)
+    assert load_rollouts(new / "rollouts") == load_rollouts(tiny_copy / "rollouts")
 
 
 def test_an_error_is_a_line_of_standard_error():

@@ -238,8 +238,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     if manifest is not None and manifest.get("format") != FORMAT:
         version = "0.3 or older" if "format" not in manifest else "a newer one"
         raise DataError(
-            f"{folder}: written by another version of offline-rl ({version}), whose folders this"
-            " version does not read: run the experiment into a new folder (--out)"
+            f"{folder}: written by another version of offline-rl ({version}), whose run folders"
+            " this version does not read: run the experiment into a new folder (--out); rollouts"
+            " can be imported (--rollouts)"
         )
     return manifest
 
