@@ -27,9 +27,6 @@ COMPARISON = [
     "avg_at_k_high_percent",
     "standard_error_points",
     "training_seed_sd_points",
-    "iqm_percent",
-    "iqm_low_percent",
-    "iqm_high_percent",
     "pass_at_k_percent",
     "maj_at_k_percent",
     "truncated_percent",
@@ -67,7 +64,8 @@ class Accuracy:
         self._is_whole = panel.is_whole(label)
 
     def rows(self) -> Iterator[dict[str, Any]]:
-        """A row for every benchmark, and for the mean over them if the label has them all."""
+        """A row for every benchmark, and for the mean over them if the label has them all:
+        COMPARISON and the label's checks."""
         for entry, figures in zip(self._entries, self._figures, strict=True):
             means = _means(figures)
             yield {**_over_seeds([entry], self._resampled), **means, "benchmark": entry.benchmark}

@@ -1,6 +1,6 @@
 """Evaluations side by side: the tables of all labels and pairs, and what must be said of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,18 +14,31 @@ from eval.notes import notes_on
 from eval.pairing import PAIRWISE, pair_rows, pairs_of, with_holm
 from eval.panel import Panel, arrange
 
+CHECKS = (
+    "iqm_percent",
+    "iqm_low_percent",
+    "iqm_high_percent",
+    "correlation",
+    "sign_flip_p_value",
+    "mcnemar_p_value",
+    "bootstrap_low_points",
+    "bootstrap_high_points",
+)
+
 
 @dataclass(frozen=True)
 class Comparison:
     """`comparison`: a row for every model, label and benchmark; `seeds`: one for every training
     seed of these. `pairwise`: one for every pair of a model's labels and benchmark. `pass_at_k` and
     `profile`: points of curves. Rows of the benchmark "macro" are unweighted means over benchmarks;
-    nothing is averaged over models. `notes` say in words what a reader must know.
+    nothing is averaged over models. `checks`: further figures of labels and pairs, a row for every
+    value, `against` empty for labels. `notes` say in words what a reader must know.
     offline_rl.report.columns says what the columns mean.
     """
 
     comparison: pd.DataFrame
     pairwise: pd.DataFrame
+    checks: pd.DataFrame
     seeds: pd.DataFrame
     pass_at_k: pd.DataFrame
     profile: pd.DataFrame
@@ -59,11 +72,15 @@ def compare(
     drawn = [(panel, _resampled(panel)) for panel in panels]
     accuracies = [Accuracy(panel, label, draws) for panel, draws in drawn for label in panel.labels]
     pairs = {p.model: pairs_of(p, baseline, reference, among_untrained) for p in panels}
-    pairwise = with_holm(_frame(PAIRWISE, (pair_rows(p, pairs[p.model], d) for p, d in drawn)))
+    of_labels = [row for accuracy in accuracies for row in accuracy.rows()]
+    of_pairs = [row for panel, d in drawn for row in pair_rows(panel, pairs[panel.model], d)]
+    pairwise = with_holm(pd.DataFrame(of_pairs, columns=PAIRWISE))
+    order = [panel.model for panel in panels]
     curves = [(panel, label) for panel in panels for label in panel.labels]
     return Comparison(
-        comparison=_frame(COMPARISON, (accuracy.rows() for accuracy in accuracies)),
+        comparison=pd.DataFrame(of_labels, columns=COMPARISON),
         pairwise=pairwise,
+        checks=_checks(sorted([*of_labels, *of_pairs], key=lambda row: order.index(row["model"]))),
         seeds=_frame(SEEDS, (accuracy.seed_rows() for accuracy in accuracies)).astype(
             {"training_seed": "Int64"}
         ),
@@ -77,6 +94,16 @@ def _resampled(panel: Panel) -> Resampled:
     return resample(
         {label: {e.benchmark: e.table for e in panel.of(label)} for label in panel.labels}
     )
+
+
+def _checks(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+    found = [
+        {"against": "", **row, "check": check, "value": row.get(check)}
+        for row in rows
+        for check in CHECKS
+    ]
+    columns = ["model", "label", "against", "benchmark", "check", "value"]
+    return pd.DataFrame(found, columns=columns).dropna(subset="value", ignore_index=True)
 
 
 def _frame(columns: list[str], pieces: Iterable[Iterable[dict[str, Any]]]) -> pd.DataFrame:

@@ -30,15 +30,10 @@ PAIRWISE = [
     "holm_p_value",
     "family",
     "minimum_detectable_points",
-    "correlation",
     "wins",
     "ties",
     "losses",
     "probability_of_improvement_percent",
-    "sign_flip_p_value",
-    "mcnemar_p_value",
-    "bootstrap_low_points",
-    "bootstrap_high_points",
     "training_seeds_label",
     "training_seeds_against",
 ]
@@ -78,7 +73,8 @@ def pairs_of(panel: Panel, baseline: str, reference: str, among_untrained: bool)
 def pair_rows(
     panel: Panel, pairs: Sequence[Pair], resampled: Resampled
 ) -> Iterator[dict[str, Any]]:
-    """A row for every benchmark that both have, and for the mean if they have them all."""
+    """A row for every benchmark that both have, and for the mean if they have them all: PAIRWISE
+    (but for Holm's p-value) and the pair's checks."""
     flipped = _flipped(panel, pairs)
     for pair in pairs:
         shared = _shared(panel, pair)

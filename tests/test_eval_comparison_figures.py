@@ -7,9 +7,19 @@ import pytest
 from scipy import stats
 
 from eval import compare, paired_bootstrap
+from eval.bootstrap import percentile_interval, resample
+from eval.comparison import CHECKS
 from eval.permutation import permutation_p_value, sign_flipped_means
 from eval.statistics import clustered_mean, headline_difference, headline_mean
-from tests.helpers.comparisons import KEYS, evaluation, evaluations, row, standard, table_of
+from tests.helpers.comparisons import (
+    KEYS,
+    checks_of,
+    evaluation,
+    evaluations,
+    row,
+    standard,
+    table_of,
+)
 
 
 def test_figures_are_those_of_the_statistics_on_seed_by_problem_tables():
@@ -115,12 +125,14 @@ def test_the_profile_is_the_share_of_problems_with_at_least_that_accuracy():
 
 def test_further_columns_of_pairs_by_hand():
     found = evaluations()
-    pairwise = compare(found).pairwise
+    compared = compare(found)
+    pairwise = compared.pairwise
     for benchmark in ("easy", "hard"):
         ours, theirs = (table_of(found, label, benchmark) for label in ("dft", "rft"))
         shown = row(pairwise, label="dft", against="rft", benchmark=benchmark)
+        checks = checks_of(compared, label="dft", against="rft", benchmark=benchmark)
         one, other = ours.mean(axis=0), theirs.mean(axis=0)
-        assert shown.correlation == pytest.approx(stats.pearsonr(one, other).statistic)
+        assert checks.correlation == pytest.approx(stats.pearsonr(one, other).statistic)
         chances = [
             np.mean([(a > b) + (a == b) / 2 for a in ours[:, i] for b in theirs[:, i]])
             for i in range(ours.shape[1])
@@ -129,15 +141,20 @@ def test_further_columns_of_pairs_by_hand():
         assert shown.probability_of_improvement_percent == pytest.approx(improvement)
         flipped = sign_flipped_means((one - other)[None], benchmark)[:, 0]
         expected = permutation_p_value(float((one - other).mean()), flipped)
-        assert shown.sign_flip_p_value == pytest.approx(expected)
+        assert checks.sign_flip_p_value == pytest.approx(expected)
         boot = paired_bootstrap({benchmark: ours}, {benchmark: theirs})
-        assert shown.bootstrap_low_points == pytest.approx(100 * boot.low, abs=1.5)
-        assert shown.bootstrap_high_points == pytest.approx(100 * boot.high, abs=1.5)
+        assert checks.bootstrap_low_points == pytest.approx(100 * boot.low, abs=1.5)
+        assert checks.bootstrap_high_points == pytest.approx(100 * boot.high, abs=1.5)
     macro = row(pairwise, label="dft", against="rft", benchmark="macro")
     singles = pairwise.query("label == 'dft' and against == 'rft' and benchmark != 'macro'")
-    for name in ("correlation", "probability_of_improvement_percent", "difference_points"):
+    for name in ("probability_of_improvement_percent", "difference_points"):
         assert macro[name] == pytest.approx(singles[name].mean())
-    assert pairwise["mcnemar_p_value"].isna().all()
+    where = {"label": "dft", "against": "rft", "check": "correlation"}
+    correlation = {
+        b: row(compared.checks, benchmark=b, **where).value for b in ("easy", "hard", "macro")
+    }
+    assert correlation["macro"] == pytest.approx((correlation["easy"] + correlation["hard"]) / 2)
+    assert "mcnemar_p_value" not in set(compared.checks["check"])
 
 
 def test_mcnemar_is_there_for_single_answers_of_single_checkpoints():
@@ -145,11 +162,46 @@ def test_mcnemar_is_there_for_single_answers_of_single_checkpoints():
         evaluation("base", None, "easy", 0.4, problems=60, samples=1),
         evaluation("dft", 0, "easy", 0.7, problems=60, samples=1),
     ]
-    shown = row(compare(found).pairwise, label="dft", benchmark="easy")
+    compared = compare(found)
+    shown = row(compared.pairwise, label="dft", benchmark="easy")
     first, second = shown.wins, shown.losses
     assert first + second < 60
     expected = stats.binomtest(first, first + second).pvalue
-    assert shown.mcnemar_p_value == pytest.approx(expected)
+    checks = checks_of(compared, label="dft", against="base", benchmark="easy")
+    assert checks.mcnemar_p_value == pytest.approx(expected)
+
+
+def test_bootstrap_checks_are_what_the_bootstrap_of_the_same_tables_gives():
+    found = evaluations()
+    tables = {
+        label: {name: table_of(found, label, name) for name in ("easy", "hard")}
+        for label in ("base", "base greedy", "dft", "rft")
+    }
+    drawn = resample(tables)
+    compared = compare(found)
+    for benchmarks, name in ((["easy"], "easy"), (["hard"], "hard"), (["easy", "hard"], "macro")):
+        gaps = [drawn.means["dft", b] - drawn.means["rft", b] for b in benchmarks]
+        low, high = percentile_interval(np.mean(gaps, axis=0))
+        pair = checks_of(compared, label="dft", against="rft", benchmark=name)
+        assert (pair.bootstrap_low_points, pair.bootstrap_high_points) == (100 * low, 100 * high)
+        means = [drawn.interquartile_means["dft", b] for b in benchmarks]
+        low, high = percentile_interval(np.mean(means, axis=0))
+        alone = checks_of(compared, label="dft", against="", benchmark=name)
+        assert (alone.iqm_low_percent, alone.iqm_high_percent) == (100 * low, 100 * high)
+
+
+def test_checks_are_a_row_for_each_value_there_is():
+    compared = standard()
+    checks = compared.checks
+    assert checks["value"].notna().all()
+    of_labels, of_pairs = checks[checks["against"] == ""], checks[checks["against"] != ""]
+    for table, rows, names in (
+        (compared.comparison, of_labels, CHECKS[:3]),
+        (compared.pairwise, of_pairs, set(CHECKS[3:]) - {"mcnemar_p_value"}),
+    ):
+        assert set(rows["check"]) == set(names)
+        assert len(rows) == len(table) * len(names)
+        assert not set(table.columns) & set(CHECKS)
 
 
 def test_the_interquartile_mean_is_scipys_within_its_interval():
@@ -160,7 +212,7 @@ def test_the_interquartile_mean_is_scipys_within_its_interval():
         for benchmark in ("easy", "hard")
     ]
     for benchmark, expected in (("easy", values[0]), ("macro", np.mean(values))):
-        shown = row(compared.comparison, label="dft", benchmark=benchmark)
+        shown = checks_of(compared, label="dft", against="", benchmark=benchmark)
         assert shown.iqm_percent == pytest.approx(expected)
         assert shown.iqm_low_percent < shown.iqm_percent < shown.iqm_high_percent
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from eval import compare
+from eval import compare, comparison
 from offline_rl.report import (
     COLUMNS,
     Samples,
@@ -19,6 +19,7 @@ from offline_rl.report import (
     training_table,
     write_report,
 )
+from offline_rl.report.columns import CHECKS
 from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.report.publication import latex
 from offline_rl.report.writing import csv_tables
@@ -33,6 +34,7 @@ def test_every_column_of_every_file_has_a_meaning_and_none_is_explained_in_vain(
         columns = pd.read_csv(tmp_path / name).columns
         assert all(meaning(name, column) for column in columns)
         assert set(columns) == set(documented)
+    assert list(CHECKS) == list(comparison.CHECKS)
     with pytest.raises(KeyError):
         meaning("comparison.csv", "accuracy")
 
@@ -153,6 +155,7 @@ def test_a_report_of_the_untouched_base_alone_can_be_written(tmp_path):
         make_report(),
         comparison=with_budgets(compared.comparison, training),
         pairwise=with_marks(compared.pairwise, training),
+        checks=compared.checks,
         seeds=compared.seeds,
         pass_at_k=compared.pass_at_k,
         profile=compared.profile,
@@ -179,6 +182,6 @@ def test_neither_comparing_nor_reporting_loads_torch():
 
 def test_the_readme_says_what_every_column_means():
     readme = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-    for columns in COLUMNS.values():
+    for columns in (*COLUMNS.values(), CHECKS):
         for column, text in columns.items():
             assert f"| `{column}` | {text} |" in readme

@@ -40,6 +40,7 @@ def hostile_report(compared, text):
     names = (
         "comparison",
         "pairwise",
+        "checks",
         "seeds",
         "pass_at_k",
         "profile",

@@ -96,7 +96,7 @@ def test_names_and_reasons_carry_no_commands(tmp_path, payload, harmless):
         gzip.decompress((tmp_path / "samples.csv.gz").read_bytes()).decode(),
     ):
         assert not set(text) & set("\x1b\x9b\x00\x07\r\u202e\u2066")
-    for name in ("comparison.csv", "pairwise.csv"):
+    for name in ("comparison.csv", "pairwise.csv", "checks.csv"):
         cells = pd.read_csv(tmp_path / name, dtype=str, keep_default_na=False).to_numpy().ravel()
         commands = [c for c in cells if re.match(r"[=+@\t\r]|-\D", c)]
         assert commands == []

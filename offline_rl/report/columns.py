@@ -16,9 +16,6 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "avg_at_k_high_percent": "upper end of that interval",
         "standard_error_points": "of avg@k, clustered by problem, for the checkpoints at hand",
         "training_seed_sd_points": "standard deviation of avg@k between training seeds",
-        "iqm_percent": "interquartile mean: of the middle half of (training seed, problem) shares",
-        "iqm_low_percent": "lower end of its 95% bootstrap interval over problems and seeds",
-        "iqm_high_percent": "upper end of that interval",
         "pass_at_k_percent": "chance that at least one of the k samples is correct",
         "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
         "truncated_percent": "samples cut off at the token limit",
@@ -53,23 +50,23 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         " single benchmarks) or exploratory (all other pairs)",
         "minimum_detectable_points": "true difference that p_value would show, before Holm's"
         " correction, in about 80 of 100 such comparisons, training seeds included",
-        "correlation": "of the two sides' accuracies over problems; empty if one does not vary",
         "wins": "problems on which label is right more often, training seeds averaged",
         "ties": "problems on which both are right equally often",
         "losses": "problems on which label is right less often",
         "probability_of_improvement_percent": "chance that a random checkpoint of label is right"
         " more often on a random problem than one of against, ties half",
-        "sign_flip_p_value": "permutation test over problems; of these checkpoints only, not of the"
-        " methods",
-        "mcnemar_p_value": "McNemar's exact test; of these checkpoints only; empty unless each side"
-        " is one checkpoint with one answer to every problem of one benchmark",
-        "bootstrap_low_points": "lower end of the 95% bootstrap interval, a check on low_points;"
-        " too narrow with few training seeds",
-        "bootstrap_high_points": "upper end of that interval",
         "training_seeds_label": "training seeds of label; 0 for an untrained policy",
         "training_seeds_against": "training seeds of against; 0 for an untrained policy",
         "budgets_that_differ": "of steps, examples_seen, trained_tokens_seen and trials, those in"
         " which the two differ by more than 5%",
+    },
+    "checks.csv": {
+        "model": "the base model that the policies come from",
+        "label": "whose figure it is, as in comparison.csv or pairwise.csv",
+        "against": "what label is compared with; empty for a figure of label alone",
+        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+        "check": "which figure it is",
+        "value": "the figure; rows without a value are left out",
     },
     "seeds.csv": {
         "model": "the base model that the policy comes from",
@@ -185,6 +182,21 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "nll": "minus the mean log-probability of its tokens in nats",
     },
 }
+
+CHECKS: Mapping[str, str] = {
+    "iqm_percent": "interquartile mean: of the middle half of (training seed, problem) shares",
+    "iqm_low_percent": "lower end of its 95% bootstrap interval over problems and seeds",
+    "iqm_high_percent": "upper end of that interval",
+    "correlation": "of the two sides' accuracies over problems; none if one does not vary",
+    "sign_flip_p_value": "permutation test over problems; of these checkpoints only, not of the"
+    " methods",
+    "mcnemar_p_value": "McNemar's exact test; of these checkpoints only; none unless each side is"
+    " one checkpoint with one answer to every problem of one benchmark",
+    "bootstrap_low_points": "lower end of the 95% bootstrap interval of difference_points, a check"
+    " on low_points; too narrow with few training seeds",
+    "bootstrap_high_points": "upper end of that interval",
+}
+"""What the values of `check` in checks.csv mean."""
 
 
 def meaning(table: str, column: str) -> str:

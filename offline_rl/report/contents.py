@@ -25,9 +25,10 @@ class Samples:
 class Report:
     """Everything the report's files and the terminal show.
 
-    `comparison`, `pairwise`, `seeds`, `pass_at_k` and `profile` are those of eval.compare;
-    `training`, `curves` and `data` of training_table, curves_table and data_table. `samples` are
-    all that was evaluated. `summaries` maps a base model to what was counted in its data set.
+    `comparison`, `pairwise`, `checks`, `seeds`, `pass_at_k` and `profile` are those of
+    eval.compare; `training`, `curves` and `data` of training_table, curves_table and data_table.
+    `samples` are all that was evaluated. `summaries` maps a base model to what was counted in its
+    data set.
     `failures` maps what is missing ("dpo, seed 0") to the reason; `environment` holds versions,
     engine and hardware; `settings` is the experiment as YAML text and `command` makes it again;
     `absent` are labels that were to be compared and have no macro average on any base model;
@@ -37,6 +38,7 @@ class Report:
     name: str
     comparison: pd.DataFrame
     pairwise: pd.DataFrame
+    checks: pd.DataFrame
     seeds: pd.DataFrame
     pass_at_k: pd.DataFrame
     profile: pd.DataFrame

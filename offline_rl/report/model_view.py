@@ -40,12 +40,14 @@ class Family:
 
 @dataclass(frozen=True)
 class ModelView:
-    """`cells` maps (label, benchmark) to a row of the comparison; `pictures` a question to some."""
+    """`cells` maps (label, benchmark) to a row of the comparison, `checks` (label, against,
+    benchmark, check) to a value; `pictures` a question to some."""
 
     name: str
     labels: list[str]
     benchmarks: list[str]
     cells: Mapping[tuple[str, str], Any]
+    checks: Mapping[tuple[str, str, str, str], float]
     families: list[Family]
     budgets: list[dict[str, Any]]
     data: list[Any]
@@ -60,6 +62,10 @@ def model_view(report: Report, model: str, looks: Mapping[str, Look]) -> ModelVi
         labels=list(comparison["label"].unique()),
         benchmarks=list(comparison["benchmark"].unique()),
         cells={(row.label, row.benchmark): row for row in rows_of(comparison)},
+        checks={
+            (row.label, row.against, row.benchmark, row.check): row.value
+            for row in rows_of(_of(report.checks, model))
+        },
         families=list(_families(_of(report.pairwise, model), looks)),
         budgets=_budgets(_of(report.training, model)),
         data=list(rows_of(_of(report.data, model))),

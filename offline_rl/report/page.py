@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from eval.panel import MACRO
 from offline_rl.report.browser import browse
-from offline_rl.report.columns import COLUMNS
+from offline_rl.report.columns import CHECKS, COLUMNS
 from offline_rl.report.contents import Report
 from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
@@ -74,7 +74,7 @@ def render(report: Report) -> str:
         budget_titles=_BUDGET_TITLES,
         environment=list(_flat(report.environment)),
         settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
-        columns=COLUMNS,
+        columns={**COLUMNS, "Checks of checks.csv": CHECKS},
         style=Markup(style),
         style_digest=_digest(style),
         script=Markup(script),

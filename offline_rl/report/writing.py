@@ -61,6 +61,7 @@ def csv_tables(report: Report) -> Mapping[str, pd.DataFrame]:
     return {
         "comparison.csv": report.comparison,
         "pairwise.csv": report.pairwise,
+        "checks.csv": report.checks,
         "seeds.csv": report.seeds,
         "pass_at_k.csv": report.pass_at_k,
         "performance_profile.csv": report.profile,

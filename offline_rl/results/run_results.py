@@ -63,6 +63,7 @@ def report_on(findings: Findings) -> Report:
         name=findings.name,
         comparison=with_budgets(compared.comparison, findings.training),
         pairwise=with_marks(compared.pairwise, findings.training),
+        checks=compared.checks,
         seeds=compared.seeds,
         pass_at_k=compared.pass_at_k,
         profile=compared.profile,

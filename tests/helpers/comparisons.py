@@ -8,8 +8,17 @@ import pandas as pd
 from eval import Evaluation, compare
 from eval.evaluation import GRID_COLUMNS
 
-TABLES = ("comparison", "pairwise", "seeds", "pass_at_k", "profile")
-KEYS = ["model", "label", "against", "training_seed", "benchmark", "k", "threshold_percent"]
+TABLES = ("comparison", "pairwise", "checks", "seeds", "pass_at_k", "profile")
+KEYS = [
+    "model",
+    "label",
+    "against",
+    "training_seed",
+    "benchmark",
+    "k",
+    "threshold_percent",
+    "check",
+]
 
 
 def evaluation(
@@ -51,6 +60,14 @@ def row(table, **where):
     found = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
     assert len(found) == 1
     return found.iloc[0]
+
+
+def checks_of(compared, **where):
+    """The checks of one row of the comparison or of the pairs, by name."""
+    table = compared.checks
+    found = table[np.logical_and.reduce([table[name] == value for name, value in where.items()])]
+    assert found["check"].is_unique
+    return found.set_index("check")["value"]
 
 
 def table_of(found, label, benchmark):

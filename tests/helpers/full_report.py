@@ -19,6 +19,7 @@ from offline_rl.report import (
 from offline_rl.report.fairness import with_budgets, with_marks
 
 TABLES = [
+    "checks.csv",
     "comparison.csv",
     "data.csv",
     "learning_curves.csv",
@@ -127,6 +128,7 @@ def make_report(rename=_as_it_is):
         name=rename("demo"),
         comparison=with_budgets(compared.comparison, training),
         pairwise=with_marks(compared.pairwise, training),
+        checks=compared.checks,
         seeds=compared.seeds,
         pass_at_k=compared.pass_at_k,
         profile=compared.profile,

@@ -117,6 +117,7 @@ def report_of(samples, *, records=(), models=("m",), name="demo", **others):
         name=name,
         comparison=with_budgets(compared.comparison, training),
         pairwise=with_marks(compared.pairwise, training),
+        checks=compared.checks,
         seeds=compared.seeds,
         pass_at_k=compared.pass_at_k,
         profile=compared.profile,
