@@ -76,6 +76,15 @@ def test_trials_that_differ_are_marked_and_equal_budgets_take_no_column():
     assert "unequal" not in markdown(equal) + latex(equal)
 
 
+def test_names_that_look_like_numbers_stay_as_they_are():
+    names = {"dft": "1e5", "dpo": "007", "easy": "0x1F", "hard": "nan"}
+    report = make_report(lambda name: names.get(name, name))
+    first = rows(markdown(report))
+    assert first[0] == ["label", "seeds", "0x1F", "nan", "macro"]
+    assert [row[0] for row in first[1:5]] == ["base", "007", "1e5", "rft"]
+    assert "\n007 & 2 & " in latex(report)
+
+
 def test_failures_budgets_and_notes_follow_the_tables():
     report = make_report()
     budgets = budget_flags(report.training).values()

@@ -1,9 +1,8 @@
 """The main tables as a paper or a README prints them: rounded, in Markdown and LaTeX."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -29,7 +28,6 @@ _LATEX = {
     "–": "--",
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
-_TESTED = ("primary", "secondary")
 _BUDGETS = {
     "steps": "steps",
     "examples_seen": "examples",
@@ -41,33 +39,26 @@ _LONGEST_NOTE = 1000
 
 @dataclass(frozen=True)
 class _Table:
+    """`cells` are texts that are not escaped yet; `align` has a letter for each column of them: l
+    for text, r for numbers."""
+
     caption: str
-    heading: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    columns: str
-    """A letter each: l for text, r for numbers."""
+    cells: pd.DataFrame
+    align: str
     foot: str
 
 
 def markdown(report: Report) -> str:
     """Accuracy and tested differences as pipe tables, then the notes; names are escaped."""
-    shown = [
-        f"{_literal(block)}\n" if isinstance(block, str) else _markdown(block)
-        for block in _blocks(report)
-    ]
-    notes = [f"- {_inline(note)}\n" for note in _notes(report)]
-    return "\n".join(shown + (["Notes:\n", "".join(notes)] if notes else []))
+    notes = "".join(f"- {_inline(note)}\n" for note in _notes(report))
+    return "\n".join([*map(_markdown, _blocks(report)), *(["Notes:\n", notes] if notes else [])])
 
 
 def latex(report: Report) -> str:
     """The same tables with booktabs' rules, and the notes as paragraphs; names are escaped."""
-    shown = [
-        f"{_escaped(block)}\n" if isinstance(block, str) else _latex(block)
-        for block in _blocks(report)
-    ]
-    notes = [f"{_escaped(note)}\n" for note in _notes(report)]
-    head = "% \\usepackage{booktabs}\n"
-    return head + "\n".join(shown + (["Notes:\n", *notes] if notes else []))
+    notes = _notes(report)
+    blocks = [*_blocks(report), *(["Notes:", *notes] if notes else [])]
+    return "% \\usepackage{booktabs}\n" + "\n".join(map(_latex, blocks))
 
 
 def _blocks(report: Report) -> Iterator[_Table | str]:
@@ -77,16 +68,13 @@ def _blocks(report: Report) -> Iterator[_Table | str]:
         of = f" of {one_line(model)}" if len(models) > 1 else ""
         yield _accuracy(report.comparison[report.comparison["model"] == model], of)
         pairs = report.pairwise[report.pairwise["model"] == model]
-        for family in _TESTED:
-            tested = pairs[pairs["family"] == family]
-            if not tested.empty:
-                yield _pairs(tested, f"{of}, {family} family")
-        others = len(pairs) - int(pairs["family"].isin(_TESTED).sum())
-        if others:
-            rows = "1 exploratory row" if others == 1 else f"{others:,} exploratory rows"
+        declared = pairs[pairs["family"] != "exploratory"]
+        for family, tested in declared.groupby("family"):
+            yield _pairs(tested, f"{of}, {family} family")
+        if others := len(pairs) - len(declared):
             yield (
-                f"Left out, and in pairwise.csv (format csv): {rows}{of}, of pairs that were not"
-                " declared."
+                f"Left out, and in pairwise.csv (format csv): {others:,} exploratory"
+                f" row{'' if others == 1 else 's'}{of}, of pairs that were not declared."
             )
 
 
@@ -98,27 +86,24 @@ def _notes(report: Report) -> list[str]:
 
 def _accuracy(comparison: pd.DataFrame, of: str) -> _Table:
     benchmarks = list(comparison["benchmark"].unique())
-    cells = {
+    shown = {
         (row.label, row.benchmark): f"{number(row.avg_at_k_percent)} ± {number(half_width(row))}"
         for row in rows_of(comparison)
     }
-    seeds = {row.label: str(row.training_seeds) for row in rows_of(comparison)}
+    seeds = dict(zip(comparison["label"], comparison["training_seeds"], strict=True))
+    rows = [
+        [one_line(label), str(count), *(shown.get((label, name), "") for name in benchmarks)]
+        for label, count in seeds.items()
+    ]
     return _Table(
         f"avg@k in %{of}; ± is the half-width of the 95% interval over problems and training seeds",
-        ["label", "seeds", *map(one_line, benchmarks)],
-        [
-            [one_line(label), count, *(cells.get((label, name), "") for name in benchmarks)]
-            for label, count in seeds.items()
-        ],
-        columns="lr" + "r" * len(benchmarks),
+        pd.DataFrame(rows, columns=["label", "seeds", *map(one_line, benchmarks)]),
+        align="lr" + "r" * len(benchmarks),
         foot="seeds: training seeds; 0 for an untrained policy.",
     )
 
 
 def _pairs(pairs: pd.DataFrame, of: str) -> _Table:
-    heading = ["label", "against", "benchmark", "points", "95% interval", "p (Holm)", "seeds"]
-    columns = "lllrrrr"
-    foot = "seeds: training seeds of label / of against; 0 for an untrained policy."
     rows = [
         [
             *map(one_line, (row.label, row.against, row.benchmark)),
@@ -129,40 +114,43 @@ def _pairs(pairs: pd.DataFrame, of: str) -> _Table:
         ]
         for row in rows_of(pairs)
     ]
-    marks = [_unequal(row.budgets_that_differ) for row in rows_of(pairs)]
-    if any(marks):
-        heading.append("unequal")
-        columns += "l"
-        foot += (
-            " unequal: what the two had in amounts more than 5% apart, of optimiser steps, examples"
-            " seen, trained tokens seen and trials of settings."
-        )
-        rows = [[*row, mark] for row, mark in zip(rows, marks, strict=True)]
-    return _Table(f"difference of avg@k in points{of}", heading, rows, columns, foot)
+    names = ["label", "against", "benchmark", "points", "95% interval", "p (Holm)", "seeds"]
+    cells = pd.DataFrame(rows, columns=names)
+    foot = "seeds: training seeds of label / of against; 0 for an untrained policy."
+    if pairs["budgets_that_differ"].isna().all():
+        return _Table(f"difference of avg@k in points{of}", cells, "lllrrrr", foot)
+    cells["unequal"] = [
+        ", ".join(_BUDGETS[name] for name in differing.split())
+        for differing in pairs["budgets_that_differ"].fillna("")
+    ]
+    foot += (
+        " unequal: what the two had in amounts more than 5% apart, of optimiser steps, examples"
+        " seen, trained tokens seen and trials of settings."
+    )
+    return _Table(f"difference of avg@k in points{of}", cells, "lllrrrrl", foot)
 
 
-def _unequal(names: Any) -> str:
-    """The budgets that a pair differs in, in words; "" for none."""
-    return "" if pd.isna(names) else ", ".join(_BUDGETS[name] for name in names.split())
+def _markdown(block: _Table | str) -> str:
+    if isinstance(block, str):
+        return f"{_literal(block)}\n"
+    cells = block.cells.map(_literal).rename(columns=_literal)
+    sides = ["left" if side == "l" else "right" for side in block.align]
+    table = cells.to_markdown(index=False, disable_numparse=True, colalign=sides)
+    return f"{_literal(block.caption)}\n\n{table}\n\n{_literal(block.foot)}\n"
 
 
-def _markdown(table: _Table) -> str:
-    def line(cells: Sequence[str]) -> str:
-        return f"| {' | '.join(map(_literal, cells))} |"
-
-    rule = "|".join(" --- " if column == "l" else " ---: " for column in table.columns)
-    body = [line(row) for row in table.rows]
-    return "\n".join(
-        [
-            _literal(table.caption),
-            "",
-            line(table.heading),
-            f"|{rule}|",
-            *body,
-            "",
-            _literal(table.foot),
-            "",
-        ]
+def _latex(block: _Table | str) -> str:
+    if isinstance(block, str):
+        return f"{_escaped(block)}\n"
+    cells = block.cells.copy()
+    # A minus for the hyphen of a number; names keep theirs.
+    numbers = [place for place, side in enumerate(block.align) if side == "r"]
+    cells.iloc[:, numbers] = cells.iloc[:, numbers].map(lambda text: text.replace("-", "−"))
+    styler = cells.map(_escaped).rename(columns=_escaped).style.hide(axis="index")
+    table = styler.to_latex(column_format=block.align, hrules=True)
+    return (
+        f"\\begin{{table}}\n\\caption{{{_escaped(block.caption)}}}\n{table}\n"
+        f"{_escaped(block.foot)}\n\\end{{table}}\n"
     )
 
 
@@ -176,41 +164,6 @@ def _inline(text: str) -> str:
     return _LEADING.sub(r"\1\\\2", _literal(text))
 
 
-def _latex(table: _Table) -> str:
-    return "\n".join(
-        [
-            r"\begin{table}",
-            rf"\caption{{{_escaped(table.caption)}}}",
-            rf"\begin{{tabular}}{{{table.columns}}}",
-            r"\toprule",
-            _row(table.heading),
-            r"\midrule",
-            *(_row(_minuses(row, table.columns)) for row in table.rows),
-            r"\bottomrule",
-            r"\end{tabular}",
-            "",
-            _escaped(table.foot),
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _minuses(row: Sequence[str], columns: str) -> list[str]:
-    """The row with a minus for the hyphen of a number; names keep theirs."""
-    return [
-        cell.replace("-", "−") if column == "r" else cell
-        for cell, column in zip(row, columns, strict=True)
-    ]
-
-
-def _row(cells: Sequence[str]) -> str:
-    return f"{' & '.join(map(_escaped, cells))} \\\\"
-
-
 def _escaped(text: str) -> str:
-    escaped = "".join(_LATEX.get(sign, sign) for sign in text)
-    # After the end of a row these would be taken for its options.
-    if escaped.startswith(("[", "*")):
-        escaped = f"{{{escaped[0]}}}{escaped[1:]}"
-    return escaped
+    # After the end of a row a bracket or an asterisk would be taken for its options.
+    return re.sub(r"^[\[*]", r"{\g<0>}", "".join(_LATEX.get(sign, sign) for sign in text))
