@@ -1,7 +1,7 @@
 """Rows of single labels: how often right and how, over all training seeds and for each."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,45 +14,46 @@ from eval.entries import Entry
 from eval.panel import MACRO, Panel
 from eval.statistics import clustered_mean, headline_mean, seed_standard_deviation
 
-COMPARISON = [
-    "model",
-    "label",
-    "benchmark",
-    "temperature",
-    "problems",
-    "samples_per_problem",
-    "training_seeds",
-    "avg_at_k_percent",
-    "avg_at_k_low_percent",
-    "avg_at_k_high_percent",
-    "standard_error_points",
-    "training_seed_sd_points",
-    "pass_at_k_percent",
-    "maj_at_k_percent",
-    "truncated_percent",
-    "no_answer_percent",
-    "verifier_timeout_percent",
-    "mean_reward",
-    "mean_tokens",
-    "distinct_answers",
-    "token_entropy_nats",
-]
-SEEDS = [
-    "model",
-    "label",
-    "training_seed",
-    "benchmark",
-    "problems",
-    "samples_per_problem",
-    "avg_at_k_percent",
-    "standard_error_points",
-    "pass_at_k_percent",
-    "maj_at_k_percent",
-    "truncated_percent",
-    "no_answer_percent",
-    "mean_tokens",
-    "token_entropy_nats",
-]
+# Column -> meaning, here and in the other tables of a comparison.
+COMPARISON: Mapping[str, str] = {
+    "model": "the base model that the policy comes from; nothing is averaged over models",
+    "label": "policy and its decoding: the untouched base, or a method",
+    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+    "temperature": "of sampling; 0 is greedy decoding",
+    "problems": "number of problems; their sum in a macro row",
+    "samples_per_problem": "k of avg@k and maj@k; the fewest of the benchmarks in a macro row",
+    "training_seeds": "seeds the method was trained with; 0 for an untrained policy",
+    "avg_at_k_percent": "share of correct samples, mean over problems and training seeds",
+    "avg_at_k_low_percent": "lower end of its 95% interval over problems and training seeds",
+    "avg_at_k_high_percent": "upper end of that interval",
+    "standard_error_points": "of avg@k, clustered by problem, for the checkpoints at hand",
+    "training_seed_sd_points": "standard deviation of avg@k between training seeds",
+    "pass_at_k_percent": "chance that at least one of the k samples is correct",
+    "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
+    "truncated_percent": "samples cut off at the token limit",
+    "no_answer_percent": "samples without a final answer that the verifier found",
+    "verifier_timeout_percent": "samples that the verifier could not judge in time",
+    "mean_reward": "mean of what the verifier gave",
+    "mean_tokens": "mean length of a completion in tokens",
+    "distinct_answers": "mean number of different answers among a problem's samples",
+    "token_entropy_nats": "mean -log p a token; empty unless temperature and top_p are 1",
+}
+SEEDS: Mapping[str, str] = {
+    "model": "the base model that the policy comes from",
+    "label": "policy and its decoding: the untouched base, or a method",
+    "training_seed": "seed the checkpoint was trained with; empty for an untrained policy",
+    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+    "problems": "number of problems; their sum in a macro row",
+    "samples_per_problem": "k of avg@k, pass@k and maj@k; the fewest in a macro row",
+    "avg_at_k_percent": "share of correct samples, mean over problems",
+    "standard_error_points": "of avg@k, clustered by problem",
+    "pass_at_k_percent": "chance that at least one of the k samples is correct",
+    "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
+    "truncated_percent": "samples cut off at the token limit",
+    "no_answer_percent": "samples without a final answer that the verifier found",
+    "mean_tokens": "mean length of a completion in tokens",
+    "token_entropy_nats": "mean -log p a token; empty unless temperature and top_p are 1",
+}
 
 
 class Accuracy:

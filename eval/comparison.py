@@ -14,16 +14,28 @@ from eval.notes import notes_on
 from eval.pairing import PAIRWISE, pair_rows, pairs_of, with_holm
 from eval.panel import Panel, arrange
 
-CHECKS = (
-    "iqm_percent",
-    "iqm_low_percent",
-    "iqm_high_percent",
-    "correlation",
-    "sign_flip_p_value",
-    "mcnemar_p_value",
-    "bootstrap_low_points",
-    "bootstrap_high_points",
-)
+CHECK_COLUMNS: Mapping[str, str] = {
+    "model": "the base model that the policies come from",
+    "label": "whose figure it is, as in comparison.csv or pairwise.csv",
+    "against": "what label is compared with; empty for a figure of label alone",
+    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+    "check": "which figure it is",
+    "value": "the figure; rows without a value are left out",
+}
+CHECKS: Mapping[str, str] = {
+    "iqm_percent": "interquartile mean: of the middle half of (training seed, problem) shares",
+    "iqm_low_percent": "lower end of its 95% bootstrap interval over problems and seeds",
+    "iqm_high_percent": "upper end of that interval",
+    "correlation": "of the two sides' accuracies over problems; none if one does not vary",
+    "sign_flip_p_value": "permutation test over problems; of these checkpoints only, not of the"
+    " methods",
+    "mcnemar_p_value": "McNemar's exact test; of these checkpoints only; none unless each side is"
+    " one checkpoint with one answer to every problem of one benchmark",
+    "bootstrap_low_points": "lower end of the 95% bootstrap interval of difference_points, a check"
+    " on low_points; too narrow with few training seeds",
+    "bootstrap_high_points": "upper end of that interval",
+}
+"""What is in the column `check`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +45,7 @@ class Comparison:
     `profile`: points of curves. Rows of the benchmark "macro" are unweighted means over benchmarks;
     nothing is averaged over models. `checks`: further figures of labels and pairs, a row for every
     value, `against` empty for labels. `notes` say in words what a reader must know.
-    offline_rl.report.columns says what the columns mean.
+    COMPARISON, SEEDS, PAIRWISE, PASS_AT_K, PROFILE and CHECK_COLUMNS say what the columns mean.
     """
 
     comparison: pd.DataFrame
@@ -74,11 +86,11 @@ def compare(
     pairs = {p.model: pairs_of(p, baseline, reference, among_untrained) for p in panels}
     of_labels = [row for accuracy in accuracies for row in accuracy.rows()]
     of_pairs = [row for panel, d in drawn for row in pair_rows(panel, pairs[panel.model], d)]
-    pairwise = with_holm(pd.DataFrame(of_pairs, columns=PAIRWISE))
+    pairwise = with_holm(pd.DataFrame(of_pairs, columns=list(PAIRWISE)))
     order = [panel.model for panel in panels]
     curves = [(panel, label) for panel in panels for label in panel.labels]
     return Comparison(
-        comparison=pd.DataFrame(of_labels, columns=COMPARISON),
+        comparison=pd.DataFrame(of_labels, columns=list(COMPARISON)),
         pairwise=pairwise,
         checks=_checks(sorted([*of_labels, *of_pairs], key=lambda row: order.index(row["model"]))),
         seeds=_frame(SEEDS, (accuracy.seed_rows() for accuracy in accuracies)).astype(
@@ -102,9 +114,9 @@ def _checks(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
         for row in rows
         for check in CHECKS
     ]
-    columns = ["model", "label", "against", "benchmark", "check", "value"]
-    return pd.DataFrame(found, columns=columns).dropna(subset="value", ignore_index=True)
+    table = pd.DataFrame(found, columns=list(CHECK_COLUMNS))
+    return table.dropna(subset="value", ignore_index=True)
 
 
-def _frame(columns: list[str], pieces: Iterable[Iterable[dict[str, Any]]]) -> pd.DataFrame:
-    return pd.DataFrame([row for piece in pieces for row in piece], columns=columns)
+def _frame(columns: Iterable[str], pieces: Iterable[Iterable[dict[str, Any]]]) -> pd.DataFrame:
+    return pd.DataFrame([row for piece in pieces for row in piece], columns=list(columns))

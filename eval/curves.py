@@ -1,7 +1,7 @@
 """Rows of curves: pass@k over k, and the share of problems over the accuracy reached on them."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,16 +11,22 @@ from eval.entries import Entry
 from eval.panel import MACRO, Panel
 from eval.statistics import headline_mean
 
-PASS_AT_K = [
-    "model",
-    "label",
-    "benchmark",
-    "k",
-    "pass_at_k_percent",
-    "low_percent",
-    "high_percent",
-]
-PROFILE = ["model", "label", "benchmark", "threshold_percent", "problems_percent"]
+PASS_AT_K: Mapping[str, str] = {
+    "model": "the base model that the policy comes from",
+    "label": "policy and its decoding: the untouched base, or a method",
+    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+    "k": "1, 2, 4, ... and the number of samples",
+    "pass_at_k_percent": "chance that at least one of k samples is correct (unbiased)",
+    "low_percent": "lower end of its 95% interval over problems and training seeds",
+    "high_percent": "upper end of that interval",
+}
+PROFILE: Mapping[str, str] = {
+    "model": "the base model that the policy comes from",
+    "label": "policy and its decoding: the untouched base, or a method",
+    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+    "threshold_percent": "share of a problem's samples that are correct",
+    "problems_percent": "problems on which at least that share is, mean over training seeds",
+}
 _MOST_THRESHOLDS = 20
 
 

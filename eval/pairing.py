@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,28 +15,31 @@ from eval.panel import MACRO, Panel
 from eval.permutation import mcnemar_p_value, permutation_p_value, sign_flipped_means
 from eval.statistics import Table, headline_difference, holm
 
-PAIRWISE = [
-    "model",
-    "label",
-    "against",
-    "benchmark",
-    "problems",
-    "difference_points",
-    "low_points",
-    "high_points",
-    "standard_error_points",
-    "degrees_of_freedom",
-    "p_value",
-    "holm_p_value",
-    "family",
-    "minimum_detectable_points",
-    "wins",
-    "ties",
-    "losses",
-    "probability_of_improvement_percent",
-    "training_seeds_label",
-    "training_seeds_against",
-]
+PAIRWISE: Mapping[str, str] = {
+    "model": "the base model that both sides come from",
+    "label": "trained method, or a decoding or model that is compared",
+    "against": "what it is compared with",
+    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
+    "problems": "number of problems, each answered by both sides",
+    "difference_points": "avg@k of label less that of against, in percentage points",
+    "low_points": "lower end of its 95% interval over problems and training seeds",
+    "high_points": "upper end of that interval",
+    "standard_error_points": "of the difference: paired over problems, plus training seeds",
+    "degrees_of_freedom": "Satterthwaite's, of the standard error",
+    "p_value": "two-sided: 1 less the level at which the interval ends at zero",
+    "holm_p_value": "p_value adjusted for all rows of the family, over all models",
+    "family": "rows tested together: primary (declared pairs on macro), secondary (the same on"
+    " single benchmarks) or exploratory (all other pairs)",
+    "minimum_detectable_points": "true difference that p_value would show, before Holm's"
+    " correction, in about 80 of 100 such comparisons, training seeds included",
+    "wins": "problems on which label is right more often, training seeds averaged",
+    "ties": "problems on which both are right equally often",
+    "losses": "problems on which label is right less often",
+    "probability_of_improvement_percent": "chance that a random checkpoint of label is right"
+    " more often on a random problem than one of against, ties half",
+    "training_seeds_label": "training seeds of label; 0 for an untrained policy",
+    "training_seeds_against": "training seeds of against; 0 for an untrained policy",
+}
 FAMILIES = ("primary", "secondary", "exploratory")
 
 

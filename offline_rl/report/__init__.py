@@ -1,6 +1,6 @@
 """What a run found: CSV files, a page, a terminal table."""
 
-from offline_rl.report.columns import COLUMNS, meaning
+from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report, Samples
 from offline_rl.report.tables import curves_table, data_table, training_table
 from offline_rl.report.terminal import print_report
@@ -14,7 +14,6 @@ __all__ = [
     "Samples",
     "curves_table",
     "data_table",
-    "meaning",
     "print_report",
     "training_table",
     "verdict",

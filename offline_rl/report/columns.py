@@ -2,29 +2,14 @@
 
 from collections.abc import Mapping
 
+from eval.accuracy import COMPARISON, SEEDS
+from eval.comparison import CHECK_COLUMNS
+from eval.curves import PASS_AT_K, PROFILE
+from eval.pairing import PAIRWISE
+
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "comparison.csv": {
-        "model": "the base model that the policy comes from; nothing is averaged over models",
-        "label": "policy and its decoding: the untouched base, or a method",
-        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-        "temperature": "of sampling; 0 is greedy decoding",
-        "problems": "number of problems; their sum in a macro row",
-        "samples_per_problem": "k of avg@k and maj@k; the fewest of the benchmarks in a macro row",
-        "training_seeds": "seeds the method was trained with; 0 for an untrained policy",
-        "avg_at_k_percent": "share of correct samples, mean over problems and training seeds",
-        "avg_at_k_low_percent": "lower end of its 95% interval over problems and training seeds",
-        "avg_at_k_high_percent": "upper end of that interval",
-        "standard_error_points": "of avg@k, clustered by problem, for the checkpoints at hand",
-        "training_seed_sd_points": "standard deviation of avg@k between training seeds",
-        "pass_at_k_percent": "chance that at least one of the k samples is correct",
-        "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
-        "truncated_percent": "samples cut off at the token limit",
-        "no_answer_percent": "samples without a final answer that the verifier found",
-        "verifier_timeout_percent": "samples that the verifier could not judge in time",
-        "mean_reward": "mean of what the verifier gave",
-        "mean_tokens": "mean length of a completion in tokens",
-        "distinct_answers": "mean number of different answers among a problem's samples",
-        "token_entropy_nats": "mean -log p a token; empty unless temperature and top_p are 1",
+        **COMPARISON,
         "training_examples": "examples the method found; this and what follows: means over seeds",
         "training_steps": "optimiser steps taken",
         "training_epochs": "passes over the examples",
@@ -34,72 +19,14 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "training_trials": "trials that the method's settings were chosen among",
     },
     "pairwise.csv": {
-        "model": "the base model that both sides come from",
-        "label": "trained method, or a decoding or model that is compared",
-        "against": "what it is compared with",
-        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-        "problems": "number of problems, each answered by both sides",
-        "difference_points": "avg@k of label less that of against, in percentage points",
-        "low_points": "lower end of its 95% interval over problems and training seeds",
-        "high_points": "upper end of that interval",
-        "standard_error_points": "of the difference: paired over problems, plus training seeds",
-        "degrees_of_freedom": "Satterthwaite's, of the standard error",
-        "p_value": "two-sided: 1 less the level at which the interval ends at zero",
-        "holm_p_value": "p_value adjusted for all rows of the family, over all models",
-        "family": "rows tested together: primary (declared pairs on macro), secondary (the same on"
-        " single benchmarks) or exploratory (all other pairs)",
-        "minimum_detectable_points": "true difference that p_value would show, before Holm's"
-        " correction, in about 80 of 100 such comparisons, training seeds included",
-        "wins": "problems on which label is right more often, training seeds averaged",
-        "ties": "problems on which both are right equally often",
-        "losses": "problems on which label is right less often",
-        "probability_of_improvement_percent": "chance that a random checkpoint of label is right"
-        " more often on a random problem than one of against, ties half",
-        "training_seeds_label": "training seeds of label; 0 for an untrained policy",
-        "training_seeds_against": "training seeds of against; 0 for an untrained policy",
+        **PAIRWISE,
         "budgets_that_differ": "of steps, examples_seen, trained_tokens_seen and trials, those in"
         " which the two differ by more than 5%",
     },
-    "checks.csv": {
-        "model": "the base model that the policies come from",
-        "label": "whose figure it is, as in comparison.csv or pairwise.csv",
-        "against": "what label is compared with; empty for a figure of label alone",
-        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-        "check": "which figure it is",
-        "value": "the figure; rows without a value are left out",
-    },
-    "seeds.csv": {
-        "model": "the base model that the policy comes from",
-        "label": "policy and its decoding: the untouched base, or a method",
-        "training_seed": "seed the checkpoint was trained with; empty for an untrained policy",
-        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-        "problems": "number of problems; their sum in a macro row",
-        "samples_per_problem": "k of avg@k, pass@k and maj@k; the fewest in a macro row",
-        "avg_at_k_percent": "share of correct samples, mean over problems",
-        "standard_error_points": "of avg@k, clustered by problem",
-        "pass_at_k_percent": "chance that at least one of the k samples is correct",
-        "maj_at_k_percent": "share of problems whose most frequent answer is correct; ties shared",
-        "truncated_percent": "samples cut off at the token limit",
-        "no_answer_percent": "samples without a final answer that the verifier found",
-        "mean_tokens": "mean length of a completion in tokens",
-        "token_entropy_nats": "mean -log p a token; empty unless temperature and top_p are 1",
-    },
-    "pass_at_k.csv": {
-        "model": "the base model that the policy comes from",
-        "label": "policy and its decoding: the untouched base, or a method",
-        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-        "k": "1, 2, 4, ... and the number of samples",
-        "pass_at_k_percent": "chance that at least one of k samples is correct (unbiased)",
-        "low_percent": "lower end of its 95% interval over problems and training seeds",
-        "high_percent": "upper end of that interval",
-    },
-    "performance_profile.csv": {
-        "model": "the base model that the policy comes from",
-        "label": "policy and its decoding: the untouched base, or a method",
-        "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-        "threshold_percent": "share of a problem's samples that are correct",
-        "problems_percent": "problems on which at least that share is, mean over training seeds",
-    },
+    "checks.csv": CHECK_COLUMNS,
+    "seeds.csv": SEEDS,
+    "pass_at_k.csv": PASS_AT_K,
+    "performance_profile.csv": PROFILE,
     "training.csv": {
         "model": "the base model that was trained",
         "label": "the method's name in the experiment",
@@ -182,23 +109,3 @@ COLUMNS: Mapping[str, Mapping[str, str]] = {
         "nll": "minus the mean log-probability of its tokens in nats",
     },
 }
-
-CHECKS: Mapping[str, str] = {
-    "iqm_percent": "interquartile mean: of the middle half of (training seed, problem) shares",
-    "iqm_low_percent": "lower end of its 95% bootstrap interval over problems and seeds",
-    "iqm_high_percent": "upper end of that interval",
-    "correlation": "of the two sides' accuracies over problems; none if one does not vary",
-    "sign_flip_p_value": "permutation test over problems; of these checkpoints only, not of the"
-    " methods",
-    "mcnemar_p_value": "McNemar's exact test; of these checkpoints only; none unless each side is"
-    " one checkpoint with one answer to every problem of one benchmark",
-    "bootstrap_low_points": "lower end of the 95% bootstrap interval of difference_points, a check"
-    " on low_points; too narrow with few training seeds",
-    "bootstrap_high_points": "upper end of that interval",
-}
-"""What the values of `check` in checks.csv mean."""
-
-
-def meaning(table: str, column: str) -> str:
-    """What a column of a CSV file means. Raises KeyError for one that is not documented."""
-    return COLUMNS[table][column]

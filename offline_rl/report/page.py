@@ -10,9 +10,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
+from eval.comparison import CHECKS
 from eval.panel import MACRO
 from offline_rl.report.browser import browse
-from offline_rl.report.columns import CHECKS, COLUMNS
+from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report
 from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
