@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from scipy import stats
 from eval import metrics
 from eval.bootstrap import Resampled, percentile_interval
 from eval.entries import Entry
-from eval.panel import MACRO, Panel
+from eval.panel import Panel
 from eval.statistics import clustered_mean, headline_mean, seed_standard_deviation
 
 # Column -> meaning, here and in the other tables of a comparison.
@@ -61,40 +60,26 @@ class Accuracy:
 
     def __init__(self, panel: Panel, label: str, resampled: Resampled) -> None:
         self._resampled = resampled
-        self._entries = panel.of(label)
-        self._is_whole = panel.is_whole(label)
+        self._rows = list(panel.rows_of(label))
+        self._figures = {
+            entry.benchmark: [_figures(entry, number) for number in range(len(entry.grids))]
+            for entry in panel.of(label)
+        }
 
     def rows(self) -> Iterator[dict[str, Any]]:
         """A row for every benchmark, and for the mean over them if the label has them all:
         COMPARISON and the label's checks."""
-        for entry, figures in zip(self._entries, self._figures, strict=True):
-            means = _means(figures)
-            yield {**_over_seeds([entry], self._resampled), **means, "benchmark": entry.benchmark}
-        if self._is_whole:
-            yield {
-                **_over_seeds(self._entries, self._resampled),
-                **_means([one for figures in self._figures for one in figures]),
-                "benchmark": MACRO,
-            }
+        for benchmark, entries in self._rows:
+            means = _means([one for entry in entries for one in self._figures[entry.benchmark]])
+            yield {**_over_seeds(entries, self._resampled), **means, "benchmark": benchmark}
 
     def seed_rows(self) -> Iterator[dict[str, Any]]:
         """For every training seed what `rows` has for all of them."""
-        for number, seed in enumerate(self._entries[0].training_seeds):
-            about = {"training_seed": seed}
-            for entry, figures in zip(self._entries, self._figures, strict=True):
-                row = {**_of_seed([entry], number), **figures[number]}
-                yield {**row, **about, "benchmark": entry.benchmark}
-            if self._is_whole:
-                means = _means([figures[number] for figures in self._figures])
-                yield {**_of_seed(self._entries, number), **means, **about, "benchmark": MACRO}
-
-    @cached_property
-    def _figures(self) -> list[list[dict[str, float]]]:
-        """By benchmark and training seed."""
-        return [
-            [_figures(entry, number) for number in range(len(entry.grids))]
-            for entry in self._entries
-        ]
+        for number, seed in enumerate(self._rows[0][1][0].training_seeds):
+            for benchmark, entries in self._rows:
+                means = _means([self._figures[entry.benchmark][number] for entry in entries])
+                about = {"training_seed": seed, "benchmark": benchmark}
+                yield {**_of_seed(entries, number), **means, **about}
 
 
 def mean_pass_at_k(entry: Entry, k: int) -> np.ndarray:

@@ -38,10 +38,10 @@ def _notes(panel: Panel, pairs: pd.DataFrame, baseline: str, reference: str) -> 
         if trained and name not in panel.labels:
             yield f"The {role} {name} was not evaluated, so there are no pairs against it."
     for label in panel.labels:
-        if not panel.is_whole(label):
-            have = {entry.benchmark for entry in panel.of(label)}
-            lacking = ", ".join(b for b in panel.benchmarks if b not in have)
-            yield f"{label} was not evaluated on {lacking}, so it has no macro average."
+        lacking = [b for b in panel.benchmarks if (label, b) not in panel.entries]
+        if lacking:
+            names = ", ".join(lacking)
+            yield f"{label} was not evaluated on {names}, so it has no macro average."
     for benchmark in panel.benchmarks:
         yield from _few_problems(benchmark, pairs[pairs["benchmark"] == benchmark])
     yield from _without_width(panel)

@@ -80,16 +80,15 @@ def pair_rows(
     (but for Holm's p-value) and the pair's checks."""
     flipped = _flipped(panel, pairs)
     for pair in pairs:
-        shared = _shared(panel, pair)
-        ours = [panel.entries[pair.label, benchmark] for benchmark in shared]
-        theirs = [panel.entries[pair.against, benchmark] for benchmark in shared]
-        signs = [flipped[pair, benchmark] for benchmark in shared]
-        for one in zip(ours, theirs, signs, shared, strict=True):
-            row = _row([one[0]], [one[1]], [one[2]], resampled)
-            yield {**row, "benchmark": one[3], "family": _family(pair, "secondary")}
-        if len(shared) == len(panel.benchmarks):
-            row = _row(ours, theirs, signs, resampled)
-            yield {**row, "benchmark": MACRO, "family": _family(pair, "primary")}
+        for name, benchmarks in panel.rows(_shared(panel, pair)):
+            sides = [
+                (panel.entries[pair.label, benchmark], panel.entries[pair.against, benchmark])
+                for benchmark in benchmarks
+            ]
+            row = _row(sides, [flipped[pair, benchmark] for benchmark in benchmarks], resampled)
+            declared = "primary" if name == MACRO else "secondary"
+            family = declared if pair.declared else "exploratory"
+            yield {**row, "benchmark": name, "family": family}
 
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
@@ -98,10 +97,6 @@ def with_holm(table: pd.DataFrame) -> pd.DataFrame:
         members = table["family"] == family
         table.loc[members, "holm_p_value"] = holm(table.loc[members, "p_value"])
     return table
-
-
-def _family(pair: Pair, declared: str) -> str:
-    return declared if pair.declared else "exploratory"
 
 
 def _shared(panel: Panel, pair: Pair) -> list[str]:
@@ -139,10 +134,10 @@ def _flipped(panel: Panel, pairs: Sequence[Pair]) -> dict[tuple[Pair, str], Tabl
 
 
 def _row(
-    ours: Sequence[Entry], theirs: Sequence[Entry], flipped: Sequence[Table], resampled: Resampled
+    sides: Sequence[tuple[Entry, Entry]], flipped: Sequence[Table], resampled: Resampled
 ) -> dict[str, Any]:
+    ours, theirs = zip(*sides, strict=True)
     estimate = headline_difference([e.table for e in ours], [e.table for e in theirs])
-    sides = list(zip(ours, theirs, strict=True))
     gaps = np.concatenate([_gaps(*side) for side in sides])
     low, high = _bootstrap_interval(sides, resampled)
     return {

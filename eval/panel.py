@@ -1,7 +1,7 @@
 """Evaluations arranged: for every base model, its labels' entries over the same problems."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from data_gen.types import DataError
@@ -32,9 +32,17 @@ class Panel:
     def trained(self, label: str) -> bool:
         return self.of(label)[0].trained
 
-    def is_whole(self, label: str) -> bool:
-        """Whether the label has every benchmark, so that its macro average is comparable."""
-        return len(self.of(label)) == len(self.benchmarks)
+    def rows(self, benchmarks: Sequence[str]) -> Iterator[tuple[str, Sequence[str]]]:
+        """Name and benchmarks of each row of a table: each benchmark alone, and all of them as
+        MACRO if none of the panel's is lacking, so that macro averages are comparable."""
+        yield from ((benchmark, [benchmark]) for benchmark in benchmarks)
+        if len(benchmarks) == len(self.benchmarks):
+            yield MACRO, benchmarks
+
+    def rows_of(self, label: str) -> Iterator[tuple[str, list[Entry]]]:
+        """`rows` of the label's benchmarks, with its entries."""
+        for name, benchmarks in self.rows([entry.benchmark for entry in self.of(label)]):
+            yield name, [self.entries[label, benchmark] for benchmark in benchmarks]
 
 
 def arrange(
