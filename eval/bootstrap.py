@@ -54,7 +54,7 @@ def resample(
     means, trimmed = {}, {}
     for benchmark in sorted({name for tables in methods.values() for name in tables}):
         members = {name: t[benchmark] for name, t in methods.items() if benchmark in t}
-        generator = _generator(seed, "problems", benchmark)
+        generator = seeded_generator(seed, "problems", benchmark)
         levels = {name: np.unique(table) for name, table in members.items()}
         drawn = _histograms(members, levels, seeds, generator)
         for name, histogram in drawn.items():
@@ -97,7 +97,8 @@ def paired_bootstrap(
     return BootstrapInterval(observed, low, high, float(drawn.std(ddof=1)), replicates)
 
 
-def _generator(seed: int, *names: str) -> np.random.Generator:
+def seeded_generator(seed: int, *names: str) -> np.random.Generator:
+    """What it draws depends on these alone."""
     digest = hashlib.sha256("\0".join(names).encode("utf-8", "surrogatepass")).digest()
     return np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
 
@@ -105,7 +106,7 @@ def _generator(seed: int, *names: str) -> np.random.Generator:
 def _seed_counts(name: str, tables: Tables, replicates: int, seed: int) -> npt.NDArray[np.int64]:
     """(replicates, seeds): how often each seed was drawn."""
     seeds = len(next(iter(tables.values())))
-    generator = _generator(seed, "training seeds", name)
+    generator = seeded_generator(seed, "training seeds", name)
     return generator.multinomial(seeds, [1 / seeds] * seeds, size=replicates)
 
 

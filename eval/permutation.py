@@ -1,10 +1,9 @@
 """Tests of given checkpoints against each other: whole problems flipped, or counted."""
 
-import hashlib
-
 import numpy as np
 import numpy.typing as npt
 
+from eval.bootstrap import seeded_generator
 from eval.statistics import Table
 
 FLIPS = 10_000
@@ -19,8 +18,7 @@ def sign_flipped_means(gaps: Table, name: str, *, flips: int = FLIPS, seed: int 
     A problem is flipped as a whole and for all pairs alike. What is flipped depends on `seed` and
     on `name`, the benchmark's, alone.
     """
-    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
-    generator = np.random.default_rng([seed, int.from_bytes(digest[:8], "big")])
+    generator = seeded_generator(seed, name)
     problems = gaps.shape[1]
     step = max(1, _CELLS_AT_ONCE // problems)
     pieces = []

@@ -61,11 +61,6 @@ def clustered_mean(means: npt.ArrayLike) -> Estimate:
     return _estimate(float(values.mean()), _over_problems(values), _NOTHING)
 
 
-def paired_difference(means: npt.ArrayLike, against: npt.ArrayLike) -> Estimate:
-    """Mean of `means - against`, both (problems,) over the same problems in the same order."""
-    return clustered_mean(np.asarray(means, dtype=float) - np.asarray(against, dtype=float))
-
-
 def headline_mean(tables: Sequence[Table]) -> Estimate:
     """Mean of a method over fresh problems and fresh training seeds; one table a benchmark."""
     return _headline([table.mean(axis=0) for table in tables], [tables])
