@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from eval.evaluation import Evaluation
+from offline_rl.report.columns import COLUMNS
 
 
 @dataclass(frozen=True)
@@ -19,6 +20,15 @@ class Samples:
 
     evaluation: Evaluation
     folder: Path | None = None
+
+    def table(self) -> pd.DataFrame:
+        """A row for every sample, with the columns of samples.csv.gz."""
+        about = self.evaluation
+        seeds = pd.Series([about.training_seed] * len(about.grid), about.grid.index, dtype="Int64")
+        table = about.grid.assign(
+            model=about.model, label=about.label, training_seed=seeds, benchmark=about.benchmark
+        )
+        return table[list(COLUMNS["samples.csv.gz"])]
 
 
 @dataclass(frozen=True, repr=False)
@@ -57,17 +67,7 @@ class Report:
 
     def grid(self) -> pd.DataFrame:
         """A row for every sample of every policy, with the columns of samples.csv.gz."""
-        tables = []
-        for one in self.samples:
-            about = one.evaluation
-            table = about.grid.copy()
-            table.insert(0, "benchmark", about.benchmark)
-            seeds = pd.Series([about.training_seed] * len(table), table.index, dtype="Int64")
-            table.insert(0, "training_seed", seeds)
-            table.insert(0, "label", about.label)
-            table.insert(0, "model", about.model)
-            tables.append(table)
-        return pd.concat(tables, ignore_index=True)
+        return pd.concat([one.table() for one in self.samples], ignore_index=True)
 
     def __repr__(self) -> str:
         policies = self.comparison[["model", "label"]].drop_duplicates()

@@ -11,7 +11,6 @@ from typing import IO, Any
 import pandas as pd
 
 from data_gen.store.atomic_files import replacing
-from eval.evaluation import GRID_COLUMNS
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.report.contents import Report, Samples
 from offline_rl.report.page import render
@@ -31,7 +30,6 @@ FIRST_FILES: Mapping[Format, str] = {
 # The full-width signs begin a formula where an East Asian language is set.
 _FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_ABOUT_SAMPLES = ["model", "label", "training_seed", "benchmark"]
 
 
 def write_report(folder: Path, report: Report, formats: Iterable[Format] = CSV_AND_PAGE) -> None:
@@ -93,14 +91,8 @@ def _write_samples(file: IO[bytes], samples: Iterable[Samples]) -> None:
         gzip.GzipFile(filename="", fileobj=file, mode="wb", compresslevel=6, mtime=0) as packed,
         io.TextIOWrapper(packed, encoding="utf-8", newline="") as lines,
     ):
-        csv.writer(lines, lineterminator="\n").writerow([*_ABOUT_SAMPLES, *GRID_COLUMNS])
-        for one in samples:
-            about = one.evaluation
-            fixed = (about.model, about.label, about.training_seed, about.benchmark)
-            table = about.grid[GRID_COLUMNS].copy()
-            for place, (name, value) in enumerate(zip(_ABOUT_SAMPLES, fixed, strict=True)):
-                table.insert(place, name, value)
-            _write_rows(lines, table, header=False)
+        for number, one in enumerate(samples):
+            _write_rows(lines, one.table(), header=number == 0)
 
 
 def _cell(value: Any) -> Any:
