@@ -1,7 +1,7 @@
 """Evaluations arranged: for every base model, its labels' entries over the same problems."""
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from data_gen.types import DataError
@@ -61,7 +61,10 @@ def arrange(
         raise DataError("there are no evaluations to compare")
     if any(evaluation.benchmark == MACRO for evaluation in evaluations):
         raise DataError(f"a benchmark cannot be called {MACRO!r}: rename it")
-    every = _ordered({evaluation.benchmark for evaluation in evaluations}, benchmarks or ())
+    every = sorted(
+        {evaluation.benchmark for evaluation in evaluations},
+        key=lambda name: (_place(name, benchmarks or ()), name),
+    )
     seen = list(dict.fromkeys(evaluation.model for evaluation in evaluations))
     wanted = list(models or ())
     return [
@@ -109,10 +112,6 @@ def _check_seeds(entries: dict[tuple[str, str], Entry]) -> None:
                     f"{label}: no evaluation of {names} on {where}; evaluate it, or leave it out on"
                     " every benchmark"
                 )
-
-
-def _ordered(names: Iterable[str], wanted: Sequence[str]) -> list[str]:
-    return sorted(names, key=lambda name: (_place(name, wanted), name))
 
 
 def _place(name: str, wanted: Sequence[str]) -> float:

@@ -105,17 +105,17 @@ def seed_standard_deviation(tables: Sequence[Table]) -> float:
 
 def _headline(over_problems: Sequence[Table], methods: Sequence[Sequence[Table]]) -> Estimate:
     weight = 1 / len(over_problems)
-    problems = _sum([_scaled(_over_problems(values), weight) for values in over_problems])
+    problems = _sum([_over_problems(values, weight) for values in over_problems])
     seeds = _over_seeds([tables for tables in methods if len(tables[0]) > 1])
     value = weight * math.fsum(float(values.mean()) for values in over_problems)
     return _estimate(value, problems, seeds)
 
 
-def _over_problems(values: Table) -> _Component:
-    """Variance of the mean of (problems,) values; unknown for a single problem."""
+def _over_problems(values: Table, weight: float = 1.0) -> _Component:
+    """Variance of the weighted mean of (problems,) values; unknown for a single problem."""
     n = len(values)
     variance = float(values.var(ddof=1)) / n if n > 1 else math.nan
-    return _Component(variance, n - 1)
+    return _Component(variance * weight**2, n - 1)
 
 
 def _over_seeds(methods: Sequence[Sequence[Table]]) -> _Component:
@@ -147,10 +147,6 @@ def _residual_mean_square(table: Table) -> float:
         return math.nan
     residual = table - table.mean(axis=0) - table.mean(axis=1, keepdims=True) + table.mean()
     return float((residual**2).sum() / ((seeds - 1) * (problems - 1)))
-
-
-def _scaled(component: _Component, weight: float) -> _Component:
-    return _Component(component.variance * weight**2, component.degrees_of_freedom)
 
 
 def _sum(components: Sequence[_Component]) -> _Component:

@@ -74,7 +74,6 @@ def model_view(report: Report, model: str, looks: Mapping[str, Look]) -> ModelVi
 
 
 def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:
-    """The model's rows, for figures with those of the macro average first."""
     return table[table["model"] == model]
 
 
@@ -101,14 +100,12 @@ def _families(pairs: pd.DataFrame, looks: Mapping[str, Look]) -> Iterator[Family
             continue
         drawn = found if name == "secondary" else found[found["benchmark"] == MACRO]
         pictures = [
-            rows.forest(group, looks, title=_benchmark_title(str(benchmark)))
+            rows.forest(
+                group, looks, title="macro average" if benchmark == MACRO else str(benchmark)
+            )
             for benchmark, group in drawn.groupby("benchmark", sort=False)
         ]
         yield Family(name, list(rows_of(found.head(MOST_PAIRS))), len(found), pictures)
-
-
-def _benchmark_title(benchmark: str) -> str:
-    return "macro average" if benchmark == MACRO else benchmark
 
 
 def _macro_first(table: pd.DataFrame) -> pd.DataFrame:

@@ -66,7 +66,7 @@ def render(report: Report) -> str:
         verdict=verdict(report),
         models=models,
         benchmarks=benchmarks,
-        policies=_counted(len(look), "policy", "policies"),
+        policies=len(look),
         sections=list(_SECTIONS.items()),
         samples=samples,
         flags=flags,
@@ -95,10 +95,6 @@ def _script() -> str:
 
 def _digest(text: str) -> str:
     return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
-
-
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
 
 
 @cache

@@ -8,7 +8,7 @@ import pandas as pd
 
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.fairness import budget_flags, kernel_notes
-from offline_rl.report.text import half_width, number, one_line, p_value, signed
+from offline_rl.report.text import accuracies, interval, one_line, p_value, signed
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$])")
 # What GitHub makes a link of: the colon of an address, the point after www, the sign before a name,
@@ -86,10 +86,7 @@ def _notes(report: Report) -> list[str]:
 
 def _accuracy(comparison: pd.DataFrame, of: str) -> _Table:
     benchmarks = list(comparison["benchmark"].unique())
-    shown = {
-        (row.label, row.benchmark): f"{number(row.avg_at_k_percent)} ± {number(half_width(row))}"
-        for row in rows_of(comparison)
-    }
+    shown = accuracies(comparison)
     seeds = dict(zip(comparison["label"], comparison["training_seeds"], strict=True))
     rows = [
         [one_line(label), str(count), *(shown.get((label, name), "") for name in benchmarks)]
@@ -108,7 +105,7 @@ def _pairs(pairs: pd.DataFrame, of: str) -> _Table:
         [
             *map(one_line, (row.label, row.against, row.benchmark)),
             signed(row.difference_points),
-            f"[{signed(row.low_points)}, {signed(row.high_points)}]",
+            interval(row),
             p_value(row.holm_p_value),
             f"{row.training_seeds_label} / {row.training_seeds_against}",
         ]

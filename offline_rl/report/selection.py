@@ -38,7 +38,8 @@ def select(samples: Sequence[Samples], budget: int) -> Selection:
     room adds problems and changes none. Where few problems fit with all of their samples, of every
     policy fewer samples are shown.
     """
-    most = max((_samples_each(one) for one in samples), default=0)
+    sizes = [one.evaluation.grid["problem_id"].value_counts().max() for one in samples]
+    most = int(max(sizes, default=0))
     order = list(_drawn(samples))
     enough = min(len(order), _ENOUGH * len({benchmark for benchmark, _ in order}))
     fitting, shown = 0, most
@@ -49,10 +50,6 @@ def select(samples: Sequence[Samples], budget: int) -> Selection:
         if fitting >= enough:
             break
     return Selection(tuple(order[: max(1, fitting)]), shown, len(order), most)
-
-
-def _samples_each(one: Samples) -> int:
-    return int(one.evaluation.grid.groupby("problem_id", sort=False).size().max())
 
 
 def _drawn(samples: Sequence[Samples]) -> Iterator[Place]:

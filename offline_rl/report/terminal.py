@@ -12,7 +12,7 @@ from rich.text import Text
 
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.fairness import budget_flags, kernel_notes
-from offline_rl.report.text import half_width, number, one_line, p_value, signed
+from offline_rl.report.text import accuracies, interval, one_line, p_value, signed
 from offline_rl.report.verdict import verdict
 
 _LONGEST_NAME = 20
@@ -57,10 +57,7 @@ def _accuracy(comparison: pd.DataFrame, of: str, console: Console) -> Iterator[T
 
 
 def _benchmarks(comparison: pd.DataFrame, benchmarks: Sequence[str], of: str) -> Table:
-    cells = {
-        (row.label, row.benchmark): f"{number(row.avg_at_k_percent)} ± {number(half_width(row))}"
-        for row in rows_of(comparison)
-    }
+    cells = accuracies(comparison)
     table = _table(f"avg@k in %{of}, with the half-width of its 95% interval")
     _add_column(table, "label", max_width=_LONGEST_NAME)
     for benchmark in benchmarks:
@@ -81,10 +78,9 @@ def _pairs(pairwise: pd.DataFrame, of: str) -> Table:
         pair = f"{one_line(row.label, _LONGEST_NAME)} - {one_line(row.against, _LONGEST_NAME)}"
         if (row.label, row.against) != previous:
             table.add_row(Text(pair))
-        span = f"[{signed(row.low_points)}, {signed(row.high_points)}]"
         table.add_row(
             Text(f"  {one_line(row.benchmark, _LONGEST_NAME)}"),
-            Text(f"{signed(row.difference_points)} {span}"),
+            Text(f"{signed(row.difference_points)} {interval(row)}"),
             p_value(row.holm_p_value),
             style="bold" if row.family == "primary" else "",
         )

@@ -6,6 +6,8 @@ from typing import Any
 
 import pandas as pd
 
+from offline_rl.report.contents import rows_of
+
 MISSING = "–"
 _ESCAPE_SEQUENCE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[\]PX^_].*?(?:\x07|\x1b\\)|.)|\x9b[0-?]*[ -/]*[@-~]", re.DOTALL
@@ -65,3 +67,16 @@ def half_width(row: Any) -> float:
     """Of the 95% interval of avg@k; the longer side where the interval was cut at 0 or 100%."""
     value = row.avg_at_k_percent
     return float(max(value - row.avg_at_k_low_percent, row.avg_at_k_high_percent - value))
+
+
+def accuracies(comparison: pd.DataFrame) -> dict[tuple[str, str], str]:
+    """By label and benchmark, avg@k with the half-width of its interval."""
+    return {
+        (row.label, row.benchmark): f"{number(row.avg_at_k_percent)} ± {number(half_width(row))}"
+        for row in rows_of(comparison)
+    }
+
+
+def interval(row: Any) -> str:
+    """The 95% interval of a difference."""
+    return f"[{signed(row.low_points)}, {signed(row.high_points)}]"

@@ -7,7 +7,7 @@ import pandas as pd
 
 from eval.panel import MACRO
 from offline_rl.report.contents import Report, rows_of
-from offline_rl.report.text import number, one_line, p_value, signed
+from offline_rl.report.text import interval, number, one_line, p_value, signed
 
 _SIGNIFICANT = 0.05
 _UNDECLARED = "exploratory"
@@ -141,7 +141,7 @@ def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
     if parts[""]:
         where.append(f"not distinguishable on {_listed(parts[''])}")
     found = f"; {'; '.join(where)}" if len(single) > 1 else ""
-    span = f"{signed(row.difference_points)} [{signed(row.low_points)}, {signed(row.high_points)}]"
+    span = f"{signed(row.difference_points)} {interval(row)}"
     seeds = _seeds(row.training_seeds_label, ", ")
     tested = f"Holm p {p_value(row.holm_p_value)}{seeds}"
     label = _who(row.label, row.training_seeds_label)

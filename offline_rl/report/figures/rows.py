@@ -5,12 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from eval.panel import MACRO
 from offline_rl.report.contents import rows_of
 from offline_rl.report.figures.drawing import Picture, axes_of, name_of, svg_of, width_of
 from offline_rl.report.figures.palette import ACCENT, FAINT, INK, LINE, PAPER, Look
-from offline_rl.report.text import number, p_value, signed
+from offline_rl.report.text import interval, number, p_value, signed
 
 _ROW = 21
 _SIGNIFICANT = 0.05
@@ -43,10 +44,11 @@ def _accuracy(
         axes.axvline(rows["avg_at_k_percent"].iloc[0], color=FAINT, linewidth=0.8, dashes=(2, 2))
         for place, row in enumerate(rows_of(rows)):
             look = looks[row.label]
-            _interval(
-                axes, place, row.avg_at_k_percent, row.avg_at_k_low_percent,
-                row.avg_at_k_high_percent, look,
+            axes.plot(
+                [row.avg_at_k_low_percent, row.avg_at_k_high_percent], [place, place],
+                color=look.colour, linewidth=1.8, gid=look.name,
             )  # fmt: skip
+            _mark(axes, [row.avg_at_k_percent], place, look)
             dots = values.get(row.label, [])
             axes.plot(
                 dots, [place + 0.32] * len(dots), "|", color=look.colour, markersize=5,
@@ -91,9 +93,8 @@ def forest(pairs: pd.DataFrame, looks: Mapping[str, Look], *, title: str) -> Pic
             tick.set_color(FAINT if row is None else INK)
         svg = svg_of(axes)
     words = "; ".join(
-        f"{row.label} against {row.against} {signed(row.difference_points)}"
-        f" [{signed(row.low_points)}, {signed(row.high_points)}], Holm p"
-        f" {p_value(row.holm_p_value)}"
+        f"{row.label} against {row.against} {signed(row.difference_points)} {interval(row)},"
+        f" Holm p {p_value(row.holm_p_value)}"
         for row in drawn
         if row is not None
     )
@@ -177,11 +178,6 @@ def bars(counts: Mapping[str, float], *, title: str) -> Picture:
     return Picture(title, svg, words)
 
 
-def _interval(axes: Any, place: int, value: float, low: float, high: float, look: Look) -> None:
-    axes.plot([low, high], [place, place], color=look.colour, linewidth=1.8, gid=look.name)
-    _mark(axes, [value], place, look)
-
-
 def _mark(axes: Any, values: Sequence[float], place: int, look: Look) -> None:
     axes.plot(
         values, [place] * len(values), look.marker, color=look.colour, markersize=6.5,
@@ -198,15 +194,9 @@ def _rows(axes: Any, names: Sequence[str], told: str, marks: Sequence[str | None
     axes.tick_params(axis="y", length=0, labelcolor=INK, pad=8)
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
-    axes.xaxis.set_major_locator(_ticks())
+    axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
     axes.set_xlabel(told)
     axes.spines["bottom"].set_color(LINE)
-
-
-def _ticks() -> Any:
-    from matplotlib.ticker import MaxNLocator
-
-    return MaxNLocator(5, steps=[1, 2, 2.5, 5, 10])
 
 
 def _height(rows: Any) -> float:
