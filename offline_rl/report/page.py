@@ -75,7 +75,7 @@ def render(report: Report) -> str:
         budget_titles=_BUDGET_TITLES,
         environment=list(_flat(report.environment)),
         settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
-        columns={**COLUMNS, "Checks of checks.csv": CHECKS},
+        columns={**COLUMNS, "Values of check in checks.csv": CHECKS},
         style=Markup(style),
         style_digest=_digest(style),
         script=Markup(script),
