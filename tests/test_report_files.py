@@ -21,8 +21,8 @@ from offline_rl.report import (
     write_report,
 )
 from offline_rl.report.fairness import with_budgets, with_marks
-from offline_rl.report.publication import latex
-from offline_rl.report.writing import csv_tables
+from offline_rl.report.paper_tables import latex
+from offline_rl.report.write_files import csv_tables
 from tests.helpers.full_report import RECORDS, TABLES, evaluations, make_report, printed, trained
 
 FILES = sorted([*TABLES, "index.html", "samples.csv.gz"])

@@ -9,8 +9,8 @@ from rich.console import Console
 
 from offline_rl.progress import Silent
 from offline_rl.report import Samples, print_report, write_report
+from offline_rl.report.trackers import log_comparison, summary
 from offline_rl.results.run_results import report_on
-from offline_rl.trackers import log_comparison, summary
 from tests.helpers.hostile_texts import PAYLOADS, formulas, inert, live_markdown, structure, tree
 from tests.helpers.small_report import evaluation, findings
 

@@ -8,7 +8,7 @@ from markdown_it import MarkdownIt
 
 from offline_rl.report import training_table
 from offline_rl.report.fairness import budget_flags, with_marks
-from offline_rl.report.publication import _literal, latex, markdown
+from offline_rl.report.paper_tables import _literal, latex, markdown
 from tests.helpers.full_report import RECORDS, make_report
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from offline_rl.progress import Silent
+from offline_rl.report.trackers import log_comparison, summary
 from offline_rl.results.run_results import report_on
-from offline_rl.trackers import log_comparison, summary
 from tests.helpers.small_report import run
 
 

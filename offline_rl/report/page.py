@@ -16,8 +16,8 @@ from offline_rl.report.browser import browse
 from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report
 from offline_rl.report.fairness import budget_flags, kernel_notes
+from offline_rl.report.summary import verdict
 from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
-from offline_rl.report.verdict import verdict
 
 _HERE = Path(__file__).parent
 _SCRIPTS = ("page_elements.js", "page_rollouts.js", "page_problem.js", "page.js")

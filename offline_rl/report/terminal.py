@@ -12,8 +12,8 @@ from rich.text import Text
 
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.fairness import budget_flags, kernel_notes
+from offline_rl.report.summary import verdict
 from offline_rl.report.text import accuracies, interval, one_line, p_value, signed
-from offline_rl.report.verdict import verdict
 
 _LONGEST_NAME = 20
 _LONGEST_NOTE = 1000

@@ -18,6 +18,7 @@ from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
+from offline_rl.report.trackers import log_comparison
 from offline_rl.results.write_report import results_step
 from offline_rl.settings.data import DataSettings
 from offline_rl.stages.budget import budget_step
@@ -33,7 +34,6 @@ from offline_rl.stages.sample import rollouts_step
 from offline_rl.stages.session import at_work, store_of
 from offline_rl.stages.train_policies import policies_step
 from offline_rl.stages.trainability_check import check_learnable
-from offline_rl.trackers import log_comparison
 
 Step = Literal["train", "evaluate", "report"]
 S = TypeVar("S", bound=DataSettings)
