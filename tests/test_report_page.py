@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from offline_rl.report import summary
-from offline_rl.report.page import render
+from offline_rl.report import verdict
+from offline_rl.report.page.render import render
 from offline_rl.report.text import one_line
 from tests.helpers import browser
 from tests.helpers.browser import card, listed

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from offline_rl.report.browser import browse, shown
-from offline_rl.report.selection import select
+from offline_rl.report.page.rollout_browser import browse, shown
+from offline_rl.report.page.sample_selection import select
 from tests.helpers.page_reports import PROBLEMS, large_report, small_report
 
 

@@ -8,7 +8,7 @@ import pandas as pd
 
 from eval import Evaluation, compare
 from eval.evaluation import GRID_COLUMNS
-from offline_rl.report import summary
+from offline_rl.report import verdict
 
 PROBLEMS = 40
 

@@ -13,7 +13,7 @@ import pandas as pd
 from data_gen.store.atomic_files import replacing
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.report.contents import Report, Samples
-from offline_rl.report.page import render
+from offline_rl.report.page.render import render
 from offline_rl.report.paper_tables import latex, markdown
 from offline_rl.report.text import plain
 from offline_rl.settings.report import CSV_AND_PAGE, Format

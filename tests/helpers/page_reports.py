@@ -12,7 +12,7 @@ from eval import Evaluation, compare
 from eval.evaluation import grid
 from offline_rl.report import Report, Samples, curves_table, data_table, training_table
 from offline_rl.report.fairness import with_budgets, with_marks
-from offline_rl.report.page import render
+from offline_rl.report.page.render import render
 
 PROBLEMS, SAMPLES = 6, 4
 SUMMARY = {

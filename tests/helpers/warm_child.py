@@ -203,7 +203,7 @@ def import_everything():
         "offline_rl.training.logprob_gap",
         "offline_rl.workflows.experiment",
         "offline_rl.training.launch",
-        "offline_rl.report.model_view",
+        "offline_rl.report.page.model_section",
         "offline_rl.workflows.reports",
         "offline_rl.config.multi_model",
         "offline_rl.training.train",

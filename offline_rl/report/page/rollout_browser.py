@@ -10,8 +10,14 @@ import pandas as pd
 
 from offline_rl.report.contents import Report, Samples
 from offline_rl.report.figures.palette import PROPERTIES, looks
-from offline_rl.report.reading import Text, texts
-from offline_rl.report.selection import LONGEST_TEXT, SAMPLE_BYTES, Place, Selection, select
+from offline_rl.report.page.sample_selection import (
+    LONGEST_TEXT,
+    SAMPLE_BYTES,
+    Place,
+    Selection,
+    select,
+)
+from offline_rl.report.page.sample_texts import Text, texts
 from offline_rl.report.text import one_line, plain
 
 _LONGEST_NAME = 80

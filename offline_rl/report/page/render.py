@@ -12,15 +12,15 @@ from markupsafe import Markup
 
 from eval.comparison import CHECKS
 from eval.panel import MACRO
-from offline_rl.report.browser import browse
 from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report
 from offline_rl.report.fairness import budget_flags, kernel_notes
+from offline_rl.report.page.rollout_browser import browse
 from offline_rl.report.summary import verdict
 from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
 
 _HERE = Path(__file__).parent
-_SCRIPTS = ("page_elements.js", "page_rollouts.js", "page_problem.js", "page.js")
+_SCRIPTS = ("elements.js", "rollouts.js", "problem.js", "render.js")
 _SECTIONS = {
     "accuracy": "Accuracy",
     "differences": "Differences",
@@ -53,7 +53,7 @@ def render(report: Report) -> str:
     """
     # Draws with matplotlib, which takes a while to load: for those who want a page.
     from offline_rl.report.figures.palette import looks
-    from offline_rl.report.model_view import model_view
+    from offline_rl.report.page.model_section import model_view
 
     look = looks(report.comparison, report.curves["label"].unique())
     models = [model_view(report, name, look) for name in report.comparison["model"].unique()]
