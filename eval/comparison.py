@@ -6,13 +6,13 @@ from typing import Any
 
 import pandas as pd
 
-from eval.accuracy import COMPARISON, SEEDS, Accuracy
 from eval.bootstrap import Resampled, resample
 from eval.curves import PASS_AT_K, PROFILE, pass_at_k_rows, profile_rows
 from eval.evaluation import Evaluation
+from eval.label_rows import COMPARISON, SEEDS, Accuracy
+from eval.model_table import Panel, arrange
 from eval.notes import notes_on
-from eval.pairing import PAIRWISE, pair_rows, pairs_of, with_holm
-from eval.panel import Panel, arrange
+from eval.pair_rows import PAIRWISE, pair_rows, pairs_of, with_holm
 
 CHECK_COLUMNS: Mapping[str, str] = {
     "model": "the base model that the policies come from",

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from eval.accuracy import mean_pass_at_k
-from eval.panel import Panel
+from eval.label_rows import mean_pass_at_k
+from eval.model_table import Panel
 from eval.statistics import headline_mean
 
 PASS_AT_K: Mapping[str, str] = {

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from eval.panel import Panel
+from eval.model_table import Panel
 
 # What tests/benchmarks/coverage.py shows: from 30 problems and three seeds on, intervals cover 94
 # to 98% and families err in at most 6 of 100 comparisons; with fewer they do not.

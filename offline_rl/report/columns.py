@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping
 
-from eval.accuracy import COMPARISON, SEEDS
 from eval.comparison import CHECK_COLUMNS
 from eval.curves import PASS_AT_K, PROFILE
-from eval.pairing import PAIRWISE
+from eval.label_rows import COMPARISON, SEEDS
+from eval.pair_rows import PAIRWISE
 
 COLUMNS: Mapping[str, Mapping[str, str]] = {
     "comparison.csv": {

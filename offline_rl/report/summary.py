@@ -5,7 +5,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.panel import MACRO
+from eval.model_table import MACRO
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.text import interval, number, one_line, p_value, signed
 

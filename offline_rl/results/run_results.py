@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from eval.comparison import compare
-from eval.panel import MACRO
+from eval.model_table import MACRO
 from offline_rl.report import Report, Samples
 from offline_rl.report.fairness import (
     left_out_notes,

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from eval.panel import MACRO
+from eval.model_table import MACRO
 from offline_rl.report.contents import rows_of
 from offline_rl.report.figures.drawing import Picture, axes_of, name_of, svg_of, width_of
 from offline_rl.report.figures.palette import ACCENT, FAINT, INK, LINE, PAPER, Look

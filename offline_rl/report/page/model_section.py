@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from eval.panel import MACRO
+from eval.model_table import MACRO
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.fairness import BUDGETS
 from offline_rl.report.figures import lines, rows, sharpening

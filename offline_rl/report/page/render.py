@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from eval.comparison import CHECKS
-from eval.panel import MACRO
+from eval.model_table import MACRO
 from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report
 from offline_rl.report.fairness import budget_flags, kernel_notes

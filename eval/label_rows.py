@@ -9,8 +9,8 @@ from scipy import stats
 
 from eval import metrics
 from eval.bootstrap import Resampled, percentile_interval
-from eval.entries import Entry
-from eval.panel import Panel
+from eval.label_table import Entry
+from eval.model_table import Panel
 from eval.statistics import clustered_mean, headline_mean, seed_standard_deviation
 
 # Column -> meaning, here and in the other tables of a comparison.

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from eval.bootstrap import Resampled, percentile_interval
-from eval.entries import Entry
-from eval.panel import MACRO, Panel
+from eval.label_table import Entry
+from eval.model_table import MACRO, Panel
 from eval.permutation import mcnemar_p_value, permutation_p_value, sign_flipped_means
 from eval.statistics import Table, headline_difference, holm
 

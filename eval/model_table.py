@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from data_gen.types import DataError
-from eval.entries import Entry, entry_of, place, same_problems
 from eval.evaluation import Evaluation
+from eval.label_table import Entry, entry_of, place, same_problems
 
 MACRO = "macro"
 """The name of the mean over benchmarks, which no benchmark may bear."""
