@@ -9,7 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from data_gen.types import DataError
-from eval.answers import answer_class
+from data_gen.verifiers.answer_class import answer_class
 
 
 def avg_at_k(correct: npt.ArrayLike) -> float:

@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from data_gen.verifiers import verify
+from data_gen.verifiers.answer_class import answer_class
 from data_gen.verifiers.answer_text.boxed import final_boxes
-from eval.answers import answer_class
 from tests.benchmarks.verifier_fuzz import BOMBS, PIECES
 from tests.test_verifiers_cases import cases
 
@@ -97,5 +97,5 @@ def test_hostile_texts_are_classed_without_a_parser(bomb):
 
 
 def test_classing_needs_no_algebra_system():
-    code = "import sys; import eval.answers; sys.exit('sympy' in sys.modules)"
+    code = "import sys; import data_gen.verifiers.answer_class; sys.exit('sympy' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
