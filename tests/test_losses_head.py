@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from losses.head import head_logps, head_loss
+from losses.chunked_head import head_logps, head_loss
 from tests.helpers.loss_heads import (
     EVERY,
     HIDDEN,

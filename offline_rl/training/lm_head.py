@@ -14,7 +14,7 @@ from peft import PeftModel
 from torch import Tensor
 
 from losses import token_logps
-from losses.head import head_logps, head_loss
+from losses.chunked_head import head_logps, head_loss
 from offline_rl.batch import Batch
 from offline_rl.training.base_kl import LOGIT_SETTINGS
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from losses import dft_loss
-from losses.head import CHUNK, head_logps, head_loss
+from losses.chunked_head import CHUNK, head_logps, head_loss
 
 VOCABULARY = 151_936
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}

@@ -13,7 +13,7 @@ from losses import (
     rift_loss,
     topr_loss,
 )
-from losses.head import head_logps, head_loss
+from losses.chunked_head import head_logps, head_loss
 
 VOCABULARY, WIDTH, COUNT = 300, 24, 50
 

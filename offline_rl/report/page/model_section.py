@@ -10,9 +10,9 @@ from eval.model_table import MACRO
 from offline_rl.report.contents import Report, rows_of
 from offline_rl.report.fairness import BUDGETS
 from offline_rl.report.figures import lines, rows, sharpening
-from offline_rl.report.figures.data import funnel, pass_rates
 from offline_rl.report.figures.drawing import Picture
 from offline_rl.report.figures.palette import Look
+from offline_rl.report.figures.plot_data import funnel, pass_rates
 
 MOST_PAIRS = 300
 """Rows of a table of pairs in the page."""

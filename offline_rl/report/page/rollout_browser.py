@@ -14,7 +14,7 @@ from offline_rl.report.page.sample_selection import (
     LONGEST_TEXT,
     SAMPLE_BYTES,
     Place,
-    Selection,
+    ShownSamples,
     select,
 )
 from offline_rl.report.page.sample_texts import Text, texts
@@ -36,7 +36,7 @@ class Browsed:
     """The browser's data as JSON that may stand inside a script element, and what it covers."""
 
     json: str
-    selection: Selection
+    selection: ShownSamples
 
     @property
     def whole(self) -> bool:

@@ -22,7 +22,7 @@ Place = tuple[str, str]
 
 
 @dataclass(frozen=True)
-class Selection:
+class ShownSamples:
     """Problems in the order in which they were drawn, and samples of a policy shown of each."""
 
     problems: tuple[Place, ...]
@@ -31,7 +31,7 @@ class Selection:
     of_samples: int
 
 
-def select(samples: Sequence[Samples], budget: int) -> Selection:
+def select(samples: Sequence[Samples], budget: int) -> ShownSamples:
     """Draws so many problems that their samples take about `budget` bytes, at least one.
 
     Benchmarks take turns, each with its problems in a random order that its name determines: more
@@ -49,7 +49,7 @@ def select(samples: Sequence[Samples], budget: int) -> Selection:
         fitting = int((running <= budget).sum())
         if fitting >= enough:
             break
-    return Selection(tuple(order[: max(1, fitting)]), shown, len(order), most)
+    return ShownSamples(tuple(order[: max(1, fitting)]), shown, len(order), most)
 
 
 def _drawn(samples: Sequence[Samples]) -> Iterator[Place]:
