@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
-from eval.evaluation import load_evaluation
 from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
-from offline_rl.artifacts.stage import Stage, holds
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     command_of,
@@ -22,12 +20,9 @@ from offline_rl.report import (
     data_table,
     training_table,
 )
+from offline_rl.results.read_evaluations import read_evaluations
 from offline_rl.results.run_notes import benchmark_notes, damage_notes
 from offline_rl.results.run_results import SEVERAL, Findings
-from offline_rl.stages.evaluate import (
-    evaluation_folder,
-    manners,
-)
 
 
 def gather_alone(folder: Path) -> Findings:
@@ -73,27 +68,15 @@ def _add_samples(
     model: str,
 ) -> None:
     """The finished evaluations under one label, and what is to be said of them and the others."""
-    for benchmark in settings.evaluation.benchmarks:
-        for label, manner in manners(settings, settings.name, benchmark).items():
-            at = evaluation_folder(folder, label, None, benchmark)
-            damage = Stage(at, {}).damage()
-            if damage is not None:
-                notes.extend(damage_notes([f"{at.relative_to(folder)}: {damage}"]))
-                continue
-            if not holds(at, manner.settings()):
-                notes.append(f"{label} on {benchmark} is not finished: the same command goes on.")
-                continue
-            evaluation = load_evaluation(
-                at,
-                model=model,
-                label=label,
-                training_seed=None,
-                benchmark=benchmark,
-                temperature=manner.sampling.temperature,
-                top_p=manner.sampling.top_p,
-            )
-            samples.append(Samples(evaluation, at))
+    evaluations = read_evaluations(settings, folder, settings.name, None, model=model, read={})
+    for benchmark, label, at, result in evaluations:
+        if isinstance(result, Samples):
+            samples.append(result)
             notes.extend(benchmark_notes(at, benchmark))
+        elif result is not None:
+            notes.extend(damage_notes([f"{at.relative_to(folder)}: {result}"]))
+        else:
+            notes.append(f"{label} on {benchmark} is not finished: the same command goes on.")
 
 
 def _model_of(known: Mapping[str, Any], settings: Mapping[str, CheckpointEvaluation]) -> str:

@@ -4,9 +4,9 @@ import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from data_gen.types import DataError
-from eval.evaluation import load_evaluation
 from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import ENVIRONMENT, SETTINGS
 from offline_rl.artifacts.provenance import public_name
@@ -14,6 +14,7 @@ from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_publish
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.results.read_evaluations import read_evaluations
 from offline_rl.results.run_notes import (
     code_notes,
     damage_notes,
@@ -26,7 +27,6 @@ from offline_rl.results.run_results import Findings
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget
 from offline_rl.stages.context import ABOUT, SUMMARY
-from offline_rl.stages.evaluate import evaluation_folder, manners
 from offline_rl.stages.filter import dataset_folder
 from offline_rl.stages.logprob_check import gap_notes, read_gap
 from offline_rl.stages.policies import REPORT as POLICY_REPORT
@@ -146,29 +146,19 @@ def _add_samples(
     found: _Found, experiment: Experiment, folder: Path, policy: str, seed: int | None
 ) -> None:
     """The evaluations of one policy in its decodings."""
-    read = {}
+    read: dict[str, Any] = {}
     if seed is not None:
         stage = Stage(policy_folder(folder, policy, seed), {}, (POLICY_REPORT,))
         read = {"model": {"policy": stage.digest()}}
-    for benchmark in experiment.evaluation.benchmarks:
-        for label, manner in manners(experiment, policy, benchmark).items():
-            at = evaluation_folder(folder, label, seed, benchmark)
-            damage = Stage(at, {}).damage()
-            if damage is not None:
-                found.damaged.append(f"{at.relative_to(folder)}: {damage}")
-            elif holds(at, {**manner.settings(), **read}):
-                evaluation = load_evaluation(
-                    at,
-                    model=public_name(experiment.model),
-                    label=label,
-                    training_seed=seed,
-                    benchmark=benchmark,
-                    temperature=manner.sampling.temperature,
-                    top_p=manner.sampling.top_p,
-                )
-                found.samples.append(Samples(evaluation, at))
-            elif read_manifest(at) is not None:
-                found.stale.append(str(at.relative_to(folder)))
+    model = public_name(experiment.model)
+    evaluations = read_evaluations(experiment, folder, policy, seed, model=model, read=read)
+    for _, _, at, result in evaluations:
+        if isinstance(result, Samples):
+            found.samples.append(result)
+        elif result is not None:
+            found.damaged.append(f"{at.relative_to(folder)}: {result}")
+        elif read_manifest(at) is not None:
+            found.stale.append(str(at.relative_to(folder)))
 
 
 def _left_out(stale: list[str]) -> list[str]:

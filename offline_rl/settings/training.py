@@ -100,9 +100,6 @@ class TrainingSettings(BaseModel):
     lora: Lora | None = None
     launch: Launch | None = Field(default=None, description="None: in this process alone")
     threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
-    probe_threads: bool = Field(
-        default=False, description="takes fewer threads if a moment's trial finds them faster"
-    )
     head: Literal["auto", "chunked", "trl", "plain"] = Field(
         default="auto",
         description="what makes log-probabilities of states; auto: chunked on a CPU, else trl",

@@ -15,6 +15,7 @@ from eval.evaluation import evaluate
 from offline_rl.artifacts.checksums import problems_digest
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage
+from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE, EvaluationSettings
@@ -91,7 +92,7 @@ def manners(settings: Evaluating, policy: str, benchmark: str) -> dict[str, Mann
 
 def base_jobs(run: Run[Experiment]) -> list[Job]:
     """The untrained base in each of its decodings on each benchmark."""
-    return _jobs(run, BASE, None, run.settings.model_path, run.base)
+    return evaluation_jobs(run, BASE, None, run.settings.model_path, run.base)
 
 
 def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
@@ -99,16 +100,17 @@ def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     if policy.failure is not None:
         return []
     model, read = str(policy.stage.folder), {"policy": policy.stage.digest()}
-    return _jobs(run, policy.label, policy.training_seed, model, read)
+    return evaluation_jobs(run, policy.label, policy.training_seed, model, read)
 
 
-def _jobs(
-    run: Run[Experiment],
+def evaluation_jobs(
+    run: Run[Experiment] | Run[CheckpointEvaluation],
     policy: str,
     training_seed: int | None,
     model: str,
     model_read: dict[str, Any],
 ) -> list[Job]:
+    """A policy in each of its decodings on each benchmark; `model_read` identifies its weights."""
     jobs = []
     for name, source in run.settings.evaluation.benchmarks.items():
         problems = run.problems(source)

@@ -25,7 +25,6 @@ from offline_rl.settings.validation import Exam, Validation
 from offline_rl.training.bf16_update import update_kept
 from offline_rl.training.callbacks import OnLog, Watch, clear
 from offline_rl.training.checkpoints import last_checkpoint
-from offline_rl.training.cpu_threads import settled
 from offline_rl.training.early_stopping import EarlyStop
 from offline_rl.training.model import load_policy, save_policy
 from offline_rl.training.out_of_memory import memory_told
@@ -60,8 +59,7 @@ def train(
     OSError for what could not be written.
     """
     checkpoints = folder / CHECKPOINTS
-    limit = training.threads
-    torch.set_num_threads(settled(limit, checkpoints) if training.probe_threads else limit)
+    torch.set_num_threads(training.threads)
     transformers_logging.disable_progress_bar()
     started = time.monotonic()
     examples, too_long = prepare(method, rollouts, selection, seed, training.max_tokens)
@@ -95,7 +93,6 @@ def train(
         "method": method.model_dump(mode="json"),
         "training": training.resolved(),
         "seed": seed,
-        "threads": torch.get_num_threads(),
         "examples": len(examples),
         "examples_too_long": too_long,
         "rollouts_per_example": len(examples[0]),

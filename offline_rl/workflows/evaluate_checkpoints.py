@@ -10,7 +10,6 @@ from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import first_change, sealed
 from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
-from offline_rl.artifacts.stage import Stage
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     read_labels,
@@ -24,11 +23,8 @@ from offline_rl.results.checkpoint_results import gather_alone
 from offline_rl.results.run_results import report_on
 from offline_rl.stages.context import Run
 from offline_rl.stages.evaluate import (
-    Job,
-    evaluation_folder,
-    evaluation_inputs,
+    evaluation_jobs,
     evaluations_step,
-    manners,
 )
 from offline_rl.stages.session import at_work
 
@@ -60,7 +56,8 @@ def _evaluate(run: Run[CheckpointEvaluation]) -> None:
                 f"{run.folder}: {label} was evaluated otherwise before ({difference}): give this"
                 " one a --label or an --out of its own"
             )
-    jobs = _jobs(run)
+    settings = run.settings
+    jobs = evaluation_jobs(run, settings.name, None, settings.model_path, run.base)
     for job in jobs:
         conflict = job.stage.conflict()
         if conflict is not None:
@@ -73,19 +70,6 @@ def _evaluate(run: Run[CheckpointEvaluation]) -> None:
         run.engines.sampler(run.settings.model_path, run.settings.revision)
     _remember(run, known, common)
     evaluations_step(run, jobs)
-
-
-def _jobs(run: Run[CheckpointEvaluation]) -> list[Job]:
-    settings = run.settings
-    jobs = []
-    for name, source in settings.evaluation.benchmarks.items():
-        problems = run.problems(source)
-        for label, manner in manners(settings, settings.name, name).items():
-            folder = evaluation_folder(run.folder, label, None, name)
-            stage = Stage(folder, evaluation_inputs(problems, manner, run.base))
-            doubt = source.doubt(problems)
-            jobs.append(Job(label, None, settings.model_path, name, problems, manner, stage, doubt))
-    return jobs
 
 
 def _common(run: Run[CheckpointEvaluation]) -> dict[str, Any]:
