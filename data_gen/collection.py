@@ -8,15 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from data_gen.store.rollouts import save_rollouts
 from data_gen.store.shards import load_part, part_path, remove_torn_parts
-from data_gen.types import (
-    Completion,
-    DataError,
-    Problem,
-    Rollout,
-    Sampler,
-    Sampling,
-    Verifier,
-)
+from data_gen.types import Completion, DataError, Problem, Rollout, Sampler, Sampling, Verifier
 
 
 @runtime_checkable

@@ -11,14 +11,7 @@ from losses.imitation import (
     proximal_loss,
 )
 from losses.logprobs import mean_logps, sequence_logps, token_logps
-from losses.outcome import (
-    asymre_loss,
-    kto_loss,
-    offline_grpo_loss,
-    rift_loss,
-    tapers,
-    topr_loss,
-)
+from losses.outcome import asymre_loss, kto_loss, offline_grpo_loss, rift_loss, tapers, topr_loss
 from losses.preference import dpo_loss, ipo_loss, simpo_loss
 
 __all__ = [

@@ -20,14 +20,7 @@ from offline_rl.config.yaml_io import SettingsError, check_values, parse_yaml, t
 from offline_rl.report.text import one_line, plain
 from offline_rl.results.checkpoint_results import gather_alone
 from tests.helpers.hostile_texts import inert
-from tests.helpers.properties import (
-    any_text,
-    cells,
-    few,
-    in_folder,
-    many,
-    value_or,
-)
+from tests.helpers.properties import any_text, cells, few, in_folder, many, value_or
 
 KEYS = st.sampled_from(
     [

@@ -28,15 +28,7 @@ from data_gen.verifiers.math_engine.fast_path import settled
 from data_gen.verifiers.math_engine.parse import read
 from data_gen.verifiers.numeric import NumericSettings
 from offline_rl.tiny_base import TINY_BASE
-from tests.helpers.properties import (
-    any_text,
-    cells,
-    few,
-    in_folder,
-    many,
-    texts,
-    value_or,
-)
+from tests.helpers.properties import any_text, cells, few, in_folder, many, texts, value_or
 
 pytestmark = pytest.mark.xdist_group("verifiers")
 

@@ -14,12 +14,7 @@ from offline_rl.config.checkpoint_evaluation import (
     settings_of,
 )
 from offline_rl.config.yaml_io import to_yaml
-from offline_rl.report import (
-    Samples,
-    curves_table,
-    data_table,
-    training_table,
-)
+from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.results.read_evaluations import read_evaluations
 from offline_rl.results.run_notes import benchmark_notes, damage_notes
 from offline_rl.results.run_results import SEVERAL, Findings

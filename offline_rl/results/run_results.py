@@ -9,12 +9,7 @@ import pandas as pd
 from eval.comparison import compare
 from eval.model_table import MACRO
 from offline_rl.report import Report, Samples
-from offline_rl.report.fairness import (
-    left_out_notes,
-    setting_notes,
-    with_budgets,
-    with_marks,
-)
+from offline_rl.report.fairness import left_out_notes, setting_notes, with_budgets, with_marks
 
 SEVERAL = "several"
 """In place of a base model's name, where evaluations alone are of more than one."""

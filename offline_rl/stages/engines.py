@@ -6,13 +6,7 @@ from data_gen.cluster import ClusterSettings
 from data_gen.processes.closing import Closing
 from data_gen.prompts import render
 from data_gen.remote_code import remote_code, with_remedy
-from data_gen.samplers import (
-    Engine,
-    ModelSampler,
-    SamplerSettings,
-    ServerSettings,
-    start_engine,
-)
+from data_gen.samplers import Engine, ModelSampler, SamplerSettings, ServerSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
 from data_gen.verifiers import OpenVerifier, VerifierSettings

@@ -10,10 +10,7 @@ from offline_rl.artifacts.stage import FAILURE, Stage, read_published
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
-from offline_rl.settings.training import (
-    TrainingSettings,
-    resolve_training,
-)
+from offline_rl.settings.training import TrainingSettings, resolve_training
 from offline_rl.settings.validation import Exam, Validation
 from offline_rl.stages.context import Run
 

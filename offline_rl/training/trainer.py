@@ -16,14 +16,7 @@ from datasets import Dataset
 from torch import Tensor
 from trl import SFTTrainer
 
-from offline_rl.batch import (
-    Batch,
-    TokenizedExample,
-    collate,
-    longest,
-    microbatches,
-    with_reference,
-)
+from offline_rl.batch import Batch, TokenizedExample, collate, longest, microbatches, with_reference
 from offline_rl.methods.base import Method
 from offline_rl.training.auxiliary import Needs
 from offline_rl.training.lm_head import HeadKind, LossHead, Scored, causal_of

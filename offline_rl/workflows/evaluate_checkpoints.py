@@ -10,22 +10,13 @@ from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import first_change, sealed
 from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
-from offline_rl.config.checkpoint_evaluation import (
-    CheckpointEvaluation,
-    read_labels,
-)
+from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, read_labels
 from offline_rl.progress import Progress, Silent
-from offline_rl.report import (
-    Report,
-    write_report,
-)
+from offline_rl.report import Report, write_report
 from offline_rl.results.checkpoint_results import gather_alone
 from offline_rl.results.run_results import report_on
 from offline_rl.stages.context import Run
-from offline_rl.stages.evaluate import (
-    evaluation_jobs,
-    evaluations_step,
-)
+from offline_rl.stages.evaluate import evaluation_jobs, evaluations_step
 from offline_rl.stages.session import at_work
 
 

@@ -14,13 +14,7 @@ import numpy as np
 import pytest
 
 from data_gen.problems.arithmetic import arithmetic_problems
-from data_gen.samplers import (
-    EngineError,
-    ModelSampler,
-    ServerSettings,
-    VllmSettings,
-    start_engine,
-)
+from data_gen.samplers import EngineError, ModelSampler, ServerSettings, VllmSettings, start_engine
 from data_gen.samplers.base import Request
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling

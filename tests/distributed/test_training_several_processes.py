@@ -15,15 +15,7 @@ from offline_rl.methods.registry import METHODS
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.auxiliary import Needs
 from offline_rl.training.train import train
-from tests.helpers.launches import (
-    CASES,
-    SHARDED,
-    assert_close,
-    case,
-    told,
-    validated,
-    weights,
-)
+from tests.helpers.launches import CASES, SHARDED, assert_close, case, told, validated, weights
 from tests.helpers.training import twelve_problems
 
 
