@@ -10,7 +10,14 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from offline_rl.artifacts.layout import SETTINGS, Kind, dataset_path, has_evaluations, is_untrusted
+from offline_rl.artifacts.layout import (
+    SETTINGS,
+    SUMMARY,
+    Kind,
+    dataset_path,
+    has_evaluations,
+    is_untrusted,
+)
 
 if TYPE_CHECKING:
     from offline_rl.settings.data import DataSettings
@@ -66,7 +73,6 @@ def generate(
         check_push(to_hub)
     loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
     quiet_libraries()
-    from offline_rl.cli.show_dataset import SUMMARY
     from offline_rl.progress import Terminal
     from offline_rl.workflows.experiment import generate as generate_data
 

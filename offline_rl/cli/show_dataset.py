@@ -13,10 +13,10 @@ from rich.text import Text
 from data_gen.cards.dataset_card import summarise
 from data_gen.store.rollouts import iterate_rollouts
 from data_gen.types import DataError
+from offline_rl.artifacts.layout import SUMMARY
 from offline_rl.report.text import MISSING, one_line
 from offline_rl.report.text import exact as exactly
 
-SUMMARY = "summary.json"
 _BAR_COLUMNS = 40
 _TOLD_ABOVE = (
     *("rollouts", "problems", "correct", "wrong", "unverifiable", "truncated"),

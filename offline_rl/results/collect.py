@@ -8,7 +8,7 @@ from typing import Any
 
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import read_sealed
-from offline_rl.artifacts.layout import ENVIRONMENT, SETTINGS
+from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, SETTINGS, SUMMARY, TRAINING
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_published
 from offline_rl.config.load import dump_settings
@@ -26,10 +26,8 @@ from offline_rl.results.run_notes import (
 from offline_rl.results.run_results import Findings
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget
-from offline_rl.stages.context import ABOUT, SUMMARY
 from offline_rl.stages.filter import dataset_folder
 from offline_rl.stages.logprob_check import gap_notes, read_gap
-from offline_rl.stages.policies import REPORT as POLICY_REPORT
 from offline_rl.stages.policies import policy_folder, policy_settings, read_failure, read_record
 from offline_rl.stages.run_sweep import read_trials, trial_notes, with_best
 
@@ -148,7 +146,7 @@ def _add_samples(
     """The evaluations of one policy in its decodings."""
     read: dict[str, Any] = {}
     if seed is not None:
-        stage = Stage(policy_folder(folder, policy, seed), {}, (POLICY_REPORT,))
+        stage = Stage(policy_folder(folder, policy, seed), {}, (TRAINING,))
         read = {"model": {"policy": stage.digest()}}
     model = public_name(experiment.model)
     evaluations = read_evaluations(experiment, folder, policy, seed, model=model, read=read)

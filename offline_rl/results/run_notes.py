@@ -5,12 +5,12 @@ from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from offline_rl.artifacts.layout import ABOUT
 from offline_rl.artifacts.stage import Stage, read_manifest, read_published
 from offline_rl.config.schema import Experiment
 from offline_rl.methods.base import Origin
 from offline_rl.methods.failure import reason_of
 from offline_rl.settings.evaluation import BASE
-from offline_rl.stages.context import ABOUT
 from offline_rl.stages.evaluate import evaluation_folder
 from offline_rl.stages.leakage_check import prompts
 

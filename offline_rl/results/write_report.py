@@ -14,7 +14,7 @@ from offline_rl.results.collect import gather
 from offline_rl.results.run_results import Findings, report_on
 from offline_rl.settings.report import Format
 
-MANIFEST = "manifest.json"
+_COMMON = "manifest.json"
 
 
 def results_step(
@@ -26,7 +26,7 @@ def results_step(
     report = report_on(findings)
     write_report(folder / REPORT, report, formats or experiment.report.formats)
     manifest = json.dumps(_manifest(findings), indent=1) + "\n"
-    write_atomically(folder / REPORT / MANIFEST, manifest)
+    write_atomically(folder / REPORT / _COMMON, manifest)
     return report
 
 

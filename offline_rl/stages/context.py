@@ -16,12 +16,6 @@ from offline_rl.progress import Progress
 from offline_rl.settings.data import ModelSettings
 from offline_rl.stages.engines import Engines
 
-ABOUT = "about.json"
-"""How a stage's samples were drawn and judged; beside them in its folder."""
-
-SUMMARY = "summary.json"
-"""What was counted in a stage."""
-
 Settings = TypeVar("Settings", bound=ModelSettings, covariant=True)
 
 

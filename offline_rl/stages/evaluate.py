@@ -13,13 +13,14 @@ from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
 from eval.evaluation import evaluate
 from offline_rl.artifacts.checksums import problems_digest
+from offline_rl.artifacts.layout import ABOUT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE, EvaluationSettings
-from offline_rl.stages.context import ABOUT, Run, sampled_with
+from offline_rl.stages.context import Run, sampled_with
 from offline_rl.stages.engines import opened
 from offline_rl.stages.policies import Policy
 

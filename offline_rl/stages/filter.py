@@ -16,11 +16,12 @@ from data_gen.store.rollouts import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem, Rollout, Verdict
 from data_gen.verifiers.agreement import agreement
 from data_gen.views import pairs, problem_groups
+from offline_rl.artifacts.layout import ABOUT, SUMMARY
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Task
 from offline_rl.settings.data import Audit, DataSettings
-from offline_rl.stages.context import ABOUT, SUMMARY, Run, write_json
+from offline_rl.stages.context import Run, write_json
 from offline_rl.stages.sample import problems_source
 
 DROPPED = "dropped.jsonl"

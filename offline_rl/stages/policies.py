@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_rl.artifacts.checksums import problems_digest
+from offline_rl.artifacts.layout import TRAINING
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.stage import FAILURE, Stage, read_published
 from offline_rl.config.schema import Experiment
@@ -13,8 +14,6 @@ from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import TrainingSettings, resolve_training
 from offline_rl.settings.validation import Exam, Validation
 from offline_rl.stages.context import Run
-
-REPORT = "training.json"
 
 
 @dataclass(frozen=True)
@@ -50,7 +49,7 @@ def read_record(folder: Path, label: str, seed: int) -> dict[str, Any]:
     failure = read_failure(folder)
     if failure is not None:
         return {**about, "failure": failure}
-    return {**about, "report": read_published(folder, REPORT)}
+    return {**about, "report": read_published(folder, TRAINING)}
 
 
 def policy(
@@ -66,7 +65,7 @@ def policy(
         "base": run.base,
         "versions": versions(TRAINING_PACKAGES),
     }
-    return Policy(label, seed, method, Stage(folder, inputs, beside=(REPORT,)))
+    return Policy(label, seed, method, Stage(folder, inputs, beside=(TRAINING,)))
 
 
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:

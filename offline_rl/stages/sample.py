@@ -16,6 +16,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.store.rollouts import iterate_rollouts, save_rollouts
 from data_gen.types import DataError, Problem
 from offline_rl.artifacts.checksums import digest, problems_digest
+from offline_rl.artifacts.layout import ABOUT, SUMMARY
 from offline_rl.artifacts.provenance import (
     SAMPLING_PACKAGES,
     path_fingerprint,
@@ -24,7 +25,7 @@ from offline_rl.artifacts.provenance import (
 )
 from offline_rl.artifacts.stage import Stage
 from offline_rl.settings.data import DataSettings, Imported
-from offline_rl.stages.context import ABOUT, SUMMARY, Run, sampled_with, write_json
+from offline_rl.stages.context import Run, sampled_with, write_json
 
 
 def rollouts_step(run: Run[DataSettings]) -> Stage:

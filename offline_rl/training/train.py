@@ -18,6 +18,7 @@ from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
 from offline_rl.artifacts.atomic import disk_errors_name
+from offline_rl.artifacts.layout import TRAINING
 from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
 from offline_rl.methods.base import Method
 from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
@@ -29,8 +30,6 @@ from offline_rl.training.early_stopping import EarlyStop
 from offline_rl.training.model import load_policy, save_policy
 from offline_rl.training.out_of_memory import memory_told
 from offline_rl.training.trainer import OfflineTrainer
-
-REPORT = "training.json"
 
 
 class NothingToLearn(DataError):
@@ -111,7 +110,7 @@ def train(
             _save(policy, tokenizer, folder, training)
             report["update_kept_in_bfloat16"] = update_kept(model, revision, folder)
             text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-            (folder / REPORT).write_text(text, encoding="utf-8")
+            (folder / TRAINING).write_text(text, encoding="utf-8")
     trainer.accelerator.wait_for_everyone()
     return report
 

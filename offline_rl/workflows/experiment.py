@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar
 from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import sealed
-from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS
+from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.stage import Stage, read_published
@@ -22,7 +22,7 @@ from offline_rl.report.trackers import log_comparison
 from offline_rl.results.write_report import results_step
 from offline_rl.settings.data import DataSettings
 from offline_rl.stages.budget import budget_step
-from offline_rl.stages.context import ABOUT, Run
+from offline_rl.stages.context import Run
 from offline_rl.stages.engines import engines_of
 from offline_rl.stages.evaluate import base_jobs, evaluations_step, policy_jobs
 from offline_rl.stages.filter import dataset_step
