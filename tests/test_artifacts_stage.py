@@ -13,10 +13,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.atomic import disk_errors_name
+from offline_rl.artifacts.checksums import sealed, unsealed
 from offline_rl.artifacts.lock import locked
-from offline_rl.artifacts.stage import MANIFEST, Stage
+from offline_rl.artifacts.manifest import MANIFEST
+from offline_rl.artifacts.stage import Stage
 
 
 def fill(stage, text="result"):
@@ -38,7 +41,7 @@ def stage(tmp_path):
 
 
 def changed(stage, **inputs):
-    return Stage(stage.folder, {**stage.inputs, **inputs}, stage.beside)
+    return Stage(stage.folder, {**stage.inputs, **inputs}, stage.uncounted)
 
 
 def test_a_stage_is_finished_once_its_work_has_ended(stage):
@@ -80,21 +83,42 @@ def test_a_file_that_is_missing_or_cut_is_noticed(stage):
 
 def test_the_digest_follows_the_content_and_not_the_clock(stage):
     fill(stage)
-    first = stage.digest()
+    first = stage.published.digest()
     fill(changed(stage, lr=2.0))
-    assert stage.digest() == first
+    assert stage.published.digest() == first
     fill(changed(stage, lr=3.0), "other")
-    assert stage.digest() != first
+    assert stage.published.digest() != first
 
 
 def test_dropped_files_leave_the_stage_finished_with_its_digest(stage):
     fill(stage)
-    first = stage.digest()
-    stage.drop("inner/*.txt")
+    first = stage.published.digest()
+    stage.published.drop("inner/*.txt")
     assert not (stage.folder / "inner" / "file.txt").exists()
     assert stage.finished()
-    assert stage.dropped()
-    assert stage.digest() == first
+    assert stage.published.has_dropped()
+    assert stage.published.digest() == first
+
+
+def test_a_manifest_of_another_shape_is_refused_with_its_path_and_field(stage):
+    fill(stage)
+    manifest = unsealed((stage.folder / MANIFEST).read_bytes())
+    manifest["files"]["inner/file.txt"]["bytes"] = -1
+    (stage.folder / MANIFEST).write_text(sealed(manifest))
+    with pytest.raises(DataError, match=r"stage\.json: files\.inner/file\.txt\.bytes: "):
+        stage.finished()
+
+
+def test_a_published_stage_hashes_each_file_once(stage, monkeypatch):
+    fill(stage)
+    hashed = []
+    monkeypatch.setattr(
+        "offline_rl.artifacts.published.sha256", lambda path: hashed.append(path) or sha256(path)
+    )
+    published = stage.published
+    assert published.damage() is published.damage() is None
+    assert published.digest() == published.digest()
+    assert sorted(path.name for path in hashed) == ["clock.json", "file.txt"]
 
 
 @pytest.mark.parametrize("moment", range(3))
@@ -146,15 +170,15 @@ def test_a_manifest_that_has_changed_is_noticed(stage):
 
 def test_a_drop_that_was_killed_is_gone_on_with(stage):
     fill(stage)
-    first = stage.digest()
+    first = stage.published.digest()
     file = stage.folder / "inner" / "file.txt"
     content = file.read_bytes()
-    stage.drop("inner/*.txt")
+    stage.published.drop("inner/*.txt")
     file.write_bytes(content)
-    stage.drop("inner/*.txt")
+    stage.published.drop("inner/*.txt")
     assert not file.exists()
     assert stage.finished()
-    assert stage.digest() == first
+    assert stage.published.digest() == first
 
 
 def test_what_a_killed_process_was_writing_is_not_published(stage):

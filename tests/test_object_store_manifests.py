@@ -82,6 +82,6 @@ def test_a_run_of_another_shape_is_refused(objects, tmp_path, manifest):
 
 def plant(objects, within, manifest, pointer="run.json"):
     """What somebody who may write to the store could put there."""
-    content = content_of(manifest)
+    content = content_of(sealed(manifest))
     objects.write(f"{within}/{content}/stage.json", sealed(manifest))
     objects.write(pointer, sealed({"content": content}))

@@ -91,8 +91,8 @@ def test_methods_that_failed_for_good_do_not_stop_a_run(tmp_path, monkeypatch):
 def test_few_rollouts_are_looked_at_and_none_once_a_policy_is_trained(tmp_path, monkeypatch):
     seen = []
 
-    def counted(folder):
-        for rollout in iterate_rollouts(folder):
+    def counted(folder, **kwargs):
+        for rollout in iterate_rollouts(folder, **kwargs):
             seen.append(rollout)
             yield rollout
 

@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from data_gen.store.atomic_files import sha256
 from data_gen.store.rollouts import load_rollouts, save_rollouts
+from offline_rl import load_run
 from offline_rl.artifacts.checksums import sealed, unsealed
 
 SMALL = [
@@ -128,6 +130,15 @@ def test_report_and_show_read_a_finished_run(forked, finished):
     forked("report", folder)
     assert (folder / "report" / "comparison.csv").read_bytes() == before
     assert "in_distribution" in forked("show", folder)
+
+
+def test_a_report_hashes_each_file_of_a_run_once(tiny, monkeypatch):
+    hashed = []
+    monkeypatch.setattr(
+        "offline_rl.artifacts.published.sha256", lambda path: hashed.append(path) or sha256(path)
+    )
+    load_run(tiny)
+    assert len(hashed) == len(set(hashed)) > 10
 
 
 def test_a_change_redoes_what_depends_on_it_and_says_why(forked, tiny_copy):

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Literal
 
 from data_gen.types import DataError
-from offline_rl.artifacts.stage import MANIFEST, read_manifest
+from offline_rl.artifacts.manifest import MANIFEST, read_manifest
 
 SETTINGS = "experiment.yaml"
 """A run's settings; in its folder."""

@@ -7,6 +7,7 @@ from typing import Any
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     command_of,
@@ -63,15 +64,19 @@ def _add_samples(
     model: str,
 ) -> None:
     """The finished evaluations under one label, and what is to be said of them and the others."""
-    evaluations = read_evaluations(settings, folder, settings.name, None, model=model, read={})
-    for benchmark, label, at, result in evaluations:
-        if isinstance(result, Samples):
-            samples.append(result)
-            notes.extend(benchmark_notes(at, benchmark))
-        elif result is not None:
-            notes.extend(damage_notes([f"{at.relative_to(folder)}: {result}"]))
+    for one in read_evaluations(
+        settings, folder, settings.name, None, model=model, read={}, stage_at=PublishedStage
+    ):
+        if one.samples is not None:
+            samples.append(one.samples)
+            notes.extend(benchmark_notes(one.stage, one.benchmark))
+        elif one.stage.damage() is not None:
+            name = one.stage.folder.relative_to(folder)
+            notes.extend(damage_notes([f"{name}: {one.stage.damage()}"]))
         else:
-            notes.append(f"{label} on {benchmark} is not finished: the same command goes on.")
+            notes.append(
+                f"{one.label} on {one.benchmark} is not finished: the same command goes on."
+            )
 
 
 def _model_of(known: Mapping[str, Any], settings: Mapping[str, CheckpointEvaluation]) -> str:

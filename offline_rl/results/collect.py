@@ -3,18 +3,19 @@
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import read_sealed
-from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, SETTINGS, SUMMARY, TRAINING
+from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, SETTINGS, SUMMARY
 from offline_rl.artifacts.provenance import public_name
-from offline_rl.artifacts.stage import Stage, holds, read_manifest, read_published
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Samples, curves_table, data_table, training_table
-from offline_rl.results.read_evaluations import read_evaluations
+from offline_rl.results.read_evaluations import StageAt, read_evaluations
 from offline_rl.results.run_notes import (
     code_notes,
     damage_notes,
@@ -48,22 +49,25 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
     What was made with other settings than the experiment's is left out, with a note. Raises
     DataError where nothing can be compared yet.
     """
-    if read_manifest(dataset_folder(folder)) is None:
-        damage = Stage(dataset_folder(folder), {}).damage()
-        if damage is not None:
-            raise DataError(f"{dataset_folder(folder)}: {damage}: run it again")
+    # One object a stage: whatever asks for it, its files are hashed once.
+    stage_at = cache(PublishedStage)
+    dataset = stage_at(dataset_folder(folder))
+    if dataset.manifest is None:
+        if dataset.damage() is not None:
+            raise DataError(f"{dataset.folder}: {dataset.damage()}: run it again")
         raise DataError(f"{folder}: no finished data set yet, so there is nothing to report")
     experiment = with_budget(experiment, folder)
     trials = read_trials(experiment, folder)
     experiment = with_best(experiment, folder)
-    found = _find(experiment, folder)
+    found = _find(experiment, folder, stage_at)
     if not found.samples:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
     gap = read_gap(folder)
-    summary = {**read_published(dataset_folder(folder), SUMMARY), "behaviour": gap}
-    records = [read_record(policy_folder(folder, *at), *at) for at in found.trained]
+    summary = {**dataset.read_json(SUMMARY), "behaviour": gap}
+    policies = {at: stage_at(policy_folder(folder, *at)) for at in found.trained}
+    records = [read_record(stage, *at) for at, stage in policies.items()]
     model, evaluation = public_name(experiment.model), experiment.evaluation
-    hashes = _hashes(folder)
+    hashes = _hashes(dataset)
     return Findings(
         name=experiment.name,
         samples=tuple(found.samples),
@@ -80,13 +84,13 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
         notes=(
             *_left_out(found.stale),
             *damage_notes(found.damaged),
-            *data_notes(dataset_folder(folder), folder, evaluation.benchmarks),
-            *import_notes(dataset_folder(folder)),
+            *data_notes(dataset, folder, evaluation.benchmarks, stage_at),
+            *import_notes(dataset),
             *gap_notes(gap),
             *method_notes(experiment, {label for label, _ in found.trained}),
-            *code_notes((at[0], policy_folder(folder, *at)) for at in found.trained),
+            *code_notes((label, stage) for (label, _), stage in policies.items()),
             *trial_notes(experiment, trials),
-            *rounding_notes(records, _engines(found.samples)),
+            *rounding_notes(records, _engines(found.samples, stage_at)),
         ),
         failures={
             f"{one['label']}, seed {one['training_seed']}": one["failure"]
@@ -105,58 +109,63 @@ def again(folder: Path) -> str:
     return f"offline-rl run {shlex.quote(settings)} --out NEW_FOLDER"
 
 
-def _engines(samples: Iterable[Samples]) -> list[dict[str, str]]:
+def _engines(samples: Iterable[Samples], stage_at: StageAt) -> list[dict[str, str]]:
     """What sampled the trained policies."""
     places = (one.folder for one in samples if one.evaluation.training_seed is not None)
-    return [read_published(place, ABOUT).get("engine", {}) for place in places if place]
+    return [stage_at(place).read_json(ABOUT).get("engine", {}) for place in places if place]
 
 
-def _hashes(folder: Path) -> dict[str, str]:
+def _hashes(dataset: PublishedStage) -> dict[str, str]:
     """Of what all policies of a run had in common."""
-    about = read_published(dataset_folder(folder), ABOUT)
+    about = dataset.read_json(ABOUT)
     about = about.get("tokenised_for", about)
     names = ("model_sha256", "tokenizer_sha256", "prompt_sha256")
-    dataset = Stage(dataset_folder(folder), {}).digest()
-    return {"dataset_sha256": dataset, **{name: about[name] for name in names}}
+    return {"dataset_sha256": dataset.digest(), **{name: about[name] for name in names}}
 
 
-def _find(experiment: Experiment, folder: Path) -> _Found:
-    dataset = Stage(dataset_folder(folder), {}).digest()
+def _find(experiment: Experiment, folder: Path, stage_at: StageAt) -> _Found:
+    dataset = stage_at(dataset_folder(folder)).digest()
     found = _Found([], [], [], [])
-    _add_samples(found, experiment, folder, BASE, None)
+    _add_samples(found, experiment, folder, BASE, None, stage_at)
     for label, method in experiment.methods.items():
         for seed in experiment.seeds:
-            at = policy_folder(folder, label, seed)
+            stage = stage_at(policy_folder(folder, label, seed))
+            name = str(stage.folder.relative_to(folder))
             inputs = {**policy_settings(experiment, method), "seed": seed, "dataset": dataset}
-            damage = Stage(at, {}).damage()
-            if damage is not None:
-                found.damaged.append(f"{at.relative_to(folder)}: {damage}")
-            elif holds(at, inputs):
+            if stage.damage() is not None:
+                found.damaged.append(f"{name}: {stage.damage()}")
+            elif stage.was_made_with(inputs):
                 found.trained.append((label, seed))
-                if read_failure(at) is None:
-                    _add_samples(found, experiment, folder, label, seed)
-            elif read_manifest(at) is not None:
-                found.stale.append(str(at.relative_to(folder)))
+                if read_failure(stage) is None:
+                    _add_samples(found, experiment, folder, label, seed, stage_at)
+            elif stage.manifest is not None:
+                found.stale.append(name)
     return found
 
 
 def _add_samples(
-    found: _Found, experiment: Experiment, folder: Path, policy: str, seed: int | None
+    found: _Found,
+    experiment: Experiment,
+    folder: Path,
+    policy: str,
+    seed: int | None,
+    stage_at: StageAt,
 ) -> None:
     """The evaluations of one policy in its decodings."""
     read: dict[str, Any] = {}
     if seed is not None:
-        stage = Stage(policy_folder(folder, policy, seed), {}, (TRAINING,))
-        read = {"model": {"policy": stage.digest()}}
+        read = {"model": {"policy": stage_at(policy_folder(folder, policy, seed)).digest()}}
     model = public_name(experiment.model)
-    evaluations = read_evaluations(experiment, folder, policy, seed, model=model, read=read)
-    for _, _, at, result in evaluations:
-        if isinstance(result, Samples):
-            found.samples.append(result)
-        elif result is not None:
-            found.damaged.append(f"{at.relative_to(folder)}: {result}")
-        elif read_manifest(at) is not None:
-            found.stale.append(str(at.relative_to(folder)))
+    for one in read_evaluations(
+        experiment, folder, policy, seed, model=model, read=read, stage_at=stage_at
+    ):
+        name = str(one.stage.folder.relative_to(folder))
+        if one.samples is not None:
+            found.samples.append(one.samples)
+        elif one.stage.damage() is not None:
+            found.damaged.append(f"{name}: {one.stage.damage()}")
+        elif one.stage.manifest is not None:
+            found.stale.append(name)
 
 
 def _left_out(stale: list[str]) -> list[str]:

@@ -1,13 +1,27 @@
 """The evaluations of one policy in a run folder: which can be used, and which cannot."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from eval.evaluation import load_evaluation
-from offline_rl.artifacts.stage import Stage, holds
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.report import Samples
 from offline_rl.stages.evaluate import Evaluating, evaluation_folder, manners
+
+StageAt = Callable[[Path], PublishedStage]
+
+
+@dataclass(frozen=True)
+class ReadEvaluation:
+    """One label on one benchmark. No samples where the stage is damaged, unfinished, or was made
+    with other settings."""
+
+    benchmark: str
+    label: str
+    stage: PublishedStage
+    samples: Samples | None
 
 
 def read_evaluations(
@@ -18,19 +32,19 @@ def read_evaluations(
     *,
     model: str,
     read: Mapping[str, Any],
-) -> Iterator[tuple[str, str, Path, Samples | str | None]]:
-    """Benchmark, label and folder of each decoding, with its samples.
+    stage_at: StageAt,
+) -> Iterator[ReadEvaluation]:
+    """Each decoding of a policy on each benchmark.
 
-    In place of samples: what is damaged, in words; None where none were made with these settings
-    and with `read`, the stage's other inputs. `model` is the base model's name in the tables.
+    `read` are inputs of the stage besides settings; `model` is the base model's name in the tables.
     """
     for benchmark in settings.evaluation.benchmarks:
         for label, manner in manners(settings, policy, benchmark).items():
-            at = evaluation_folder(folder, label, seed, benchmark)
-            result: Samples | str | None = Stage(at, {}).damage()
-            if result is None and holds(at, {**manner.settings(), **read}):
+            stage = stage_at(evaluation_folder(folder, label, seed, benchmark))
+            samples = None
+            if stage.damage() is None and stage.was_made_with({**manner.settings(), **read}):
                 evaluation = load_evaluation(
-                    at,
+                    stage.folder,
                     model=model,
                     label=label,
                     training_seed=seed,
@@ -38,5 +52,5 @@ def read_evaluations(
                     temperature=manner.sampling.temperature,
                     top_p=manner.sampling.top_p,
                 )
-                result = Samples(evaluation, at)
-            yield benchmark, label, at, result
+                samples = Samples(evaluation, stage.folder)
+            yield ReadEvaluation(benchmark, label, stage, samples)

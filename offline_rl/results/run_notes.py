@@ -1,15 +1,15 @@
 """What a reader must know of a run's problems: overlaps, omissions, doubts."""
 
-import json
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from offline_rl.artifacts.layout import ABOUT
-from offline_rl.artifacts.stage import Stage, read_manifest, read_published
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.config.schema import Experiment
 from offline_rl.methods.base import Origin
 from offline_rl.methods.failure import reason_of
+from offline_rl.results.read_evaluations import StageAt
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.evaluate import evaluation_folder
 from offline_rl.stages.leakage_check import prompts
@@ -17,19 +17,18 @@ from offline_rl.stages.leakage_check import prompts
 _LITTLE = 0.5
 
 
-def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) -> Iterator[str]:
-    """Sentences on each benchmark, as the base was asked it in a run's folder.
-
-    `dataset` is the folder that methods learn from, None where nothing was trained.
-    """
-    damage = None if dataset is None else Stage(dataset, {}).damage()
+def data_notes(
+    dataset: PublishedStage, folder: Path, benchmarks: Iterable[str], stage_at: StageAt
+) -> Iterator[str]:
+    """Sentences on each benchmark, as the base was asked it in a run's folder."""
+    damage = dataset.damage()
     if damage is not None:
         yield f"The data set is damaged ({damage}): it was not held against the benchmarks."
-    trained_on = set() if dataset is None or damage is not None else prompts(dataset)
+    trained_on = set() if damage is not None else prompts(dataset.folder)
     for benchmark in benchmarks:
-        asked_in = evaluation_folder(folder, BASE, None, benchmark)
+        asked_in = stage_at(evaluation_folder(folder, BASE, None, benchmark))
         yield from benchmark_notes(asked_in, benchmark)
-        asked = set() if Stage(asked_in, {}).damage() is not None else prompts(asked_in)
+        asked = set() if asked_in.damage() is not None else prompts(asked_in.folder)
         shared = len(trained_on & asked)
         if shared:
             yield (
@@ -38,12 +37,11 @@ def data_notes(dataset: Path | None, folder: Path, benchmarks: Iterable[str]) ->
             )
 
 
-def benchmark_notes(evaluation: Path, benchmark: str) -> Iterator[str]:
+def benchmark_notes(evaluation: PublishedStage, benchmark: str) -> Iterator[str]:
     """Sentences on the problems of one finished evaluation, from what lies beside its samples."""
-    path = evaluation / ABOUT
-    if not path.is_file() or Stage(evaluation, {}).damage() is not None:
+    if evaluation.manifest is None or evaluation.damage() is not None:
         return
-    about = json.loads(path.read_text(encoding="utf-8"))
+    about = evaluation.read_json(ABOUT)
     if about["left_out_too_long"]:
         yield (
             f"{len(about['left_out_too_long'])} problems of benchmark {benchmark} are longer than"
@@ -68,12 +66,11 @@ def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[st
         yield from (f"{label} {doubt}" for doubt in doubts)
 
 
-def code_notes(trained: Iterable[tuple[str, Path]]) -> Iterator[str]:
-    """A sentence on each method of another package, by the label and folder of its policies."""
+def code_notes(trained: Iterable[tuple[str, PublishedStage]]) -> Iterator[str]:
+    """A sentence on each method of another package, by the label and stage of its policies."""
     packages: dict[str, dict[str, None]] = {}
-    for label, folder in trained:
-        manifest = read_manifest(folder)
-        code = manifest and manifest["inputs"].get("code")
+    for label, stage in trained:
+        code = stage.published().inputs.get("code")
         if code:
             packages.setdefault(label, {})[" ".join(code.values())] = None
     for label, several in packages.items():
@@ -82,9 +79,9 @@ def code_notes(trained: Iterable[tuple[str, Path]]) -> Iterator[str]:
             yield f"The seeds of {label} were trained by several versions: run it again."
 
 
-def import_notes(dataset: Path) -> Iterator[str]:
+def import_notes(dataset: PublishedStage) -> Iterator[str]:
     """A sentence where what was brought from elsewhere does not teach when to stop."""
-    endless = read_published(dataset, ABOUT).get("imported", {}).get("without_end_token", 0)
+    endless = dataset.read_json(ABOUT).get("imported", {}).get("without_end_token", 0)
     if endless:
         yield (
             f"The token ids of {endless} imported completions that ended by themselves have no"

@@ -5,7 +5,8 @@ from typing import Any
 
 from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError
-from offline_rl.artifacts.stage import Stage, read_published
+from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Budget, Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.failure import reason_of
@@ -30,7 +31,7 @@ def budget_step(run: Run[Experiment], dataset: Stage) -> Experiment:
     if budget.amount is None:
         method = next(iter(run.settings.methods.values()))
         inputs = {
-            "dataset": dataset.digest(),
+            "dataset": dataset.published.digest(),
             "match": budget.match,
             "seed": run.settings.seeds[0],
             "code": code_of(method),
@@ -50,7 +51,7 @@ def with_budget(experiment: Experiment, folder: Path) -> Experiment:
         return experiment
     amount = budget.amount
     if amount is None and (_folder(folder) / AMOUNT).is_file():
-        amount = read_published(_folder(folder), AMOUNT)["amount"]
+        amount = PublishedStage(_folder(folder)).read_json(AMOUNT)["amount"]
     if amount is None:
         return experiment
     methods = {

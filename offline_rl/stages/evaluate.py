@@ -100,7 +100,7 @@ def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     """A trained policy on each benchmark; none for one whose training failed."""
     if policy.failure is not None:
         return []
-    model, read = str(policy.stage.folder), {"policy": policy.stage.digest()}
+    model, read = str(policy.stage.folder), {"policy": policy.stage.published.digest()}
     return evaluation_jobs(run, policy.label, policy.training_seed, model, read)
 
 

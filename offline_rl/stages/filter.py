@@ -40,7 +40,7 @@ def dataset_step(run: Run[DataSettings], rollouts: Stage) -> Stage:
     settings = run.settings
     against = _benchmarks(run)
     inputs = {
-        "rollouts": rollouts.digest(),
+        "rollouts": rollouts.published.digest(),
         "filters": settings.filters.model_dump(mode="json", exclude={"decontaminate"}),
         "decontaminate": _decontamination(run, against),
         "selection": settings.selection.model_dump(mode="json"),

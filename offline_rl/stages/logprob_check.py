@@ -5,7 +5,8 @@ from typing import Any
 
 from data_gen.store.rollouts import iterate_rollouts
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
-from offline_rl.artifacts.stage import Stage, read_published
+from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.stages.context import Run, write_json
 
@@ -24,7 +25,7 @@ def behaviour_step(run: Run[Experiment], dataset: Stage) -> Stage:
     """The finished stage that holds the gap between sampler and trainer."""
     training = run.settings.training
     inputs = {
-        "dataset": dataset.digest(),
+        "dataset": dataset.published.digest(),
         "base": run.base,
         "rollouts": run.settings.behaviour_check,
         "precision": training.precision,
@@ -40,7 +41,7 @@ def behaviour_step(run: Run[Experiment], dataset: Stage) -> Stage:
 def read_gap(folder: Path) -> dict[str, Any]:
     """The gap that a run has measured; empty where it has not."""
     place = behaviour_folder(folder)
-    return dict(read_published(place, GAP)) if (place / GAP).is_file() else {}
+    return dict(PublishedStage(place).read_json(GAP)) if (place / GAP).is_file() else {}
 
 
 def gap_notes(gap: dict[str, Any]) -> list[str]:

@@ -7,7 +7,8 @@ from typing import Any
 from offline_rl.artifacts.checksums import problems_digest
 from offline_rl.artifacts.layout import TRAINING
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
-from offline_rl.artifacts.stage import FAILURE, Stage, read_published
+from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
@@ -28,7 +29,7 @@ class Policy:
     @property
     def failure(self) -> str | None:
         """Why there is no model, or None where there is one."""
-        return read_failure(self.stage.folder)
+        return read_failure(self.stage.published)
 
 
 def policy_folder(folder: Path, label: str, seed: int) -> Path:
@@ -36,20 +37,20 @@ def policy_folder(folder: Path, label: str, seed: int) -> Path:
     return folder / "models" / label / f"seed-{seed}"
 
 
-def read_failure(folder: Path) -> str | None:
-    """Why a policy's folder holds no model, or None where it holds one."""
-    if not (folder / FAILURE).exists():
+def read_failure(stage: PublishedStage) -> str | None:
+    """Why a policy's stage holds no model, or None where it holds one."""
+    if not (stage.folder / FAILURE).exists():
         return None
-    return str(read_published(folder, FAILURE)["reason"])
+    return str(stage.read_json(FAILURE)["reason"])
 
 
-def read_record(folder: Path, label: str, seed: int) -> dict[str, Any]:
+def read_record(stage: PublishedStage, label: str, seed: int) -> dict[str, Any]:
     """What the report's training table is made of."""
     about: dict[str, Any] = {"label": label, "training_seed": seed}
-    failure = read_failure(folder)
+    failure = read_failure(stage)
     if failure is not None:
         return {**about, "failure": failure}
-    return {**about, "report": read_published(folder, TRAINING)}
+    return {**about, "report": stage.read_json(TRAINING)}
 
 
 def policy(
@@ -61,11 +62,11 @@ def policy(
         **_validated(run, method),
         "code": code_of(method),
         "seed": seed,
-        "dataset": dataset.digest(),
+        "dataset": dataset.published.digest(),
         "base": run.base,
         "versions": versions(TRAINING_PACKAGES),
     }
-    return Policy(label, seed, method, Stage(folder, inputs, beside=(TRAINING,)))
+    return Policy(label, seed, method, Stage(folder, inputs, uncounted=(TRAINING,)))
 
 
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:

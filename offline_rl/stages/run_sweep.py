@@ -11,6 +11,7 @@ from eval.metrics import avg_at_k
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import read_sealed, sealed
 from offline_rl.artifacts.layout import TRIALS
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants
@@ -57,7 +58,7 @@ def sweep_step(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> E
     # Training comes next, and does not share a GPU's memory.
     run.engines.close()
     for trial in trials:
-        trial.policy.stage.drop("*.safetensors")
+        trial.policy.stage.published.drop("*.safetensors")
     scores = [_score(jobs[id(trial)]) if _trained(trial) else None for trial in trials]
     _write(run, sweep, trials, scores)
     return with_best(run.settings, run.folder)
@@ -84,7 +85,9 @@ def read_trials(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
         {
             **trial,
             **read_record(
-                trial_folder(folder, trial["label"], trial["number"]), trial["label"], sweep.seed
+                PublishedStage(trial_folder(folder, trial["label"], trial["number"])),
+                trial["label"],
+                sweep.seed,
             ),
         }
         for trial in told["trials"]
@@ -159,7 +162,7 @@ def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:
         verifier=run.settings.verifier,
         sampler=run.settings.evaluation_sampler,
     )
-    inputs = evaluation_inputs(problems, manner, {"policy": trained.stage.digest()})
+    inputs = evaluation_inputs(problems, manner, {"policy": trained.stage.published.digest()})
     folder = trained.stage.folder
     stage = Stage(folder.with_name(f"{folder.name}-{_VALIDATION}"), inputs)
     return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, manner, stage)

@@ -7,10 +7,10 @@ from typing import TypeVar
 
 from data_gen.remote_code import remote_code_runs
 from offline_rl.artifacts.lock import locked
+from offline_rl.artifacts.manifest import check_format
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.provenance import model_fingerprint
-from offline_rl.artifacts.stage import check_format
 from offline_rl.progress import Progress
 from offline_rl.settings.data import DataSettings, ModelSettings
 from offline_rl.stages.context import Run

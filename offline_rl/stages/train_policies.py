@@ -147,10 +147,10 @@ def _is_needed(
         if retry_failed:
             run.progress.say(f"{name}: tried again after {policy.failure}")
         return retry_failed
-    if policy.stage.dropped() and awaited(policy):
+    if policy.stage.published.has_dropped() and awaited(policy):
         run.progress.say(f"{name}: trained again, its weights were not kept and are needed")
         return True
-    damage = policy.stage.damage(weights=True) if awaited(policy) else None
+    damage = policy.stage.published.damage(weights=True) if awaited(policy) else None
     if damage is not None:
         run.progress.say(f"{name}: trained again, since {damage}")
     return damage is not None

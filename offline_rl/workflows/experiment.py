@@ -13,7 +13,8 @@ from offline_rl.artifacts.checksums import sealed
 from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
-from offline_rl.artifacts.stage import Stage, read_published
+from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Progress, Silent
@@ -141,7 +142,7 @@ def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:
     kept = {"all": experiment.seeds, "last": experiment.seeds[-1:], "none": ()}[experiment.keep]
     for policy in policies:
         if policy.training_seed not in kept:
-            policy.stage.drop("*.safetensors")
+            policy.stage.published.drop("*.safetensors")
 
 
 def _write_environment(folder: Path) -> None:
@@ -157,6 +158,6 @@ def _write_environment(folder: Path) -> None:
 def _told(stage: Path) -> dict[str, Any]:
     """How a stage was sampled; nothing of one that is damaged, which its own step does again."""
     try:
-        return dict(read_published(stage, ABOUT))
+        return dict(PublishedStage(stage).read_json(ABOUT))
     except DataError:
         return {}

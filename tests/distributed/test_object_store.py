@@ -11,6 +11,7 @@ from data_gen.types import DataError
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.run_store import fetch, put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Silent
 from offline_rl.results.find import load_run
@@ -144,12 +145,12 @@ def test_what_is_first_is_taken_and_nothing_is_replaced(objects, tmp_path):
     assert before.items() < {name: objects.read(name) for name in names(objects.address)}.items()
     taken = Stage(tmp_path / "third", {"seed": 1})
     assert StageStore(objects).take(taken, "rollouts")
-    assert taken.digest() == mine.digest() != other.digest()
+    assert taken.published.digest() == mine.published.digest() != other.published.digest()
     assert taken.why_not_finished() is None
     # The run of the other machine is whole all the same.
     put_snapshot(later, tmp_path / "other")
     fetch(objects.address, tmp_path / "fetched", progress=Silent())
-    assert Stage(tmp_path / "fetched" / "rollouts", {"seed": 1}).digest() == other.digest()
+    assert PublishedStage(tmp_path / "fetched" / "rollouts").digest() == other.published.digest()
 
 
 def test_machines_that_put_at_the_same_time_never_mix(objects, tmp_path):
@@ -159,7 +160,7 @@ def test_machines_that_put_at_the_same_time_never_mix(objects, tmp_path):
     assert check_whole(objects.address) == 8
     taken = Stage(tmp_path / "taken", {"seed": 1})
     assert StageStore(objects).take(taken, "rollouts")
-    assert taken.digest() in {stage.digest() for stage in stages}
+    assert taken.published.digest() in {stage.published.digest() for stage in stages}
 
 
 def test_other_inputs_are_another_stage(objects, tmp_path):
@@ -210,7 +211,7 @@ def test_a_store_that_is_gone_in_the_middle_holds_all_of_a_stage_or_nothing(addr
         )
         assert whole >= taken
         if taken:
-            assert Stage(tmp_path / "t", {"seed": 1}).digest() == stage.digest()
+            assert PublishedStage(tmp_path / "t").digest() == stage.published.digest()
             shutil.rmtree(tmp_path / "t")
         if ended:
             break

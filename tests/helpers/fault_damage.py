@@ -8,7 +8,7 @@ from random import Random
 from data_gen.types import DataError
 from offline_rl import load_run
 from offline_rl.artifacts.checksums import unsealed
-from offline_rl.artifacts.stage import Stage
+from offline_rl.artifacts.published import PublishedStage
 from offline_rl.training.checkpoints import last_checkpoint
 from tests.helpers.faults import SWEPT, check_end, command, held
 
@@ -63,7 +63,7 @@ def check_stage(folder, kind, cuts, flips, seed):
             assert unsealed(harm) is None, kind
         else:
             path.write_bytes(harm)
-            assert path.name in Stage(path.parent, {}).damage(weights=True), kind
+            assert path.name in PublishedStage(path.parent).damage(weights=True), kind
         told += 1
     path.write_bytes(content)
     return told

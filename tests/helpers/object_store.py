@@ -75,8 +75,9 @@ def check_whole(address):
     for name in names(address):
         if name.endswith("/stage.json"):
             place = name.removesuffix("/stage.json")
-            manifest = unsealed(objects.read(name))
-            assert content_of(manifest) == place.rpartition("/")[2]
+            text = objects.read(name)
+            manifest = unsealed(text)
+            assert content_of(text.decode()) == place.rpartition("/")[2]
             for file, about in manifest["files"].items():
                 assert len(objects.read(f"{place}/{file}")) == about["bytes"], (place, file)
             checked += 1

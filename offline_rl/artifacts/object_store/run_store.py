@@ -1,9 +1,9 @@
 """A whole run in an object store: what it was made with, its report, and where its stages lie."""
 
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 from pydantic import AfterValidator
 
@@ -13,14 +13,16 @@ from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import sealed
 from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
 from offline_rl.artifacts.lock import locked
-from offline_rl.artifacts.object_store.manifests import (
+from offline_rl.artifacts.manifest import (
+    MANIFEST,
     File,
+    Listing,
     StageManifest,
     Strict,
-    content_of,
     inside,
-    read_stored,
+    read_manifest,
 )
+from offline_rl.artifacts.object_store.manifests import content_of, read_stored
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.stage_store import (
     StageStore,
@@ -29,7 +31,7 @@ from offline_rl.artifacts.object_store.stage_store import (
     restore,
     send,
 )
-from offline_rl.artifacts.stage import MANIFEST, Stage, read_manifest
+from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Progress
 
 LATEST = "run.json"
@@ -63,7 +65,7 @@ class _Stored(Strict):
     runs: list[Annotated[str, AfterValidator(inside)]]
 
 
-class RunManifest(Strict):
+class RunManifest(Listing):
     """Of settings and report of a run, with the places of its stages and the runs inside."""
 
     inputs: _Stored
@@ -80,11 +82,11 @@ def put_snapshot(store: StageStore, folder: Path, runs: Sequence[str] = ()) -> N
     wanted = [*_FILES, *report]
     there = [name for name in wanted if (folder / name).is_file()]
     places = {name: store.put(stage, name) for name, stage in _finished(folder)}
-    manifest = {
-        "inputs": {"stages": places, "runs": list(runs)},
-        "files": {name: _about(folder / name) for name in there},
-    }
-    content = content_of(manifest)
+    manifest = RunManifest(
+        inputs=_Stored(stages=places, runs=list(runs)),
+        files={name: File.at(folder / name) for name in there},
+    )
+    content = content_of(manifest.text())
     send(store.objects, f"{_RUN}/{content}", folder, manifest)
     store.objects.write(LATEST, sealed({"content": content}))
 
@@ -106,16 +108,16 @@ def fetch(address: str, folder: Path, *, progress: Progress) -> None:
     manifest = read_stored(objects, place, RunManifest)
     stages = {
         name: (at, read_stored(objects, at, StageManifest))
-        for name, at in manifest["inputs"]["stages"].items()
+        for name, at in manifest.inputs.stages.items()
     }
     with locked(folder):
         _check_same_run(folder, manifest, address)
         missing = {name: one for name, one in stages.items() if _is_missing(folder / name, one[1])}
         for name, (at, listed) in missing.items():
-            restore(objects, at, listed, Stage(folder / name, listed["inputs"]))
-            progress.say(f"{name}: fetched, {len(listed['files'])} files")
+            restore(objects, at, listed, Stage(folder / name, listed.inputs))
+            progress.say(f"{name}: fetched, {len(listed.files)} files")
         _fetch_files(objects, place, manifest, folder)
-    for label in manifest["inputs"]["runs"]:
+    for label in manifest.inputs.runs:
         fetch(f"{objects.address}/{label}", folder / label, progress=progress)
 
 
@@ -126,22 +128,22 @@ def _finished(folder: Path) -> Iterator[tuple[str, Stage]]:
             manifest = read_manifest(path.parent)
             if manifest is None or path.parent.suffix in (".partial", ".old", ".taken"):
                 continue
-            stage = Stage(path.parent, manifest["inputs"])
+            stage = Stage(path.parent, manifest.inputs)
             if stage.finished():
                 yield str(path.parent.relative_to(folder)), stage
 
 
-def _check_same_run(folder: Path, manifest: Mapping[str, Any], address: str) -> None:
+def _check_same_run(folder: Path, manifest: RunManifest, address: str) -> None:
     settings = folder / SETTINGS
-    stored = manifest["files"].get(SETTINGS, {}).get("sha256")
-    other = settings.is_file() and sha256(settings) != stored
+    stored = manifest.files.get(SETTINGS)
+    other = settings.is_file() and (stored is None or sha256(settings) != stored.sha256)
     if other or is_evaluation_alone(folder):
         raise DataError(f"{folder} holds a run with other settings than {address}: choose another")
 
 
-def _is_missing(folder: Path, manifest: Mapping[str, Any]) -> bool:
+def _is_missing(folder: Path, manifest: StageManifest) -> bool:
     """Whether a stage is to be fetched. Raises DataError where it would take another's place."""
-    stage = Stage(folder, manifest["inputs"])
+    stage = Stage(folder, manifest.inputs)
     stage.recover()
     if stage.finished():
         return False
@@ -153,19 +155,15 @@ def _is_missing(folder: Path, manifest: Mapping[str, Any]) -> bool:
     return True
 
 
-def _fetch_files(objects: Objects, place: str, manifest: Mapping[str, Any], folder: Path) -> None:
+def _fetch_files(objects: Objects, place: str, manifest: RunManifest, folder: Path) -> None:
     partial = folder / f".{_RUN}"
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     try:
         receive(objects, place, manifest, partial)
         # The settings last: a folder without them is not taken for a run's.
-        for name in sorted(manifest["files"], key=lambda name: name == SETTINGS):
+        for name in sorted(manifest.files, key=lambda name: name == SETTINGS):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             write_atomically(folder / name, (partial / name).read_bytes())
     finally:
         shutil.rmtree(partial)
-
-
-def _about(path: Path) -> dict[str, Any]:
-    return {"bytes": path.stat().st_size, "sha256": sha256(path)}

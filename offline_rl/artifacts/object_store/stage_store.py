@@ -1,16 +1,15 @@
 """Finished stages by what they were made from: put once, taken by whoever needs the same."""
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import digest, sealed, unsealed
-from offline_rl.artifacts.object_store.manifests import StageManifest, content_of, read_stored
+from offline_rl.artifacts.manifest import MANIFEST, Listing, StageManifest
+from offline_rl.artifacts.object_store.manifests import content_of, read_stored
 from offline_rl.artifacts.object_store.objects import Objects
-from offline_rl.artifacts.stage import FAILURE, MANIFEST, Stage
+from offline_rl.artifacts.stage import FAILURE, Stage
 
 FIRST = "first.json"
 _CONTENT = re.compile(r"[0-9a-f]{16}")
@@ -36,9 +35,10 @@ class StageStore:
 
         What `take` has found damaged is mended. A failure is kept, and not for others to take.
         """
-        manifest = stage.manifest(weights=self._weights)
+        published = stage.published
+        manifest = published.published() if self._weights else published.without_weights()
         key = f"{name}/{_key(stage)}"
-        content = content_of(manifest)
+        content = content_of(manifest.text())
         mend = key in self._damaged
         send(self.objects, f"{key}/{content}", stage.folder, manifest, again=mend)
         if not (stage.folder / FAILURE).exists():
@@ -59,7 +59,7 @@ class StageStore:
                 return False
             place = f"{key}/{content}"
             manifest = read_stored(self.objects, place, StageManifest)
-            if digest(manifest["inputs"]) != digest(stage.inputs):
+            if digest(manifest.inputs) != digest(stage.inputs):
                 raise DataError(f"{self.objects.address}/{place} was made from something else")
             restore(self.objects, place, manifest, stage)
         except DataError:
@@ -69,16 +69,16 @@ class StageStore:
 
 
 def send(
-    objects: Objects, place: str, folder: Path, manifest: Mapping[str, Any], *, again: bool = False
+    objects: Objects, place: str, folder: Path, manifest: Listing, *, again: bool = False
 ) -> None:
     """Puts the files that a manifest lists, and then the manifest, unless that is there.
 
     With `again` all of it replaces what is there.
     """
-    text, at = sealed(manifest), f"{place}/{MANIFEST}"
+    text, at = manifest.text(), f"{place}/{MANIFEST}"
     if not again and objects.read(at) == text.encode():
         return
-    for name in manifest["files"]:
+    for name in manifest.files:
         objects.send(folder / name, f"{place}/{name}")
     if again or not objects.create(at, text):
         # Under the hash of its content there is this manifest, or a damaged one.
@@ -96,22 +96,22 @@ def pointed_at(objects: Objects, name: str) -> str | None:
     return content
 
 
-def restore(objects: Objects, place: str, manifest: Mapping[str, Any], stage: Stage) -> None:
+def restore(objects: Objects, place: str, manifest: StageManifest, stage: Stage) -> None:
     """Publishes the files of a place in a stage's folder."""
     with stage.restoring(manifest) as folder:
         receive(objects, place, manifest, folder)
 
 
-def receive(objects: Objects, place: str, manifest: Mapping[str, Any], folder: Path) -> None:
+def receive(objects: Objects, place: str, manifest: Listing, folder: Path) -> None:
     """Fetches the files that a manifest lists. Raises DataError where one is not what was sent."""
-    for name, file in manifest["files"].items():
+    for name, file in manifest.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             objects.receive(f"{place}/{name}", path)
         except FileNotFoundError as error:
             raise DataError(f"{objects.address}/{place}/{name} is missing") from error
-        if path.stat().st_size != file["bytes"] or sha256(path) != file["sha256"]:
+        if path.stat().st_size != file.bytes or sha256(path) != file.sha256:
             raise DataError(f"{objects.address}/{place}/{name} is damaged")
 
 

@@ -1,0 +1,110 @@
+"""`stage.json`: what a stage was made from, and the size and checksum of each of its files."""
+
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from data_gen.store.atomic_files import sha256
+from data_gen.types import DataError
+from offline_rl.artifacts.checksums import sealed, unsealed
+
+MANIFEST = "stage.json"
+INPUTS = "inputs.json"
+FORMAT: Final = 1
+"""Of the files that a stage holds; a folder of another format is refused. 0.3 wrote none."""
+
+
+def inside(name: str) -> str:
+    """A path that stays inside of its folder and hides from nobody. Raises ValueError."""
+    parts = PurePosixPath(name).parts
+    plain = all(part.isprintable() and not part.startswith((".", "/")) for part in parts)
+    if not parts or not plain or "\\" in name or "/".join(parts) != name:
+        raise ValueError(f"{name!a} is not the name of a file")
+    return name
+
+
+def _of_a_stage(name: str) -> str:
+    if name in (MANIFEST, INPUTS):
+        raise ValueError(f"{name} is not a file of a stage")
+    return inside(name)
+
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+
+
+class Strict(BaseModel):
+    """JSON of just this shape."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    def text(self) -> str:
+        """A file's content, with a checksum of itself; `unsealed` reads it."""
+        return sealed(self.model_dump(mode="json"))
+
+
+class File(Strict):
+    """What a manifest says of a file."""
+
+    bytes: int = Field(ge=0)
+    sha256: Sha256
+
+    @classmethod
+    def at(cls, path: Path) -> "File":
+        return cls(bytes=path.stat().st_size, sha256=sha256(path))
+
+
+class Listing(Strict):
+    """Files by their paths in a folder."""
+
+    files: dict[str, File]
+
+
+class StageManifest(Listing):
+    """`inputs` are all that the result depends on; `dropped` are files deleted since, with their
+    checksums; `uncounted` names files that no digest counts, for they hold clock readings."""
+
+    format: Literal[1]
+    inputs: dict[str, Any]
+    files: dict[Annotated[str, AfterValidator(_of_a_stage)], File]
+    dropped: dict[str, Sha256] = {}
+    uncounted: list[str] = []
+
+    def without(self, names: set[str]) -> "StageManifest":
+        """With these of its files among the dropped ones."""
+        gone = {name: file.sha256 for name, file in self.files.items() if name in names}
+        kept = {name: file for name, file in self.files.items() if name not in names}
+        return self.model_copy(update={"files": kept, "dropped": {**self.dropped, **gone}})
+
+
+def read_manifest(folder: Path) -> StageManifest | None:
+    """The manifest in `folder`; None where there is none, or a damaged one.
+
+    Raises DataError for a stage that another version wrote in another format.
+    """
+    try:
+        value = unsealed((folder / MANIFEST).read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    if value is None:
+        return None
+    if value.get("format") != FORMAT:
+        version = "0.3 or older" if "format" not in value else "a newer one"
+        raise DataError(
+            f"{folder}: written by another version of offline-rl ({version}), whose run folders"
+            " this version does not read: run the experiment into a new folder (--out); rollouts"
+            " can be imported (--rollouts)"
+        )
+    try:
+        return StageManifest.model_validate(value)
+    except ValidationError as error:
+        fault = error.errors()[0]
+        path = ".".join(map(str, fault["loc"]))
+        raise DataError(f"{folder / MANIFEST}: {path}: {fault['msg']}") from error
+
+
+def check_format(folder: Path) -> None:
+    """Raises DataError for the folder of a run whose stages another version wrote."""
+    stage = next(folder.rglob(MANIFEST), None)
+    if stage is not None:
+        read_manifest(stage.parent)
