@@ -25,8 +25,7 @@ def test_an_address_without_a_port_is_refused(address):
 def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
     began, opened = threading.Event(), threading.Event()
     inner = Gated(began, opened)
-    engine = SharedEngine(lambda *_: inner)
-    engine.load("any", None, None)
+    engine = SharedEngine(inner)
     other = SAMPLING.model_copy(update={"temperature": 0.5})
     with ThreadPoolExecutor(6) as threads:
         calls = [threads.submit(engine.sample, ["a"], SAMPLING)]
@@ -47,13 +46,14 @@ def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
     ("loss", "reason"), [(killed, "the child process"), (failed, "AttributeError: 'NoneType'")]
 )
 def test_an_engine_whose_process_has_ended_or_failed_is_lost_to_all_that_ask_it(loss, reason):
-    engine = SharedEngine(lambda *_: BereftEngine(loss))
-    engine.load(str(TINY_BASE), None, None)
+    engine = SharedEngine(BereftEngine(loss))
     asked = [Request([0], 1)], SAMPLING
     assert len(engine.sample(*asked)) == 1
     for _ in range(2):
         with pytest.raises(EngineLost, match=f"vLLM cannot sample: {reason}"):
             engine.sample(*asked)
+    engine.load(str(TINY_BASE), None, None)
+    assert len(engine.sample(*asked)) == 1
 
 
 def test_a_model_that_does_not_load_is_not_to_be_loaded_again_elsewhere(tmp_path):

@@ -1,7 +1,9 @@
 """What runs on the cluster's nodes."""
 
 import os
+import threading
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -11,6 +13,7 @@ from pydantic import TypeAdapter
 from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.remote_code import no_remote_code
 from data_gen.samplers import SamplerSettings, start_engine
+from data_gen.samplers.base import Engine, EngineError
 from data_gen.samplers.wire import pack_samples, unpack_requests
 from data_gen.types import Sampling, Verdict
 from data_gen.verifiers import VerifierSettings
@@ -18,6 +21,8 @@ from data_gen.verifiers import VerifierSettings
 _SAMPLER: TypeAdapter[Any] = TypeAdapter(SamplerSettings)
 _VERIFIER: TypeAdapter[Any] = TypeAdapter(VerifierSettings)
 _THREADS = "OMP_NUM_THREADS"
+# A number, higher than that of the one before, and what `Engine.load` takes.
+Model = tuple[int, str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -28,20 +33,26 @@ class Loaded:
     description: dict[str, str]
     context_tokens: int
 
-    def difference(self, other: "Loaded") -> str:
-        """In what it would sample otherwise, in words; empty where it would not."""
-        own, others = (
-            {**one.description, "context_tokens": str(one.context_tokens)} for one in (self, other)
-        )
-        return ", ".join(
-            f"{name} {own.get(name, '')!r} instead of {others.get(name, '')!r}"
-            for name in dict.fromkeys((*own, *others))
-            if own.get(name) != others.get(name)
+
+def check_alike(own: Loaded, first: Loaded) -> None:
+    """Raises EngineError where an engine would sample otherwise than the first one loaded."""
+    ours, others = (
+        {**one.description, "context_tokens": str(one.context_tokens)} for one in (own, first)
+    )
+    difference = ", ".join(
+        f"{name} {ours.get(name, '')!r} instead of {others.get(name, '')!r}"
+        for name in dict.fromkeys((*ours, *others))
+        if ours.get(name) != others.get(name)
+    )
+    if difference:
+        raise EngineError(
+            f"cluster: node {own.node} would sample otherwise than node {first.node}",
+            f"{difference}; name one sampler.kind, take nodes of one version and kind of GPU",
         )
 
 
 def own_threads() -> str | None:
-    """What this process was told of threads, for an actor to be told the same."""
+    """The number of threads that is set for this process, for an actor to have the same."""
     return os.environ.get(_THREADS)
 
 
@@ -62,19 +73,38 @@ class EngineActor:
 
     def __init__(self, settings: str, threads: str | None) -> None:
         _begin(threads)
-        self._engine = SharedEngine(partial(start_engine, _SAMPLER.validate_json(settings)))
+        self._start = partial(start_engine, _SAMPLER.validate_json(settings))
+        self._loading = threading.Lock()
+        self._engine: SharedEngine | None = None
+        self._model: Model | None = None
 
-    def load(self, model: str, revision: str | None, adapter: str | None) -> Loaded:
-        """What the engine is with the model loaded."""
-        engine = self._engine.load(model, revision, adapter)
-        return Loaded(_node(), engine.description, engine.context_tokens)
+    def load(self, model: Model) -> Loaded:
+        return _loaded(self._with(model).engine)
 
     def sample(
-        self, value: dict[str, Any], payload: bytes, sampling: str
+        self, model: Model, first: Loaded, value: dict[str, Any], payload: bytes, sampling: str
     ) -> tuple[dict[str, Any], bytes]:
         """Packed samples for packed requests."""
+        shared = self._with(model)
+        check_alike(_loaded(shared.engine), first)
         requests = unpack_requests(value, payload)
-        return pack_samples(self._engine.sample(requests, Sampling.model_validate_json(sampling)))
+        return pack_samples(shared.sample(requests, Sampling.model_validate_json(sampling)))
+
+    def _with(self, model: Model) -> SharedEngine:
+        """The engine with a model, which an actor that was started again has to load again.
+
+        Raises CancelledError where a later model was asked for.
+        """
+        with self._loading:
+            if self._model is not None and model[0] < self._model[0]:
+                raise CancelledError
+            if self._engine is None:
+                self._engine = SharedEngine(self._start(*model[1:]))
+            elif self._model != model or self._engine.is_lost:
+                self._model = None
+                self._engine.load(*model[1:])
+            self._model = model
+            return self._engine
 
 
 class VerifierActor:
@@ -83,12 +113,11 @@ class VerifierActor:
     def __init__(self, settings: str, threads: str | None) -> None:
         _begin(threads)
         self._verify = _VERIFIER.validate_json(settings).open()
-
-    def ready(self) -> bool:
-        return True
+        self._turn = threading.Lock()
 
     def verify(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        verdicts: list[Verdict] = self._verify(pairs)
+        with self._turn:
+            verdicts: list[Verdict] = self._verify(pairs)
         return verdicts
 
 
@@ -102,8 +131,9 @@ class CallActor:
         return work(*arguments, **named)
 
 
-def _node() -> str:
-    """The address of the machine, and a short form of the node's own name in the cluster."""
+def _loaded(engine: Engine) -> Loaded:
+    """With the machine's address, and a short form of the node's own name in the cluster."""
     import ray
 
-    return f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})"
+    node = f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})"
+    return Loaded(node, engine.description, engine.context_tokens)

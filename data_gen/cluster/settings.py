@@ -17,12 +17,6 @@ class ClusterSettings(BaseModel):
     replicas: int = Field(default=1, ge=1, description="engines, each with the whole model")
     gpus_per_replica: float = Field(default=0, ge=0, description="that each engine reserves")
     cpus_per_replica: float = Field(default=1, ge=0, description="that each engine reserves")
-    chunks_ahead: int = Field(
-        default=2,
-        ge=1,
-        description="chunks that wait at each engine behind the one that is finished next, at most:"
-        " the back-pressure",
-    )
     verifiers: int = Field(
         default=0, ge=0, description="actors that verify, a core each; 0: this machine does"
     )
@@ -38,9 +32,7 @@ class ClusterSettings(BaseModel):
         default=3, ge=0, description="times that work is done again when its worker has ended"
     )
     wait_seconds: float = Field(
-        default=600, gt=0, description="how long a worker may take to start and load a model"
-    )
-    autoscaling: bool = Field(
-        default=False,
-        description="nodes are added on demand: work that no node has place for waits",
+        default=600,
+        gt=0,
+        description="how long an engine or a verifier may wait for a place on a node",
     )

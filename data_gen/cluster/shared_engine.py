@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
@@ -18,15 +18,13 @@ class _Chunk:
 
 
 class SharedEngine:
-    """Calls of `sample` at the same time share one stream of the engine.
+    """Calls of `sample` at the same time share one stream of an engine that has a model loaded.
 
     There is no thread besides: whoever waits for an answer takes the stream on until it is there.
     """
 
-    def __init__(self, start: Callable[[str, str | None, str | None], Engine]) -> None:
-        """`start` gives an engine with its first model."""
-        self._start = start
-        self._engine: Engine | None = None
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self._lost: EngineLost | None = None
         # Held by the one thread that uses the engine.
         self._turn = threading.Lock()
@@ -34,30 +32,25 @@ class SharedEngine:
         self._inside: deque[_Chunk] = deque()
         self._stream: Generator[list[list[Sample]]] | None = None
 
-    def load(self, model: str, revision: str | None, adapter: str | None) -> Engine:
-        """Puts a model in place of the one before. Chunks that are still here are dropped.
+    @property
+    def is_lost(self) -> bool:
+        """Whether the engine has raised EngineLost and has to load its model again."""
+        return self._lost is not None
 
-        Raises what the engine raises.
-        """
+    def load(self, model: str, revision: str | None, adapter: str | None) -> None:
+        """Puts a model in place of the one before. Raises what the engine raises."""
         with self._turn:
-            self._drop()
-            self._lost = None
+            while self._inside or self._arrived:
+                self._advance()
             try:
-                if self._engine is None:
-                    self._engine = self._start(model, revision, adapter)
-                else:
-                    self._engine.load(model, revision, adapter)
+                self.engine.load(model, revision, adapter)
             except EngineLost as error:
                 self._lost = error
                 raise
-            return self._engine
+            self._lost = None
 
     def sample(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
-        """As `Engine.generate`.
-
-        Raises CancelledError for a chunk that is dropped, and EngineLost, once the engine has
-        raised it, from then on.
-        """
+        """As `Engine.generate`. Raises EngineLost, once the engine has raised it, until a load."""
         chunk = _Chunk(requests, sampling)
         self._arrived.append(chunk)
         with self._turn:
@@ -72,7 +65,9 @@ class SharedEngine:
             _fail(self._arrived, self._lost)
             return
         if self._stream is None:
-            self._stream = self._opened(self._arrived[0].sampling)
+            sampling = self._arrived[0].sampling
+            arrivals = _Arrivals(self._arrived, self._inside, sampling)
+            self._stream = self.engine.stream(arrivals, sampling)
         try:
             answers = next(self._stream)
         except StopIteration:
@@ -85,19 +80,6 @@ class SharedEngine:
             _fail(self._inside, error)
         else:
             self._inside.popleft().answers.set_result(answers)
-
-    def _opened(self, sampling: Sampling) -> Generator[list[list[Sample]]]:
-        if self._engine is None:
-            raise RuntimeError("no model is loaded")
-        return self._engine.stream(_Arrivals(self._arrived, self._inside, sampling), sampling)
-
-    def _drop(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-        for chunks in (self._inside, self._arrived):
-            while chunks:
-                chunks.popleft().answers.cancel()
 
 
 def _fail(chunks: deque[_Chunk], error: Exception) -> None:

@@ -18,7 +18,7 @@ from ray.cluster_utils import Cluster
 from data_gen.cluster import ClusterSettings
 from data_gen.cluster.actors import Loaded
 from data_gen.cluster.engine import RayEngine
-from data_gen.cluster.worker import Worker
+from data_gen.cluster.workers import Workers
 from data_gen.samplers import TransformersSettings
 from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests
@@ -39,14 +39,14 @@ class SyntheticActor:
         self.answer = [Sample(tokens, logps, "x" * 3 * TOKENS, "stop")] * SAMPLES
         return Loaded("a node", {}, 4096)
 
-    def sample(self, value, payload, _):
+    def sample(self, model, first, value, payload, _):
         return pack_samples([self.answer for _ in unpack_requests(value, payload)])
 
 
 class SyntheticEngine(RayEngine):
-    def _worker(self, connection, one):
-        start = ray.remote(SyntheticActor).options(num_cpus=0).remote
-        return Worker(connection, one, start, self._load, self._cluster)
+    def _started(self):
+        cluster = self._cluster
+        return Workers(cluster, cluster.replicas, "an engine", {"CPU": 0}, SyntheticActor)
 
 
 def chunks(count):
@@ -73,7 +73,7 @@ def direct_seconds_a_chunk(count=40):
 
     started = time.perf_counter()
     for _ in range(count):
-        unpack_samples(*actor.sample(*pack_requests(packed), ""))
+        unpack_samples(*actor.sample(None, None, *pack_requests(packed), ""))
     return (time.perf_counter() - started) / count
 
 

@@ -4,8 +4,8 @@ Run: python tests/benchmarks/cluster_engine.py. Both sides of one run, on the ti
 must be the same.
 """
 
+import threading
 import time
-from functools import partial
 
 import ray
 from ray.cluster_utils import Cluster
@@ -14,6 +14,7 @@ from data_gen import load_problems
 from data_gen.cluster import ClusterSettings
 from data_gen.cluster.actors import EngineActor, own_threads
 from data_gen.cluster.engine import RayEngine
+from data_gen.cluster.workers import Workers
 from data_gen.samplers import ModelSampler, VllmSettings
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
@@ -23,14 +24,22 @@ CHUNK, CHUNKS, ROUNDS = 32, 30, 3
 SAMPLING = Sampling(samples=4, max_tokens=192)
 
 
-class Alone(RayEngine):
-    """Actors that take one call at a time."""
+class AloneActor(EngineActor):
+    """Takes one call at a time."""
 
-    def _worker(self, connection, one):
-        worker = super()._worker(connection, one)
-        actor = ray.remote(EngineActor).options(num_cpus=one.cpus)
-        worker._start = partial(actor.remote, self._settings.model_dump_json(), own_threads())
-        return worker
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
+        self._turn = threading.Lock()
+
+    def sample(self, *arguments):
+        with self._turn:
+            return super().sample(*arguments)
+
+
+class Alone(RayEngine):
+    def _started(self):
+        arguments = self._settings.model_dump_json(), own_threads()
+        return Workers(self._cluster, 1, "an engine", {"CPU": 1}, AloneActor, *arguments)
 
 
 def main():

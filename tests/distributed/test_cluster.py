@@ -13,7 +13,6 @@ import pytest
 
 from data_gen import load_problems, verify
 from data_gen.cluster import ClusterError
-from data_gen.cluster.connection import Connection
 from data_gen.cluster.tasks import ClusterCalls
 from data_gen.samplers import EngineError, ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -23,6 +22,7 @@ from tests.helpers.cluster import (
     SAMPLING,
     TRANSFORMERS,
     Bereft,
+    Changing,
     Counted,
     Seeded,
     Spread,
@@ -32,6 +32,7 @@ from tests.helpers.cluster import (
     die_once,
 )
 
+LOST = r"the cluster lost this work \(cluster\.restarts: 1\)"
 ray = pytest.importorskip("ray", reason="Ray is not installed: pip install 'offline-rl[ray]'")
 
 
@@ -64,7 +65,7 @@ def alike(first, second):
 def test_a_cluster_samples_what_one_machine_samples(engine, transformers_engine):
     transformers_engine.load(str(TINY_BASE))
     assert alike(sampled(engine), sampled(transformers_engine))
-    where = [worker.actor.__ray_call__.remote(own_node) for worker in engine._workers]
+    where = [worker.actor.__ray_call__.remote(own_node) for worker in engine._workers.all]
     assert len(set(ray.get(where))) == 2
 
 
@@ -81,18 +82,18 @@ def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, tran
     expected = sampled(transformers_engine)
     sampler = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
     stream = sampler.stream(chunks(), SAMPLING)
-    found, first = list(next(stream)), engine._workers[1].actor
-    kill(engine._workers[1])
+    found, worker = list(next(stream)), engine._workers.all[1]
+    killed = kill(worker)
     found.extend(completion for chunk in stream for completion in chunk)
-    assert engine._workers[1].actor is not first
+    assert pid(worker) != killed
     assert alike(found, expected)
 
 
 def test_workers_that_die_between_two_models_are_started_again(cluster):
     with Staffed(cluster, Spread) as engine:
         engine.load(str(TINY_BASE))
-        kill(engine._workers[0])
-        engine._workers[1].end()
+        for worker in engine._workers.all:
+            kill(worker)
         engine.load(str(TINY_BASE))
         assert alike(sampled(engine), sampled(Seeded()))
 
@@ -115,7 +116,7 @@ def test_lost_work_is_done_again_with_what_was_sent_once(cluster, tmp_path):
         assert call(die_once, tmp_path / "note", value) == 7
         assert call(abs, value) == 7
         assert Counted.times == 1
-        with pytest.raises(ClusterError, match="the cluster lost this work 2 times"):
+        with pytest.raises(ClusterError, match=LOST):
             call(die)
 
 
@@ -131,8 +132,8 @@ def test_work_on_a_node_is_told_of_threads_what_this_process_is(cluster, engine,
         with ClusterCalls(several, threading.Event()) as call:
             assert call(os.getenv, "OMP_NUM_THREADS") == threads
     with RayEngine(several, TRANSFORMERS) as other:
-        other._begin(Connection(several))
-        actor = other._workers[0]._start()
+        other.load(str(TINY_BASE))
+        actor = other._workers.all[0].actor
         assert ray.get(actor.__ray_call__.remote(own_threads)) is None
 
 
@@ -140,24 +141,32 @@ def own_threads(_):
     return os.environ.get("OMP_NUM_THREADS")
 
 
+def pid(worker):
+    return ray.get(worker.actor.__ray_call__.remote(own_pid))
+
+
 def kill(worker):
-    os.kill(ray.get(worker.actor.__ray_call__.remote(own_pid)), signal.SIGKILL)
+    killed = pid(worker)
+    os.kill(killed, signal.SIGKILL)
+    return killed
 
 
-def test_a_worker_whose_engine_lost_a_process_is_started_again(cluster, tmp_path):
+def test_an_engine_that_lost_a_process_loads_its_model_again(cluster):
     one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
-    with Staffed(one, Bereft, tmp_path / "note") as engine:
+    with Staffed(one, Bereft, False) as engine:
         engine.load(str(TINY_BASE))
-        first = engine._workers[0].actor
         assert alike(sampled(engine), sampled(Seeded()))
-        assert engine._workers[0].actor is not first
+    with Staffed(one, Bereft, True) as engine:
+        engine.load(str(TINY_BASE))
+        with pytest.raises(EngineError, match="vLLM cannot sample: the child process"):
+            sampled(engine)
 
 
 def test_a_worker_that_always_dies_ends_the_sampling_with_a_reason(cluster):
     one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
     with Staffed(one, Suicidal) as engine:
         engine.load(str(TINY_BASE))
-        with pytest.raises(EngineError, match="2 workers ended at it"):
+        with pytest.raises(ClusterError, match=LOST):
             sampled(engine)
 
 
@@ -165,7 +174,7 @@ def test_what_is_wrong_is_told_once_and_in_words(cluster):
     from data_gen.cluster.engine import RayEngine
 
     greedy = cluster.model_copy(update={"replicas": 3, "gpus_per_replica": 1, "wait_seconds": 1})
-    lack = r"3 x an engine with 1 CPU and 1 GPU each.*place for 0"
+    lack = r"an engine has been waiting .*: it needs 1 CPU and 1 GPU; free are \d CPU and 0 GPU"
     with RayEngine(greedy, TRANSFORMERS) as engine, pytest.raises(ClusterError, match=lack):
         engine.load(str(TINY_BASE))
     free = cluster.model_copy(update={"replicas": 1, "cpus_per_replica": 0})
@@ -186,21 +195,21 @@ def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monk
         for node in ray.nodes()
     ]
     ray.get([holder.__ray_ready__.remote() for holder in holders])
-    monkeypatch.setattr("data_gen.cluster.worker._TOLD_AFTER_SECONDS", 1)
+    monkeypatch.setattr("data_gen.cluster.workers._WARN_AFTER_SECONDS", 1)
     whole_node = {"replicas": 1, "cpus_per_replica": 4, "wait_seconds": 3}
     lack = r"waiting for a place for \d s: it needs 4 CPU and 0 GPU; free are \d CPU and 0 GPU of 8"
-    told = f"no worker was ready within 3 s: an engine.*{lack}"
     asked = cluster.model_copy(update=whole_node)
-    with RayEngine(asked, TRANSFORMERS) as other, pytest.raises(ClusterError, match=told):
+    with RayEngine(asked, TRANSFORMERS) as other, pytest.raises(ClusterError, match=lack):
         other.load(str(TINY_BASE))
     assert re.search(lack, caplog.text)
 
 
-def test_a_worker_that_would_sample_otherwise_is_refused(cluster):
-    with Staffed(cluster, Spread) as engine:
+def test_a_worker_that_would_sample_otherwise_is_refused(cluster, tmp_path):
+    note = tmp_path / "note"
+    with Staffed(cluster, Changing, note) as engine:
         engine.load(str(TINY_BASE))
-        engine._workers[1]._start = lambda: ray.remote(Spread).remote(32)
-        kill(engine._workers[1])
+        note.touch()
+        kill(engine._workers.all[1])
         other = r"node \S+ \(\w+\) would sample otherwise than node \S+ \(\w+\)"
         difference = f"{other}: batch_size '32' instead of '64';"
         with pytest.raises(EngineError, match=difference):
@@ -216,7 +225,7 @@ def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):
     expected = verify(pairs)
     with RayVerifier(cluster, MathSettings(workers=1)) as verifier:
         assert verifier(pairs) == expected
-        kill(verifier._workers[0])
+        kill(verifier._workers.all[0])
         assert verifier(pairs) == expected
 
 

@@ -8,7 +8,7 @@ from threading import Event
 
 import pytest
 
-from data_gen.cluster import ClusterError, ClusterSettings, head, link
+from data_gen.cluster import ClusterError, ClusterSettings, connection, head
 from data_gen.cluster.tasks import ClusterCalls
 from tests.helpers.cluster_heads import (
     ScriptedRay,
@@ -58,7 +58,7 @@ def test_a_head_that_was_started_anew_is_told_from_the_one_before(drivers):
     lines = told(output)
     assert len(lines) == 3
     for line in lines:
-        assert re.fullmatch(r"cluster: the head at \S+ was started anew: .*", line)
+        assert re.fullmatch(r"cluster: the head at \S+ was replaced by another: .*", line)
 
 
 def test_a_client_that_lost_its_server_is_told_so(drivers):
@@ -71,20 +71,17 @@ def test_a_client_that_lost_its_server_is_told_so(drivers):
 
 @pytest.fixture
 def scripted(monkeypatch):
-    for name in link._VARIABLES:
-        monkeypatch.delenv(name, raising=False)
     scripted = ScriptedRay(ray.exceptions)
-    monkeypatch.setattr(link, "_current", None)
-    monkeypatch.setattr(link, "_connected", lambda _: (scripted, True))
-    monkeypatch.setattr(head, "_reachable", lambda _: scripted.reachable)
+    monkeypatch.setattr(connection, "_current", None)
+    monkeypatch.setattr(connection, "_connect", lambda _: (scripted, True))
+    monkeypatch.setattr(head, "is_reachable", lambda _: scripted.reachable)
     monkeypatch.setattr(head, "_HEAD_SECONDS", 0)
-    monkeypatch.setattr(head, "LOOK_SECONDS", 0.01)
-    monkeypatch.setattr(link, "LOOK_SECONDS", 0.01)
+    monkeypatch.setattr(connection, "LOOK_SECONDS", 0.01)
     return scripted
 
 
 def is_released():
-    return link._current is None and not link._VARIABLES.keys() & os.environ.keys()
+    return connection._current is None
 
 
 @every_use
@@ -138,7 +135,7 @@ def test_a_worker_that_cannot_be_ended_does_not_hide_why_it_was_to_end(scripted)
 
 @every_use
 def test_a_user_that_is_interrupted_as_it_begins_gives_the_connection_back(scripted, use):
-    scripted.place_error = KeyboardInterrupt()
+    scripted.start_error = KeyboardInterrupt()
     with pytest.raises(KeyboardInterrupt):
         next(use(CLUSTER))
     assert is_released()
@@ -163,9 +160,9 @@ class RefusingRay:
 def refusing(monkeypatch):
     def connected(refusals):
         refusing = RefusingRay(refusals)
-        monkeypatch.setattr(link, "is_there", lambda _: True)
+        monkeypatch.setattr(connection, "is_reachable", lambda _: True)
         monkeypatch.setitem(sys.modules, "ray", refusing)
-        return refusing, lambda: link._connected("ray://host:10001")
+        return refusing, lambda: connection._connect("ray://host:10001")
 
     return connected
 

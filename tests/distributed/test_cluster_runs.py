@@ -76,9 +76,9 @@ def test_several_processes_train_on_a_node_what_they_train_here(cluster, local, 
     [
         (
             {"gpus_per_training": 1, "wait_seconds": 1},
-            r"1 x a training with 1 CPU and 1 GPU.*place for 0",
+            r"a training has been waiting .*: it needs 1 CPU and 1 GPU; .* of \d CPU and 0 GPU",
         ),
-        ({"restarts": 0}, "the cluster lost this work 1 times"),
+        ({"restarts": 0}, r"the cluster lost this work \(cluster.restarts: 0\)"),
     ],
 )
 def test_what_a_cluster_lacks_is_no_fault_of_the_method(

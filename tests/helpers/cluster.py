@@ -7,10 +7,9 @@ import time
 from array import array
 
 from data_gen.cluster.actors import EngineActor, Loaded, own_threads
+from data_gen.cluster.connection import LOOK_SECONDS
 from data_gen.cluster.engine import RayEngine
-from data_gen.cluster.head import LOOK_SECONDS
-from data_gen.cluster.shared_engine import SharedEngine
-from data_gen.cluster.worker import Worker
+from data_gen.cluster.workers import Workers
 from data_gen.samplers import EngineError, TransformersSettings
 from data_gen.samplers.base import Engine, Sample
 from data_gen.samplers.replica import Replica
@@ -52,9 +51,10 @@ class Staffed(RayEngine):
         super().__init__(cluster, TRANSFORMERS)
         self._actor, self._told = actor, told
 
-    def _worker(self, connection, one):
-        actor = connection.ray.remote(self._actor).options(max_concurrency=5)
-        return Worker(connection, one, lambda: actor.remote(*self._told), self._load, self._cluster)
+    def _started(self):
+        cluster = self._cluster
+        needs = {"CPU": 0}
+        return Workers(cluster, cluster.replicas, "an engine", needs, self._actor, *self._told)
 
 
 class Seeded(Engine):
@@ -96,7 +96,14 @@ class Spread(EngineActor):
 
     def __init__(self, batch_size=64):
         super().__init__(TRANSFORMERS.model_dump_json(), own_threads())
-        self._engine = SharedEngine(lambda *_: Seeded(batch_size))
+        self._start = lambda *_: Seeded(batch_size)
+
+
+class Changing(Spread):
+    """Those that are started when `note` is there would sample otherwise."""
+
+    def __init__(self, note):
+        super().__init__(32 if note.exists() else 64)
 
 
 def die(*_, **__):
@@ -168,17 +175,25 @@ def failed(process):
 
 
 class BereftEngine(Seeded):
-    """Has a process as vLLM's beside it, whose loss after a batch is its own."""
+    """Has a process as vLLM's beside it, whose loss after a batch is its own.
 
-    def __init__(self, loss=killed):
+    With a model loaded again it is as usual, unless it `always` loses its process.
+    """
+
+    def __init__(self, loss=killed, always=False):
         super().__init__()
         self._loss = loss
+        self._always = always
         self._process = Replica({})
         self._answered = 0
 
+    def load(self, *_):
+        self._answered = 1 if self._always else -1000
+        self._process = Replica({}) if self._always else None
+
     def stream(self, batches, sampling):
         for batch in batches:
-            if self._answered:
+            if self._answered > 0:
                 self._lose()
             self._answered += 1
             yield from super().stream([batch], sampling)
@@ -193,13 +208,11 @@ class BereftEngine(Seeded):
 
 
 class Bereft(Spread):
-    """The first of its kind loses a process of its engine, the next are as usual."""
+    """Holds a BereftEngine."""
 
-    def __init__(self, note):
+    def __init__(self, always):
         super().__init__()
-        if not note.exists():
-            note.touch()
-            self._engine = SharedEngine(lambda *_: BereftEngine())
+        self._start = lambda *_: BereftEngine(always=always)
 
 
 def run_whose_head_is_killed(warm, folder):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from itertools import repeat
 from threading import Event
 
-from data_gen.cluster import link
+from data_gen.cluster import connection
 from data_gen.cluster.actors import Loaded
 from data_gen.cluster.engine import RayEngine
 from data_gen.cluster.tasks import ClusterCalls
@@ -45,11 +45,9 @@ what, address, other = sys.argv[1:]
 # Ray's own patience, in place of a minute.
 os.environ["RAY_gcs_rpc_server_reconnect_timeout_s"] = "60" if what == "anew" else "12"
 os.environ["RAY_CLIENT_RECONNECT_GRACE_PERIOD"] = "5"
-from data_gen.cluster import ClusterError, ClusterSettings, head
-from data_gen.cluster.connection import Connection
-
-def connection(address):
-    return Connection(ClusterSettings(address=address))
+from contextlib import ExitStack
+from data_gen.cluster import ClusterError, head
+from data_gen.cluster.connection import connected
 
 def told(work, *arguments):
     try:
@@ -57,28 +55,31 @@ def told(work, *arguments):
     except ClusterError as error:
         print("told:", error, flush=True)
 
+def used(address):
+    with connected(address):
+        pass
+
 head._HEAD_SECONDS = 60 if what == "anew" else 2
-first = connection(address)
-put, initialized = first.ray.put, first.ray.is_initialized
+stack = ExitStack()
+first = stack.enter_context(connected(address))
+put, get, initialized = first.ray.put, first.ray.get, first.ray.is_initialized
 one = first.ask(put, 1)
-assert first.result(one) == 1
+assert first.ask(get, one) == 1
 if what == "closed":
-    told(connection, other)
-    first.close()
-    assert "RAY_ENABLE_AUTO_CONNECT" not in os.environ
+    told(used, other)
+    stack.close()
 print("ready", flush=True)
 input()
 if what != "closed":
     told(first.ask, put, 2)
-    told(first.result, one)
-    told(connection, address)
+    told(first.is_done, one)
+    told(used, address)
     assert os.environ["RAY_ENABLE_AUTO_CONNECT"] == "0"
-    first.close()
+    stack.close()
     assert not initialized()
-    assert "RAY_ENABLE_AUTO_CONNECT" not in os.environ
 if what in ("closed", "idle"):
-    with connection(other) as second:
-        print("and then:", second.result(second.ask(second.ray.put, 2)), flush=True)
+    with connected(other) as second:
+        print("and then:", second.ask(second.ray.get, second.ask(second.ray.put, 2)), flush=True)
 """
 
 
@@ -154,34 +155,28 @@ def drivers_whose_head_is_killed():
 _ANSWERS = {
     "load": Loaded("a node", {}, 256),
     "sample": pack_samples([[]]),
-    "ready": True,
+    "__ray_ready__": True,
     "verify": [None],
     "call": 1,
 }
 
 
 class ScriptedRay:
-    """In place of the `ray` module: a cluster with place for all, whose actors answer at once."""
+    """In place of the `ray` module: a cluster whose actors answer at once."""
 
     def __init__(self, exceptions):
         self.exceptions = exceptions
         self.connected, self.reachable, self.finished = True, True, True
-        self.place_error = self.end_error = None
+        self.start_error = self.end_error = None
         self.unguarded, self.ended = [], 0
 
     def asked(self, what):
         """What is asked while the connection may be left could start another cluster."""
-        if not (self.connected and link._current._inside):
+        if not (self.connected and connection._current._asking):
             self.unguarded.append(what)
 
     def remote(self, _):
         return ScriptedActor(self)
-
-    def nodes(self):
-        self.asked("nodes")
-        if self.place_error is not None:
-            raise self.place_error
-        return [{"Alive": True, "Resources": {"CPU": 8}}]
 
     def wait(self, references, timeout):
         self.asked("wait")
@@ -218,6 +213,8 @@ class ScriptedActor:
 
     def remote(self, *_):
         self._ray.asked(self._method)
+        if self._method == "start" and self._ray.start_error is not None:
+            raise self._ray.start_error
         return self if self._method == "start" else self._method
 
 
