@@ -2,7 +2,7 @@
 
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 
 import pytest
 from pydantic import ValidationError
@@ -12,8 +12,9 @@ from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.samplers import EngineError
 from data_gen.samplers.base import EngineLost, Request
 from data_gen.samplers.replica import Replica
-from offline_rl.tiny_base import TINY_BASE
-from tests.helpers.cluster import SAMPLING, BereftEngine, Gated, failed, killed
+from tests.helpers.cluster import SAMPLING, BereftEngine, Gated, Seeded, failed, killed
+
+MODEL = (1, "any", None, None)
 
 
 @pytest.mark.parametrize("address", ["ray://head", "head", "ray://h:10001/", "h:port", ""])
@@ -25,35 +26,58 @@ def test_an_address_without_a_port_is_refused(address):
 def test_calls_at_the_same_time_share_an_engine_that_does_not_run_empty():
     began, opened = threading.Event(), threading.Event()
     inner = Gated(began, opened)
-    engine = SharedEngine(inner)
+    engine = SharedEngine(lambda *_: inner)
     other = SAMPLING.model_copy(update={"temperature": 0.5})
     with ThreadPoolExecutor(6) as threads:
-        calls = [threads.submit(engine.sample, ["a"], SAMPLING)]
+        calls = [threads.submit(engine.sample, MODEL, ["a"], SAMPLING)]
         began.wait()
-        calls += [threads.submit(engine.sample, [name], SAMPLING) for name in "bcd"]
-        calls.append(threads.submit(engine.sample, ["e"], other))
+        calls += [threads.submit(engine.sample, MODEL, [name], SAMPLING) for name in "bcd"]
+        calls.append(threads.submit(engine.sample, MODEL, ["e"], other))
         while len(engine._arrived) < 4:
             time.sleep(0.01)
         opened.set()
         assert [call.result() for call in calls] == [[name] for name in "abcde"]
         assert (inner.most, inner.streams >= 2) == (2, True)
         with pytest.raises(ValueError, match="a broken engine"):
-            engine.sample(["fails"], SAMPLING)
-        assert engine.sample(["f"], SAMPLING) == ["f"]
+            engine.sample(MODEL, ["fails"], SAMPLING)
+        assert engine.sample(MODEL, ["f"], SAMPLING) == ["f"]
 
 
 @pytest.mark.parametrize(
     ("loss", "reason"), [(killed, "the child process"), (failed, "AttributeError: 'NoneType'")]
 )
-def test_an_engine_whose_process_has_ended_or_failed_is_lost_to_all_that_ask_it(loss, reason):
-    engine = SharedEngine(BereftEngine(loss))
+def test_an_engine_whose_process_has_ended_or_failed_loads_its_model_again(loss, reason):
+    engine = SharedEngine(lambda *_: BereftEngine(loss))
+    asked = MODEL, [Request([0], 1)], SAMPLING
+    assert len(engine.sample(*asked)) == 1
+    with pytest.raises(EngineLost, match=f"vLLM cannot sample: {reason}"):
+        engine.sample(*asked)
+    assert len(engine.sample(*asked)) == 1
+
+
+def test_chunks_are_done_before_another_model_and_none_of_an_earlier_one_after_it():
+    loaded = []
+
+    class Named(Seeded):
+        def load(self, model, *_):
+            if model == "broken":
+                raise EngineError("no such model")
+            loaded.append(model)
+
+    engine = SharedEngine(lambda model, *_: Named(loaded.append(model) or 64))
     asked = [Request([0], 1)], SAMPLING
-    assert len(engine.sample(*asked)) == 1
-    for _ in range(2):
-        with pytest.raises(EngineLost, match=f"vLLM cannot sample: {reason}"):
-            engine.sample(*asked)
-    engine.load(str(TINY_BASE), None, None)
-    assert len(engine.sample(*asked)) == 1
+    models = [(number, name, None, None) for number, name in enumerate(("a", "broken", "b"))]
+    for model in models:
+        if model[1] == "broken":
+            with pytest.raises(EngineError, match="no such model"):
+                engine.sample(model, *asked)
+        else:
+            engine.load(model)
+            assert len(engine.sample(model, *asked)) == 1
+    with pytest.raises(CancelledError):
+        engine.sample(models[0], *asked)
+    assert len(engine.sample(models[2], *asked)) == 1
+    assert loaded == ["a", "b"]
 
 
 def test_a_model_that_does_not_load_is_not_to_be_loaded_again_elsewhere(tmp_path):

@@ -3,26 +3,19 @@
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from pydantic import TypeAdapter
-
-from data_gen.cluster.shared_engine import SharedEngine
+from data_gen.cluster.shared_engine import Model, SharedEngine
 from data_gen.remote_code import no_remote_code
 from data_gen.samplers import SamplerSettings, start_engine
-from data_gen.samplers.base import Engine, EngineError
+from data_gen.samplers.base import EngineError
 from data_gen.samplers.wire import pack_samples, unpack_requests
 from data_gen.types import Sampling, Verdict
-from data_gen.verifiers import VerifierSettings
+from data_gen.verifiers import Settings
 
-_SAMPLER: TypeAdapter[Any] = TypeAdapter(SamplerSettings)
-_VERIFIER: TypeAdapter[Any] = TypeAdapter(VerifierSettings)
 _THREADS = "OMP_NUM_THREADS"
-# A number, higher than that of the one before, and what `Engine.load` takes.
-Model = tuple[int, str, str | None, str | None]
 
 
 @dataclass(frozen=True)
@@ -71,54 +64,40 @@ def _begin(threads: str | None) -> None:
 class EngineActor:
     """An inference engine with one model at a time, for several calls at once."""
 
-    def __init__(self, settings: str, threads: str | None) -> None:
+    def __init__(self, settings: SamplerSettings, threads: str | None) -> None:
         _begin(threads)
-        self._start = partial(start_engine, _SAMPLER.validate_json(settings))
-        self._loading = threading.Lock()
-        self._engine: SharedEngine | None = None
-        self._model: Model | None = None
+        self._engine = SharedEngine(partial(start_engine, settings))
+        self._loaded: dict[Model, Loaded] = {}
 
     def load(self, model: Model) -> Loaded:
-        return _loaded(self._with(model).engine)
+        """What the engine is with the model, and the node that it is on."""
+        import ray
+
+        engine = self._engine.load(model)
+        node = f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})"
+        self._loaded = {model: Loaded(node, engine.description, engine.context_tokens)}
+        return self._loaded[model]
 
     def sample(
-        self, model: Model, first: Loaded, value: dict[str, Any], payload: bytes, sampling: str
+        self, model: Model, first: Loaded, sampling: Sampling, value: dict[str, Any], payload: bytes
     ) -> tuple[dict[str, Any], bytes]:
-        """Packed samples for packed requests."""
-        shared = self._with(model)
-        check_alike(_loaded(shared.engine), first)
+        """Packed samples for packed requests; an actor that was started again loads the model."""
+        check_alike(self._loaded.get(model) or self.load(model), first)
         requests = unpack_requests(value, payload)
-        return pack_samples(shared.sample(requests, Sampling.model_validate_json(sampling)))
-
-    def _with(self, model: Model) -> SharedEngine:
-        """The engine with a model, which an actor that was started again has to load again.
-
-        Raises CancelledError where a later model was asked for.
-        """
-        with self._loading:
-            if self._model is not None and model[0] < self._model[0]:
-                raise CancelledError
-            if self._engine is None:
-                self._engine = SharedEngine(self._start(*model[1:]))
-            elif self._model != model or self._engine.is_lost:
-                self._model = None
-                self._engine.load(*model[1:])
-            self._model = model
-            return self._engine
+        return pack_samples(self._engine.sample(model, requests, sampling))
 
 
 class VerifierActor:
     """A verifier with processes of its own on the node."""
 
-    def __init__(self, settings: str, threads: str | None) -> None:
+    def __init__(self, settings: Settings, threads: str | None) -> None:
         _begin(threads)
-        self._verify = _VERIFIER.validate_json(settings).open()
+        self._verify = settings.open()
         self._turn = threading.Lock()
 
     def verify(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
         with self._turn:
-            verdicts: list[Verdict] = self._verify(pairs)
-        return verdicts
+            return self._verify(pairs)
 
 
 class CallActor:
@@ -129,11 +108,3 @@ class CallActor:
 
     def call(self, work: Callable[..., Any], named: Mapping[str, Any], *arguments: Any) -> Any:
         return work(*arguments, **named)
-
-
-def _loaded(engine: Engine) -> Loaded:
-    """With the machine's address, and a short form of the node's own name in the cluster."""
-    import ray
-
-    node = f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})"
-    return Loaded(node, engine.description, engine.context_tokens)

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from data_gen.cluster.head import CLIENT, ClusterError, Head, is_reachable
+from data_gen.cluster.head import ClusterError, is_reachable, why_lost
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 1
+_CLIENT = "ray://"
 _VARIABLES = {
     # Ray reports its use to its makers unless this is set.
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -54,7 +55,7 @@ def connected(address: str) -> Iterator["Connection"]:
             )
         connection.users += 1
     try:
-        connection.head.check()
+        connection.check()
         yield connection
     finally:
         with _CHANGING:
@@ -73,13 +74,28 @@ class Connection:
         for name, value in _VARIABLES.items():
             os.environ.setdefault(name, value)
         self.ray, self._is_ours = _connect(address)
-        if not address.startswith(CLIENT):
+        if not address.startswith(_CLIENT):
             address = self.ray.get_runtime_context().gcs_address
-        self.head = Head(self.ray, address)
+        self._head = address.removeprefix(_CLIENT)
+        self._lost = ""
+        self._looking = threading.Lock()
         self._asking = 0
         self._lock = threading.Lock()
         self._left = threading.Event()
         threading.Thread(target=self._watch, name="cluster watch", daemon=True).start()
+
+    def check(self) -> None:
+        """Waits for a head that does not answer. Raises ClusterError where that takes too long."""
+        with self._looking:
+            if not self._lost:
+                why = why_lost(self._head)
+                # Others may have given it up meanwhile.
+                self._lost = self._lost or why
+        if self._lost:
+            raise ClusterError(
+                f"cluster: the head at {self._head} {self._lost}: with a head there, the same"
+                " command goes on from the files"
+            )
 
     def ask(self, call: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
         """`call(*arguments, **named)`, a function of Ray's that needs the cluster.
@@ -87,20 +103,18 @@ class Connection:
         The connection is not left meanwhile: called after that, it would start a cluster on this
         machine. Raises what it does, and ClusterError when the head is gone.
         """
-        self.head.check()
         with self._lock:
-            if self.head.lost:
-                self.head.check()
             self._asking += 1
         try:
+            self.check()
             return call(*arguments, **named)
         except self.ray.exceptions.RayError:
             # A worker's end may be that of the whole cluster.
-            self.head.check()
+            self.check()
             raise
         except ConnectionError as error:
-            self.head.lost = "has closed the connection"
-            raise ClusterError(f"cluster: the head at {self.head} {self.head.lost}") from error
+            self._lost = "has closed the connection"
+            raise ClusterError(f"cluster: the head at {self._head} {self._lost}", error) from error
         finally:
             with self._lock:
                 self._asking -= 1
@@ -117,7 +131,7 @@ class Connection:
         """
         while not self._left.wait(LOOK_SECONDS):
             try:
-                self.head.check()
+                self.check()
             except ClusterError:
                 # Whoever asks looks at the head as well, and has an answer to that within seconds.
                 with _CHANGING, self._lock:
@@ -143,7 +157,7 @@ def _connect(address: str) -> tuple[Any, bool]:
     if ray.is_initialized():
         return ray, False
     absent = f"cluster: no Ray cluster at {address!r}: ray start --head starts one"
-    if address != "auto" and not is_reachable(address):
+    if address != "auto" and not is_reachable(address.removeprefix(_CLIENT)):
         raise ClusterError(absent)
     logging.getLogger("ray").setLevel(logging.ERROR)
     for tries_left in reversed(range(_TRIES)):

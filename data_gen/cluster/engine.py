@@ -2,8 +2,9 @@
 
 from collections.abc import Generator, Iterable, Sequence
 
-from data_gen.cluster.actors import EngineActor, Loaded, Model, check_alike, own_threads
+from data_gen.cluster.actors import EngineActor, Loaded, check_alike, own_threads
 from data_gen.cluster.settings import ClusterSettings
+from data_gen.cluster.shared_engine import Model
 from data_gen.cluster.tasks import seen_from_anywhere
 from data_gen.cluster.workers import Workers
 from data_gen.samplers import SamplerSettings
@@ -42,8 +43,8 @@ class RayEngine(Engine):
     ) -> Generator[list[list[Sample]]]:
         if self._workers is None or self._loaded is None:
             raise EngineError("the cluster cannot sample: no model is loaded")
-        settings, loaded = sampling.model_dump_json(), self._loaded
-        calls = ((*loaded, *pack_requests(requests), settings) for requests in batches)
+        setup = *self._loaded, sampling
+        calls = ((*setup, *pack_requests(requests)) for requests in batches)
         for answer in self._workers.stream("sample", calls):
             yield unpack_samples(*answer)
 
@@ -65,5 +66,5 @@ class RayEngine(Engine):
     def _started(self) -> Workers:
         cluster = self._cluster
         resources = {"CPU": cluster.cpus_per_replica, "GPU": cluster.gpus_per_replica}
-        arguments = self._settings.model_dump_json(), own_threads()
-        return Workers(cluster, cluster.replicas, "an engine", resources, EngineActor, *arguments)
+        actor = EngineActor, self._settings, own_threads()
+        return Workers(cluster, cluster.replicas, "an engine", resources, *actor)

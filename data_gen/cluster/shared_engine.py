@@ -2,56 +2,56 @@
 
 import threading
 from collections import deque
-from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
 from data_gen.samplers.base import Engine, EngineLost, Request, Sample
 from data_gen.types import Sampling
 
+# A number, higher than that of the one before, and what `Engine.load` takes.
+Model = tuple[int, str, str | None, str | None]
+
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
     requests: Sequence[Request]
-    sampling: Sampling
+    setup: tuple[Model, Sampling]
     answers: Future[list[list[Sample]]] = field(default_factory=Future)
 
 
 class SharedEngine:
-    """Calls of `sample` at the same time share one stream of an engine that has a model loaded.
+    """Calls of `sample` at the same time share one stream of the engine.
 
     There is no thread besides: whoever waits for an answer takes the stream on until it is there.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self.engine = engine
-        self._lost: EngineLost | None = None
+    def __init__(self, start: Callable[[str, str | None, str | None], Engine]) -> None:
+        """`start` gives an engine with its first model."""
+        self._start = start
+        self._engine: Engine | None = None
+        self._model: Model | None = None
         # Held by the one thread that uses the engine.
         self._turn = threading.Lock()
         self._arrived: deque[_Chunk] = deque()
         self._inside: deque[_Chunk] = deque()
         self._stream: Generator[list[list[Sample]]] | None = None
 
-    @property
-    def is_lost(self) -> bool:
-        """Whether the engine has raised EngineLost and has to load its model again."""
-        return self._lost is not None
+    def load(self, model: Model) -> Engine:
+        """The engine with a model, when all chunks that are here are done.
 
-    def load(self, model: str, revision: str | None, adapter: str | None) -> None:
-        """Puts a model in place of the one before. Raises what the engine raises."""
+        Raises what the engine raises, and CancelledError where a later model was asked for.
+        """
         with self._turn:
             while self._inside or self._arrived:
                 self._advance()
-            try:
-                self.engine.load(model, revision, adapter)
-            except EngineLost as error:
-                self._lost = error
-                raise
-            self._lost = None
+            return self._with(model)
 
-    def sample(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
-        """As `Engine.generate`. Raises EngineLost, once the engine has raised it, until a load."""
-        chunk = _Chunk(requests, sampling)
+    def sample(
+        self, model: Model, requests: Sequence[Request], sampling: Sampling
+    ) -> list[list[Sample]]:
+        """As `Engine.generate`, with a model that is loaded where it is not. Raises as `load`."""
+        chunk = _Chunk(requests, (model, sampling))
         self._arrived.append(chunk)
         with self._turn:
             while not chunk.answers.done():
@@ -60,31 +60,36 @@ class SharedEngine:
 
     def _advance(self) -> None:
         """Has the engine answer the next of the chunks inside of it."""
-        if self._lost is not None:
-            # What such an engine says of itself no longer tells why.
-            _fail(self._arrived, self._lost)
-            return
-        if self._stream is None:
-            sampling = self._arrived[0].sampling
-            arrivals = _Arrivals(self._arrived, self._inside, sampling)
-            self._stream = self.engine.stream(arrivals, sampling)
         try:
+            if self._stream is None:
+                model, sampling = self._arrived[0].setup
+                arrivals = _Arrivals(self._arrived, self._inside)
+                self._stream = self._with(model).stream(arrivals, sampling)
             answers = next(self._stream)
         except StopIteration:
             self._stream = None
-        # Every thread whose chunk was inside raises it.
+        # Every thread whose chunk was inside raises it, or the first where its model did not load.
         except Exception as error:
             self._stream = None
             if isinstance(error, EngineLost):
-                self._lost = error
-            _fail(self._inside, error)
+                self._model = None
+            if not self._inside:
+                self._inside.append(self._arrived.popleft())
+            while self._inside:
+                self._inside.popleft().answers.set_exception(error)
         else:
             self._inside.popleft().answers.set_result(answers)
 
-
-def _fail(chunks: deque[_Chunk], error: Exception) -> None:
-    while chunks:
-        chunks.popleft().answers.set_exception(error)
+    def _with(self, model: Model) -> Engine:
+        if self._model is not None and model[0] < self._model[0]:
+            raise CancelledError
+        if self._engine is None:
+            self._engine = self._start(*model[1:])
+        elif self._model != model:
+            self._model = None
+            self._engine.load(*model[1:])
+        self._model = model
+        return self._engine
 
 
 class _Arrivals(Iterator[Sequence[Request]]):
@@ -94,13 +99,13 @@ class _Arrivals(Iterator[Sequence[Request]]):
     that does not, the next stream has it.
     """
 
-    def __init__(self, arrived: deque[_Chunk], inside: deque[_Chunk], sampling: Sampling) -> None:
+    def __init__(self, arrived: deque[_Chunk], inside: deque[_Chunk]) -> None:
         self._arrived = arrived
         self._inside = inside
-        self._sampling = sampling
+        self._setup = arrived[0].setup
 
     def __next__(self) -> Sequence[Request]:
-        if not self._arrived or self._arrived[0].sampling != self._sampling:
+        if not self._arrived or self._arrived[0].setup != self._setup:
             raise StopIteration
         self._inside.append(self._arrived.popleft())
         return self._inside[-1].requests

@@ -15,10 +15,8 @@ class RayVerifier(OpenVerifier):
     """An actor per verifier; pairs are cut into slices that a verifier judges as a whole."""
 
     def __init__(self, cluster: ClusterSettings, settings: Settings) -> None:
-        arguments = settings.model_dump_json(), own_threads()
-        self._workers = Workers(
-            cluster, cluster.verifiers, "a verifier", {"CPU": 1}, VerifierActor, *arguments
-        )
+        actor = VerifierActor, settings, own_threads()
+        self._workers = Workers(cluster, cluster.verifiers, "a verifier", {"CPU": 1}, *actor)
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
         slices = (

@@ -5,7 +5,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from threading import Event
 from typing import Any
 
@@ -50,8 +50,8 @@ class Worker(Closing):
             scheduling_strategy="SPREAD",
             max_restarts=max_restarts,
             max_task_retries=settings.restarts,
-            # The calls of `Workers.stream`, and one that is answered at once.
-            max_concurrency=_CALLS_AHEAD + 2,
+            # The calls of `Workers.stream`, a load, and one that is answered at once.
+            max_concurrency=_CALLS_AHEAD + 3,
         )
         self.actor = connection.ask(actor_class.remote, *arguments)
 
@@ -73,12 +73,12 @@ class Worker(Closing):
         place for `wait_seconds`, no node is large enough, or `stopped` is set.
         """
         ask, ray = self._connection.ask, self._connection.ray
-        ready, since, is_warned = self.call("__ray_ready__"), time.monotonic(), False
+        ready, since, is_warned = None, 0.0, False
         while not self._connection.is_done(reference):
             if stopped is not None and stopped.is_set():
                 raise ClusterError("cluster: this work was stopped with other work")
             seconds = time.monotonic() - since
-            if self._connection.is_done(ready, 0):
+            if ready is None or self._connection.is_done(ready, 0):
                 ready, since, is_warned = self.call("__ray_ready__"), time.monotonic(), False
             elif seconds > (self._wait_seconds if self._fits() else self._settings.wait_seconds):
                 raise ClusterError(f"cluster: {self._lack(seconds)}")
@@ -98,10 +98,8 @@ class Worker(Closing):
     def close(self) -> None:
         """Ends the actor. Never fails: the end of the cluster is that of its actors."""
         ray = self._connection.ray
-        try:
+        with suppress(ClusterError, ray.exceptions.RayError):
             self._connection.ask(ray.kill, self.actor, no_restart=True)
-        except (ClusterError, ray.exceptions.RayError) as error:
-            logger.debug("cluster: %s was not ended: %s", self._what, error)
 
     def _fits(self) -> bool:
         """Whether an empty node of the cluster has place for the actor."""
@@ -127,28 +125,14 @@ class Workers(Closing):
     Raises ClusterError where the cluster is missing or has no place for them.
     """
 
-    def __init__(
-        self,
-        settings: ClusterSettings,
-        count: int,
-        what: str,
-        resources: Mapping[str, float],
-        kind: type,
-        *arguments: Any,
-    ) -> None:
+    def __init__(self, settings: ClusterSettings, count: int, *actor: Any) -> None:
+        """`actor`: what `Worker` takes, from `what` to its `arguments`."""
         self.all: list[Worker] = []
+        seconds = settings.wait_seconds
         with ExitStack() as stack:
             connection = stack.enter_context(connected(settings.address))
             for _ in range(count):
-                worker = Worker(
-                    connection,
-                    settings,
-                    what,
-                    resources,
-                    kind,
-                    *arguments,
-                    wait_seconds=settings.wait_seconds,
-                )
+                worker = Worker(connection, settings, *actor, wait_seconds=seconds)
                 self.all.append(stack.enter_context(worker))
             self.each("__ray_ready__")
             self._stack = stack.pop_all()

@@ -39,7 +39,7 @@ class SyntheticActor:
         self.answer = [Sample(tokens, logps, "x" * 3 * TOKENS, "stop")] * SAMPLES
         return Loaded("a node", {}, 4096)
 
-    def sample(self, model, first, value, payload, _):
+    def sample(self, model, first, sampling, value, payload):
         return pack_samples([self.answer for _ in unpack_requests(value, payload)])
 
 
@@ -73,7 +73,7 @@ def direct_seconds_a_chunk(count=40):
 
     started = time.perf_counter()
     for _ in range(count):
-        unpack_samples(*actor.sample(None, None, *pack_requests(packed), ""))
+        unpack_samples(*actor.sample(None, None, None, *pack_requests(packed)))
     return (time.perf_counter() - started) / count
 
 

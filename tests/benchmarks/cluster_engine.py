@@ -38,8 +38,8 @@ class AloneActor(EngineActor):
 
 class Alone(RayEngine):
     def _started(self):
-        arguments = self._settings.model_dump_json(), own_threads()
-        return Workers(self._cluster, 1, "an engine", {"CPU": 1}, AloneActor, *arguments)
+        actor = AloneActor, self._settings, own_threads()
+        return Workers(self._cluster, 1, "an engine", {"CPU": 1}, *actor)
 
 
 def main():

@@ -9,6 +9,7 @@ from array import array
 from data_gen.cluster.actors import EngineActor, Loaded, own_threads
 from data_gen.cluster.connection import LOOK_SECONDS
 from data_gen.cluster.engine import RayEngine
+from data_gen.cluster.shared_engine import SharedEngine
 from data_gen.cluster.workers import Workers
 from data_gen.samplers import EngineError, TransformersSettings
 from data_gen.samplers.base import Engine, Sample
@@ -95,8 +96,8 @@ class Spread(EngineActor):
     """Holds a Seeded engine."""
 
     def __init__(self, batch_size=64):
-        super().__init__(TRANSFORMERS.model_dump_json(), own_threads())
-        self._start = lambda *_: Seeded(batch_size)
+        super().__init__(TRANSFORMERS, own_threads())
+        self._engine = SharedEngine(lambda *_: Seeded(batch_size))
 
 
 class Changing(Spread):
@@ -212,7 +213,7 @@ class Bereft(Spread):
 
     def __init__(self, always):
         super().__init__()
-        self._start = lambda *_: BereftEngine(always=always)
+        self._engine = SharedEngine(lambda *_: BereftEngine(always=always))
 
 
 def run_whose_head_is_killed(warm, folder):
