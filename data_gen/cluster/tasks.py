@@ -23,9 +23,8 @@ class ClusterCalls(Closing):
         self._cluster = cluster
         self._stopped = stopped
         self._resources = {"CPU": cluster.cpus_per_training, "GPU": cluster.gpus_per_training}
-        with ExitStack() as stack:
-            self._connection = stack.enter_context(connected(cluster.address))
-            self._stack = stack.pop_all()
+        self._stack = ExitStack()
+        self._connection = self._stack.enter_context(connected(cluster.address))
 
     def shared(self, value: Any) -> Any:
         """Stands for `value` among the arguments of calls, and is sent to each node once."""
