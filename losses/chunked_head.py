@@ -1,6 +1,6 @@
-"""The model's last layer and a loss of its log-probabilities, in chunks: never whole logits."""
+"""Log-probabilities from the last hidden states, in chunks that never hold the full logits."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-PositionLoss = Callable[[Tensor, slice], Tensor]
-"""Unreduced losses of some positions from their log-probabilities; the slice says which they are.
-
-What it gives for a position must depend on that position's log-probability alone.
-"""
-
 CHUNK = 512
 """Positions whose logits are held at once, by default. Fewer make the products slow."""
 # Elements that are exponentiated at once: on a CPU as many as its cache holds.
@@ -22,16 +16,6 @@ _BLOCK = {"cpu": 2**20}
 _BLOCK_ELSEWHERE = 2**28
 # Rows of the weight's gradient that half-precision products are raised to float32 in.
 _SLAB = 8192
-
-
-@dataclass(frozen=True, slots=True)
-class HeadLoss:
-    """`total` carries the gradient; the others are values, one for each position."""
-
-    total: Float[Tensor, ""]
-    losses: Float[Tensor, " n"]
-    logps: Float[Tensor, " n"]
-    entropy: Float[Tensor, " n"] | None
 
 
 def head_logps(
@@ -43,49 +27,22 @@ def head_logps(
     entropy: bool,
     chunk: int = CHUNK,
 ) -> tuple[Float[Tensor, " n"], Float[Tensor, " n"] | None]:
-    """Log-probability in nats of `tokens[i]` under the logits `weight @ hidden[i]`, in two passes.
+    """Log-probability in nats of `tokens[i]` under the logits `weight @ hidden[i]`.
 
-    The gradient makes the logits of each chunk again. `dtype` is that of the products (bfloat16 or
-    wider); all else is at least float32. With `entropy` the distributions' entropies in nats come
-    out too, without gradient.
+    The backward pass computes the logits of each chunk again. `dtype` is that of the products
+    (bfloat16 or wider); all else is at least float32. With `entropy` the distributions' entropies
+    in nats come out too, without gradient.
     """
-    _check(dtype)
+    if dtype == torch.float16:
+        raise ValueError("float16 has no room for sums over a vocabulary: take bfloat16 or float32")
     with torch.autocast(hidden.device.type, enabled=False):
-        scored: tuple[Tensor, Tensor | None] = _TwoPasses.apply(  # type: ignore[no-untyped-call] # torch leaves it untyped
+        scored: tuple[Tensor, Tensor | None] = _ChunkedLogps.apply(  # type: ignore[no-untyped-call] # torch leaves it untyped
             hidden, weight, tokens, dtype, entropy, chunk
         )
     return scored
 
 
-def head_loss(
-    hidden: Float[Tensor, "n h"],
-    weight: Float[Tensor, "v h"],
-    tokens: Int[Tensor, " n"],
-    loss: PositionLoss,
-    *,
-    dtype: torch.dtype,
-    entropy: bool,
-    chunk: int = CHUNK,
-) -> HeadLoss:
-    """The sum of `loss` over all positions, its gradients being formed on the way, in one pass.
-
-    Faster than `head_logps`, which see, by a product with the weight, and good for a single
-    backward pass through `total`.
-    """
-    _check(dtype)
-    with torch.autocast(hidden.device.type, enabled=False):
-        done: tuple[Any, ...] = _OnePass.apply(  # type: ignore[no-untyped-call] # torch leaves it untyped
-            hidden, weight, tokens, loss, dtype, entropy, chunk
-        )
-    return HeadLoss(*done)
-
-
-def _check(dtype: torch.dtype) -> None:
-    if dtype == torch.float16:
-        raise ValueError("float16 has no room for sums over a vocabulary: take bfloat16 or float32")
-
-
-class _TwoPasses(torch.autograd.Function):
+class _ChunkedLogps(torch.autograd.Function):
     @staticmethod
     def forward(
         ctx: Any,
@@ -97,18 +54,18 @@ class _TwoPasses(torch.autograd.Function):
         chunk: int,
     ) -> tuple[Tensor, Tensor | None]:
         ctx.save_for_backward(hidden, weight, tokens)
-        ctx.dtype, ctx.parted = dtype, _parted(len(hidden), chunk)
+        ctx.dtype, ctx.slices = dtype, _slices(len(hidden), chunk)
         memory = _memory(hidden, weight.to(dtype), chunk)
         parts = [
             _softmax_gradient(logits, tokens[places], entropy=entropy)
-            for places, _, logits in _chunks(hidden, weight.to(dtype), ctx.parted, memory)
+            for places, _, logits in _chunks(hidden, weight.to(dtype), ctx.slices, memory)
         ]
-        # What the last chunk left there need not be made again.
+        # What the last chunk left in memory need not be computed again.
         ctx.last = (memory, parts[-1].sums) if parts and any(ctx.needs_input_grad) else None
         logps = _joined([part.logps for part in parts], hidden)
         if not entropy:
             return logps, None
-        entropies = _entropies(parts, hidden)
+        entropies = _joined([part.entropy for part in parts if part.entropy is not None], hidden)
         ctx.mark_non_differentiable(entropies)
         return logps, entropies
 
@@ -118,58 +75,18 @@ class _TwoPasses(torch.autograd.Function):
         hidden, weight, tokens = ctx.saved_tensors
         narrow = weight.to(ctx.dtype)
         gradients = _Gradients(hidden, weight, ctx.needs_input_grad)
-        parted, last, ctx.last = ctx.parted, ctx.last, None
+        slices, last, ctx.last = ctx.slices, ctx.last, None
         if last is None:
-            memory = _memory(hidden, narrow, parted[0].stop if parted else 0)
+            memory = _memory(hidden, narrow, slices[0].stop if slices else 0)
         else:
             memory, sums = last
-            *parted, places = parted
+            *slices, places = slices
             states = hidden[places].to(narrow.dtype)
             gradients.add(places, states, memory[: len(states)], -slopes[places] / sums, narrow)
-        for places, states, logits in _chunks(hidden, narrow, parted, memory):
+        for places, states, logits in _chunks(hidden, narrow, slices, memory):
             softmax = _softmax_gradient(logits, tokens[places], entropy=False)
             gradients.add(places, states, logits, -slopes[places] / softmax.sums, narrow)
         return (*gradients.done(), None, None, None, None)
-
-
-class _OnePass(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any,
-        hidden: Tensor,
-        weight: Tensor,
-        tokens: Tensor,
-        loss: PositionLoss,
-        dtype: torch.dtype,
-        entropy: bool,
-        chunk: int,
-    ) -> tuple[Tensor | None, ...]:
-        narrow = weight.to(dtype)
-        gradients = _Gradients(hidden, weight, ctx.needs_input_grad)
-        parts, losses = [], []
-        parted, memory = _parted(len(hidden), chunk), _memory(hidden, narrow, chunk)
-        for places, states, logits in _chunks(hidden, narrow, parted, memory):
-            softmax = _softmax_gradient(logits, tokens[places], entropy=entropy)
-            chunk_losses, slopes = _with_slopes(loss, softmax.logps, places)
-            gradients.add(places, states, logits, -slopes / softmax.sums, narrow)
-            parts.append(softmax)
-            losses.append(chunk_losses)
-        ctx.gradients = gradients.done()
-        values = [_joined(losses, hidden), _joined([part.logps for part in parts], hidden)]
-        if entropy:
-            values.append(_entropies(parts, hidden))
-        ctx.mark_non_differentiable(*values)
-        return (values[0].sum(), *values, *([] if entropy else [None]))
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, slope: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
-        if ctx.gradients is None:
-            raise RuntimeError("a loss of one pass goes backward once")
-        # Scaled where they lie: the weight's gradient is as large as the weight.
-        scaled = [None if one is None else one.mul_(slope) for one in ctx.gradients]
-        ctx.gradients = None
-        return (*scaled, None, None, None, None, None)
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:
@@ -180,20 +97,7 @@ def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
     return torch.cat(parts) if parts else like.new_zeros(0, dtype=_wide(like.dtype))
 
 
-def _entropies(parts: "list[_Softmax]", like: Tensor) -> Tensor:
-    return _joined([part.entropy for part in parts if part.entropy is not None], like)
-
-
-def _with_slopes(loss: PositionLoss, logps: Tensor, places: slice) -> tuple[Tensor, Tensor]:
-    """The losses, and their derivatives by the log-probabilities."""
-    with torch.enable_grad():
-        leaf = logps.detach().requires_grad_()
-        losses = loss(leaf, places)
-        (slopes,) = torch.autograd.grad(losses.sum(), leaf)
-    return losses.detach(), slopes
-
-
-def _parted(count: int, chunk: int) -> list[slice]:
+def _slices(count: int, chunk: int) -> list[slice]:
     return [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
 
 
@@ -203,10 +107,10 @@ def _memory(hidden: Tensor, weight: Tensor, chunk: int) -> Tensor:
 
 
 def _chunks(
-    hidden: Tensor, weight: Tensor, parted: list[slice], memory: Tensor
+    hidden: Tensor, weight: Tensor, slices: list[slice], memory: Tensor
 ) -> Iterator[tuple[slice, Tensor, Tensor]]:
     """Places, states and logits of one chunk after another; the logits lie in `memory`."""
-    for places in parted:
+    for places in slices:
         states = hidden[places].to(weight.dtype)
         yield places, states, torch.mm(states, weight.t(), out=memory[: len(states)])
 

@@ -1,7 +1,5 @@
 """Methods in the trainer: exact gradients however a step is cut, and laws between them."""
 
-from dataclasses import replace
-
 import pytest
 import torch
 
@@ -86,43 +84,6 @@ def test_losses_do_not_depend_on_padding(kind, random_model, rollouts, tmp_path)
         torch.testing.assert_close(
             loss(short, longest), loss(short) + loss(longest), rtol=1e-5, atol=1e-5
         )
-
-
-@pytest.mark.parametrize("kind", METHODS)
-def test_pointwise_is_what_each_token_alone_decides(kind, random_model, rollouts, tmp_path):
-    """The loss of a pointwise method does not change when every position is a row of its own."""
-    trainer = make_trainer(kind, random_model, rollouts, tmp_path)
-    trainer._begin_step(trainer.model, range(8))
-    method = trainer._method
-    with torch.no_grad():
-        batch = collate(trainer._examples, trainer.args.device)
-        outputs, batch = trainer._needs.score(trainer.model, batch)
-        whole = method.loss(outputs.log_probs, batch)
-        places = (batch.mask > 0).nonzero().unbind(-1)
-
-        def parted(values):
-            return None if values is None else values[places][:, None]
-
-        alone = replace(
-            batch,
-            mask=parted(batch.mask),
-            signals=batch.signals[places[0]],
-            accepted=batch.accepted[places[0]],
-            reference_logps=parted(batch.reference_logps),
-            lagged_logps=parted(batch.lagged_logps),
-            base_divergence=parted(batch.base_divergence),
-        )
-        if method.pointwise:
-            each = method.loss(parted(outputs.log_probs), alone)
-            torch.testing.assert_close(each[:, 0], whole[places])
-    expected = {"rft", "sft", "dft", "power", "psft", "offline_grpo", "asymre", "rift"}
-    assert method.pointwise == (kind in expected)
-
-
-def test_a_setting_decides_whether_some_methods_are_pointwise():
-    assert METHODS["iw_sft"](level="token").pointwise
-    assert METHODS["topr"](level="token").pointwise
-    assert METHODS["asft"](kl_weight=0).pointwise
 
 
 # Laws between methods

@@ -7,8 +7,6 @@ import torch
 from accelerate import Accelerator
 from transformers import Gemma2Config, Gemma2ForCausalLM, Qwen2Config, Qwen2ForCausalLM
 
-from offline_rl.batch import collate
-from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora
 from offline_rl.training.lm_head import LossHead
 from tests.helpers.training import (
@@ -42,18 +40,6 @@ def test_every_head_gives_the_trainer_the_same_gradients(
     )
     assert_equal_gradients(chunked, plain)
     assert_equal_gradients(trl, plain)
-
-
-def test_a_pointwise_method_takes_one_pass_and_others_two(random_model, rollouts, tmp_path):
-    taken = {}
-    for kind in METHODS:
-        trainer = make_trainer(kind, random_model, rollouts, tmp_path)
-        trainer._begin_step(trainer.model, range(8))
-        batch = collate(trainer._examples, trainer.args.device)
-        scored, _ = trainer._needs.score(trainer.model, batch)
-        taken[kind] = scored.loss is not None
-        assert scored.log_probs.requires_grad != taken[kind]
-    assert taken == {kind: METHODS[kind]().pointwise for kind in METHODS}
 
 
 def tiny(config, model, **settings):

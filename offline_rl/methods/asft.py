@@ -28,10 +28,6 @@ class Asft(Imitation):
     def needs_base_divergence(self) -> bool:
         return self.kl_weight > 0
 
-    @property
-    def pointwise(self) -> bool:
-        return not self.needs_base_divergence
-
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         if not self.needs_base_divergence:
             return dft_loss(logps)

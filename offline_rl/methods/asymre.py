@@ -29,7 +29,6 @@ class Asymre(Baselined):
     )
 
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
-    pointwise: ClassVar[bool] = True
 
     def signals(
         self, example: Example, group: Sequence[Rollout], selection: Selection

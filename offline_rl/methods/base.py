@@ -51,14 +51,6 @@ class Method(BaseModel, ABC):
     """Measures whose every element is known before the first update, where policy = reference."""
 
     @property
-    def pointwise(self) -> bool:
-        """Whether a token's loss depends on its own log-probability and known numbers alone.
-
-        Then `loss` gives the same values when every position is made a row of its own.
-        """
-        return False
-
-    @property
     def needs_base_divergence(self) -> bool:
         """Whether `loss` reads `batch.divergence()`; the trainer then keeps the base's weights."""
         return False

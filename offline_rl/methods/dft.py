@@ -1,6 +1,6 @@
 """Dynamic fine-tuning: imitate accepted rollouts, each token weighted by its own probability."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -13,8 +13,6 @@ class Dft(Imitation):
     """Mean of `-sg(p) log p` over the accepted rollouts' tokens (arXiv 2508.05629)."""
 
     kind: Literal["dft"] = "dft"
-
-    pointwise: ClassVar[bool] = True
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return dft_loss(logps)

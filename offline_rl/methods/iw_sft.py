@@ -48,10 +48,6 @@ class IwSft(Imitation):
             return self.clip
         return (0.0, 16.0) if self.level == "sequence" else (0.2, 1.8)
 
-    @property
-    def pointwise(self) -> bool:
-        return self.level == "token"
-
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return iw_sft_loss(
             logps,

@@ -27,7 +27,6 @@ class OfflineGrpo(Baselined):
 
     wants: ClassVar[str] = "problem with both accepted and wrong rollouts"
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
-    pointwise: ClassVar[bool] = True
 
     def examples(
         self, rollouts: Sequence[Rollout], selection: Selection, seed: int

@@ -1,6 +1,6 @@
 """The power family between imitation and its own probability: from rft to dft and beyond."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -19,8 +19,6 @@ class Power(Imitation):
 
     kind: Literal["power"] = "power"
     alpha: float = Field(default=0.5, gt=0, allow_inf_nan=False)
-
-    pointwise: ClassVar[bool] = True
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return power_loss(logps, alpha=self.alpha)

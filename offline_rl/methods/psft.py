@@ -26,7 +26,6 @@ class Psft(Imitation):
     lag_steps: int = Field(default=8, ge=1, description="steps between refreshes of the old policy")
 
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-6, "weight_decay": 0.1}
-    pointwise: ClassVar[bool] = True
 
     @model_validator(mode="after")
     def _clip_holds_one(self) -> "Psft":

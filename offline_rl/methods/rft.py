@@ -1,6 +1,6 @@
 """Rejection-sampling fine-tuning: imitate the accepted rollouts."""
 
-from typing import ClassVar, Literal
+from typing import Literal
 
 from torch import Tensor
 
@@ -16,8 +16,6 @@ class Rft(Imitation):
     """
 
     kind: Literal["rft"] = "rft"
-
-    pointwise: ClassVar[bool] = True
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return nll_loss(logps)

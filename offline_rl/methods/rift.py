@@ -24,7 +24,6 @@ class Rift(Graded):
     penalty: float = Field(default=0.1, gt=0, allow_inf_nan=False)
 
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
-    pointwise: ClassVar[bool] = True
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return rift_loss(logps, batch.accepted, penalty=self.penalty) * batch.mask

@@ -20,7 +20,6 @@ class Sft(Imitation):
 
     wants: ClassVar[str] = "demonstration"
     learns_from: ClassVar[Literal["rollouts", "demonstrations"]] = "demonstrations"
-    pointwise: ClassVar[bool] = True
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return nll_loss(logps)

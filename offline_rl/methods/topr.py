@@ -37,10 +37,6 @@ class Topr(Graded):
                 f" {drawn.top_p:g}."
             )
 
-    @property
-    def pointwise(self) -> bool:
-        return self.level == "token"
-
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return topr_loss(logps, batch.reference(), batch.accepted, batch.mask, level=self.level)
 

@@ -1,10 +1,10 @@
-"""From a batch to log-probabilities, and in one pass to a loss of them, without whole logits."""
+"""From a batch to the log-probabilities of its tokens, where possible without the full logits."""
 
 import functools
 import logging
 import types
 from collections.abc import Callable
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -14,28 +14,22 @@ from peft import PeftModel
 from torch import Tensor
 
 from losses import token_logps
-from losses.chunked_head import head_logps, head_loss
+from losses.chunked_head import head_logps
 from offline_rl.batch import Batch
 from offline_rl.training.base_kl import LOGIT_SETTINGS
 
 logger = logging.getLogger(__name__)
 
 HeadKind = Literal["auto", "chunked", "trl", "plain"]
-Loss = Callable[[Tensor, Batch], Tensor]
 _SHARDED = (DistributedType.FSDP, DistributedType.DEEPSPEED)
 
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """What a forward pass tells; values are float32 and zero where nothing is trained.
-
-    `loss` is the sum of the losses where one was asked for and could be taken on the way; then
-    `log_probs` has no gradient.
-    """
+    """What a forward pass gives; values are float32 and zero where nothing is trained."""
 
     log_probs: Float[Tensor, "rows t-1"]
     entropy: Float[Tensor, "rows t-1"] | None = None
-    loss: Float[Tensor, ""] | None = None
 
 
 class LossHead:
@@ -66,32 +60,17 @@ class LossHead:
         if self.kind == "chunked":
             _attach(causal)
 
-    def __call__(
-        self, model: Any, batch: Batch, *, loss: Loss | None = None, entropy: bool = False
-    ) -> Scored:
-        """Scores the batch; `model` may be wrapped, of the model this was made for.
-
-        `loss` is a pointwise method's. It is applied, and its gradient formed, on the way, if
-        gradients are wanted at all and the kind of head can do that.
-        """
+    def __call__(self, model: Any, batch: Batch, *, entropy: bool = False) -> Scored:
+        """Scores the batch; `model` may be wrapped, of the model this was made for."""
         inputs = {"input_ids": batch.tokens, "attention_mask": batch.attention_mask}
         if self.kind == "chunked":
-            task = _Task(batch, loss if torch.is_grad_enabled() else None, entropy)
-            scored: Scored = model(**inputs, loss_head=task)
+            score = functools.partial(_chunked, batch=batch, entropy=entropy)
+            scored: Scored = model(**inputs, score=score)
             return scored
         if self.kind == "trl":
             output = model(**inputs, labels=batch.labels, use_cache=False, fused_lm_head=True)
             return Scored(output.log_probs.float(), output.entropy.float() if entropy else None)
         return _plain(model(**inputs, use_cache=False).logits, batch, entropy)
-
-
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """What the model's patched forward pass is asked for beside its inputs."""
-
-    batch: Batch
-    loss: Loss | None
-    entropy: bool
 
 
 def causal_of(model: Any) -> Any:
@@ -131,29 +110,33 @@ def _is_last(causal: Any, head: Any) -> bool:
 
 
 def _attach(causal: Any) -> None:
-    """Lets the model's forward pass take a task, so that wrappers around the model see the pass."""
+    """Lets the model's forward pass end in a function of its states in place of its logits.
+
+    `forward` is replaced since nothing else is within the pass that the wrappers around the model
+    see (autocast, processes): PEFT calls `forward` itself, past any hooks.
+    """
     unchanged = causal.forward
 
     # The library reads the parameters that a model takes off this signature.
     @functools.wraps(type(causal).forward)
-    def forward(self: Any, *args: Any, loss_head: _Task | None = None, **kwargs: Any) -> Any:
-        if loss_head is None:
+    def forward(
+        self: Any,
+        *args: Any,
+        score: Callable[[Tensor, Tensor], Scored] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        if score is None:
             return unchanged(*args, **kwargs)
         states = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state
-        return _chunked(states, self.get_output_embeddings().weight, loss_head)
+        return score(states, self.get_output_embeddings().weight)
 
     causal.forward = types.MethodType(forward, causal)
 
 
-def _chunked(states: Tensor, weight: Tensor, task: _Task) -> Scored:
-    batch = task.batch
+def _chunked(states: Tensor, weight: Tensor, batch: Batch, entropy: bool) -> Scored:
     device = states.device.type
-    settings: dict[str, Any] = {
-        "dtype": (
-            torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-        ),
-        "entropy": task.entropy,
-    }
+    autocast = torch.is_autocast_enabled(device)
+    dtype = torch.get_autocast_dtype(device) if autocast else weight.dtype
     trained = (batch.mask > 0).flatten().nonzero().squeeze(-1)
     hidden = states[:, :-1].flatten(0, 1).index_select(0, trained)
     tokens = batch.tokens[:, 1:].flatten()[trained]
@@ -163,17 +146,8 @@ def _chunked(states: Tensor, weight: Tensor, task: _Task) -> Scored:
         empty = values.new_zeros(batch.mask.numel())
         return empty.index_copy(0, trained, values).view_as(batch.mask)
 
-    if task.loss is None:
-        logps, entropy = head_logps(hidden, weight, tokens, **settings)
-        return Scored(grid(logps), None if entropy is None else grid(entropy))
-    loss, parted = task.loss, positions(batch)
-
-    def of_places(logps: Tensor, places: slice) -> Tensor:
-        return loss(logps[:, None], _rows(parted, places))[:, 0]
-
-    done = head_loss(hidden, weight, tokens, of_places, **settings)
-    entropy = None if done.entropy is None else grid(done.entropy)
-    return Scored(grid(done.logps), entropy, done.total)
+    logps, entropies = head_logps(hidden, weight, tokens, dtype=dtype, entropy=entropy)
+    return Scored(grid(logps), None if entropies is None else grid(entropies))
 
 
 def _plain(logits: Tensor, batch: Batch, entropy: bool) -> Scored:
@@ -184,36 +158,3 @@ def _plain(logits: Tensor, batch: Batch, entropy: bool) -> Scored:
     with torch.no_grad():
         every = logits.float().log_softmax(-1)
         return Scored(logps, -(every.exp() * every).sum(-1) * batch.mask)
-
-
-def positions(batch: Batch) -> Batch:
-    """The same with every trained position as a row of its own, in their order."""
-    rows, times = (batch.mask > 0).nonzero().unbind(-1)
-
-    def parted(values: Tensor | None) -> Tensor | None:
-        return None if values is None else values[rows, times, None]
-
-    tokens = torch.stack([batch.tokens[rows, times], batch.tokens[rows, times + 1]], 1)
-    return replace(
-        batch,
-        tokens=tokens,
-        attention_mask=torch.ones_like(tokens),
-        mask=batch.mask[rows, times, None],
-        signals=batch.signals[rows],
-        accepted=batch.accepted[rows],
-        rows_per_example=1,
-        reference_logps=parted(batch.reference_logps),
-        lagged_logps=parted(batch.lagged_logps),
-        base_divergence=parted(batch.base_divergence),
-    )
-
-
-def _rows(batch: Batch, places: slice) -> Batch:
-    """Some rows of a batch, none of which has more than one."""
-    held = {field.name: getattr(batch, field.name) for field in fields(batch)}
-    rowwise: dict[str, Any] = {
-        name: value[places]
-        for name, value in held.items()
-        if isinstance(value, Tensor) and value.ndim > 0
-    }
-    return replace(batch, **rowwise)

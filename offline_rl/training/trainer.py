@@ -152,8 +152,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
                     batch = collate(piece, self.args.device)
                     if idle:
                         outputs, _ = self._needs.score(model, batch)
-                        unused = outputs.log_probs if outputs.loss is None else outputs.loss
-                        self.accelerator.backward(0 * unused.sum())
+                        self.accelerator.backward(0 * outputs.log_probs.sum())
                         continue
                     loss = self.compute_loss(model, batch, num_items_in_batch=units)
                     self.accelerator.backward(loss)
@@ -175,20 +174,17 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         """
         outputs, inputs = self._needs.score(model, inputs)
         logps = outputs.log_probs
-        own = outputs.loss
-        summed = own if own is not None else self._method.loss(logps, inputs).sum()
+        total = self._method.loss(logps, inputs).sum()
+        loss: Tensor = total / num_items_in_batch * self.accelerator.num_processes
         with torch.no_grad():
             self._tallies.add(logps, outputs.entropy, inputs)
             for name, values in self._method.measures(logps, inputs).items():
                 self._measures.setdefault(name, []).append(values.float())
-        loss: Tensor = summed / num_items_in_batch * self.accelerator.num_processes
         return loss
 
     def _forward(self, model: Any, batch: Batch) -> Scored:
-        """With the loss taken on the way, where each token's is its own affair."""
-        loss = self._method.loss if self._method.pointwise else None
         entropy = torch.is_grad_enabled() and self._logs_now()
-        return self._head(model, batch, loss=loss, entropy=entropy)
+        return self._head(model, batch, entropy=entropy)
 
     def _logs_now(self) -> bool:
         """Whether this step's figures are written down; entropies cost, and are taken only then."""

@@ -25,7 +25,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from losses import dft_loss
-from losses.chunked_head import CHUNK, head_logps, head_loss
+from losses.chunked_head import CHUNK, head_logps
 
 VOCABULARY = 151_936
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
@@ -55,19 +55,7 @@ def trl_fused(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Ten
     return dft_loss(logps.float()).sum()
 
 
-def one_pass(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
-    return head_loss(
-        hidden,
-        weight,
-        tokens,
-        lambda logps, _: dft_loss(logps[:, None])[:, 0],
-        dtype=weight.dtype,
-        entropy=False,
-        chunk=chunk,
-    ).total
-
-
-def two_passes(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
+def chunked(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Tensor:
     logps, _ = head_logps(hidden, weight, tokens, dtype=weight.dtype, entropy=False, chunk=chunk)
     return dft_loss(logps).sum()
 
@@ -75,8 +63,7 @@ def two_passes(hidden: Tensor, weight: Tensor, tokens: Tensor, chunk: int) -> Te
 HEADS: dict[str, Head] = {
     "whole_logits": whole_logits,
     "trl_fused": trl_fused,
-    "one_pass": one_pass,
-    "two_passes": two_passes,
+    "chunked": chunked,
 }
 
 
