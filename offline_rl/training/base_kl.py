@@ -5,7 +5,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from peft import PeftModel
 from torch import Tensor
 from torch.func import functional_call
 from torch.utils.checkpoint import checkpoint
@@ -13,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 from data_gen.types import DataError
 from losses import base_divergence
 from offline_rl.batch import Batch
+from offline_rl.training.model import causal_of
 from offline_rl.training.weight_snapshot import Snapshot
 
 # Positions whose logits, of policy and base, are held at once; a chunk's are made again backward.
@@ -35,7 +35,7 @@ class BaseDivergence:
     """
 
     def __init__(self, model: Any) -> None:
-        config = _causal(model).config.get_text_config().to_dict()
+        config = causal_of(model).config.get_text_config().to_dict()
         for name in LOGIT_SETTINGS:
             if config.get(name) not in (None, 1, 1.0):
                 raise DataError(
@@ -47,7 +47,7 @@ class BaseDivergence:
     def base_states(self, model: Any, batch: Batch) -> Tensor:
         """The base's last hidden states, (rows, time, width). To be called without gradient."""
         with self._base.in_place(model):
-            output = _causal(model).base_model(
+            output = causal_of(model).base_model(
                 input_ids=batch.tokens, attention_mask=batch.attention_mask, use_cache=False
             )
         states: Tensor = output.last_hidden_state
@@ -61,7 +61,7 @@ class BaseDivergence:
         def keep(module: Any, inputs: Any, output: Any) -> None:
             seen.append(output.last_hidden_state)
 
-        handle = _causal(model).base_model.register_forward_hook(keep)
+        handle = causal_of(model).base_model.register_forward_hook(keep)
         try:
             yield seen
         finally:
@@ -70,7 +70,7 @@ class BaseDivergence:
     def between(self, model: Any, base_states: Tensor, states: Tensor, batch: Batch) -> Tensor:
         """(rows, time - 1): the divergence in nats where the mask is 1, else 0."""
         trained = batch.mask > 0
-        head = _causal(model).get_output_embeddings()
+        head = causal_of(model).get_output_embeddings()
         base_head = self._base_parameters(model, head)
 
         def of_chunk(chunk: Tensor, base_chunk: Tensor) -> Tensor:
@@ -93,7 +93,3 @@ class BaseDivergence:
             for name, parameter in head.named_parameters()
         }
         return {name: tensor for name, tensor in found.items() if tensor is not None}
-
-
-def _causal(model: Any) -> Any:
-    return model.get_base_model() if isinstance(model, PeftModel) else model

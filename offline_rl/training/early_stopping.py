@@ -22,7 +22,7 @@ from data_gen.store.atomic_files import replacing
 from data_gen.types import DataError
 from data_gen.verifiers import verify
 from offline_rl.settings.validation import Exam, Validation
-from offline_rl.training.lm_head import causal_of
+from offline_rl.training.model import causal_of
 from offline_rl.training.trainer import OfflineTrainer
 
 BEST = "best.safetensors"

@@ -2,7 +2,6 @@
 
 import functools
 import logging
-import types
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,13 +9,13 @@ from typing import Any, Literal
 import torch
 from accelerate.utils import DistributedType
 from jaxtyping import Float
-from peft import PeftModel
 from torch import Tensor
 
 from losses import token_logps
 from losses.chunked_head import head_logps
 from offline_rl.batch import Batch
 from offline_rl.training.base_kl import LOGIT_SETTINGS
+from offline_rl.training.model import causal_of, wrap_forward
 
 logger = logging.getLogger(__name__)
 
@@ -73,11 +72,6 @@ class LossHead:
         return _plain(model(**inputs, use_cache=False).logits, batch, entropy)
 
 
-def causal_of(model: Any) -> Any:
-    """The model without the wrapper of its adapters."""
-    return model.get_base_model() if isinstance(model, PeftModel) else model
-
-
 def _not_plain(causal: Any) -> str:
     """Why the model's logits are more than a product with one weight; empty if they are that."""
     config = causal.config.get_text_config().to_dict()
@@ -110,27 +104,23 @@ def _is_last(causal: Any, head: Any) -> bool:
 
 
 def _attach(causal: Any) -> None:
-    """Lets the model's forward pass end in a function of its states in place of its logits.
+    """Lets a forward pass take `score`, and return what it gives of the states and head weight.
 
-    `forward` is replaced since nothing else is within the pass that the wrappers around the model
-    see (autocast, processes): PEFT calls `forward` itself, past any hooks.
+    It is called inside the pass, where autocast is on and wrappers around the model see it.
     """
-    unchanged = causal.forward
 
-    # The library reads the parameters that a model takes off this signature.
-    @functools.wraps(type(causal).forward)
-    def forward(
-        self: Any,
+    def scored(
+        forward: Callable[..., Any],
         *args: Any,
         score: Callable[[Tensor, Tensor], Scored] | None = None,
         **kwargs: Any,
     ) -> Any:
         if score is None:
-            return unchanged(*args, **kwargs)
-        states = self.base_model(*args, **kwargs, use_cache=False).last_hidden_state
-        return score(states, self.get_output_embeddings().weight)
+            return forward(*args, **kwargs)
+        states = causal.base_model(*args, **kwargs, use_cache=False).last_hidden_state
+        return score(states, causal.get_output_embeddings().weight)
 
-    causal.forward = types.MethodType(forward, causal)
+    wrap_forward(causal, scored)
 
 
 def _chunked(states: Tensor, weight: Tensor, batch: Batch, entropy: bool) -> Scored:

@@ -1,5 +1,8 @@
-"""Loading a base model for training, and putting adapters on it."""
+"""Loading a base model for training, putting adapters on it, and reaching into it."""
 
+import functools
+import types
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -93,6 +96,27 @@ def add_lora(policy: Any, lora: Lora) -> Any:
         task_type="CAUSAL_LM",
     )
     return get_peft_model(policy, config)
+
+
+def causal_of(policy: Any) -> Any:
+    """The model without the wrapper of its adapters."""
+    return policy.get_base_model() if isinstance(policy, PeftModel) else policy
+
+
+def wrap_forward(module: Any, wrapper: Callable[..., Any]) -> None:
+    """Makes every forward pass call `wrapper(forward, *args, **kwargs)`, `forward` being its own.
+
+    The only place that replaces a model's `forward`. Hooks run before and after a pass: they cannot
+    spare it the full logits, nor undo what they set where an interrupt ends it.
+    """
+    forward = module.forward
+
+    # The library reads the parameters that a model takes off this signature.
+    @functools.wraps(type(module).forward)
+    def wrapped(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return wrapper(forward, *args, **kwargs)
+
+    module.forward = types.MethodType(wrapped, module)
 
 
 def save_policy(policy: Any, folder: str, *, keep_adapter: bool = False) -> None:

@@ -1,10 +1,8 @@
 """Rows of a padded batch put end to end for the model's layers, with positions that start again."""
 
-import functools
 import logging
-import types
 from bisect import bisect_left, insort
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +12,7 @@ from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from data_gen.types import DataError
+from offline_rl.training.model import wrap_forward
 from offline_rl.training.varlen_attention import VARLEN, boundaries, without_mask
 
 logger = logging.getLogger(__name__)
@@ -58,27 +57,22 @@ class Packing:
         """The name of the kernel that computes attention."""
 
     def _attach(self, causal: Any) -> None:
-        layers, kind = causal.base_model, _attention_of(causal)
-        unchanged, counted = layers.forward, self
+        kind = _attention_of(causal)
 
-        # The library reads the parameters that a model takes off this signature.
-        @functools.wraps(type(layers).forward)
-        def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        def packed(forward: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             padded = None if args else _padded(kwargs)
             layout = None if padded is None else lay(padded[1], one_row=_one_row(kind))
             if padded is None or layout is None:
-                return unchanged(*args, **kwargs)
-            counted.passes += 1
+                return forward(*args, **kwargs)
+            self.passes += 1
             tokens, attention = padded
-            states: Any = _read(
-                unchanged, kind, *_inputs(tokens, attention, layout), layout.lengths
-            )
+            states: Any = _read(forward, kind, *_inputs(tokens, attention, layout), layout.lengths)
             kept = attention.flatten().nonzero().squeeze(-1)
             every = states.flatten(0, 1).index_select(0, layout.places)
             grid = every.new_zeros(tokens.numel(), every.shape[-1]).index_copy(0, kept, every)
             return BaseModelOutputWithPast(last_hidden_state=grid.unflatten(0, tokens.shape))
 
-        layers.forward = types.MethodType(forward, layers)
+        wrap_forward(causal.base_model, packed)
 
 
 @dataclass(frozen=True, slots=True)

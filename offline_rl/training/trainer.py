@@ -19,7 +19,8 @@ from trl import SFTTrainer
 from offline_rl.batch import Batch, TokenizedExample, collate, longest, microbatches, with_reference
 from offline_rl.methods.base import Method
 from offline_rl.training.auxiliary import Needs
-from offline_rl.training.lm_head import HeadKind, LossHead, Scored, causal_of
+from offline_rl.training.lm_head import HeadKind, LossHead, Scored
+from offline_rl.training.model import causal_of
 from offline_rl.training.packing import Packed, Packing
 from offline_rl.training.token_stats import Tallies
 
