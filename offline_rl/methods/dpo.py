@@ -9,7 +9,7 @@ from torch import Tensor
 
 from losses import dpo_loss, sequence_logps
 from offline_rl.batch import Batch
-from offline_rl.methods.families import Preference, margin_measures, sides
+from offline_rl.methods.families import DPO_TRAINING, Preference, margin_measures, sides
 
 
 class Dpo(Preference):
@@ -22,11 +22,7 @@ class Dpo(Preference):
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
 
     needs_reference: ClassVar[bool] = True
-    training_defaults: ClassVar[Mapping[str, Any]] = {
-        "lr": 1e-6,
-        "examples_per_step": 128,
-        "warmup": 0.05,
-    }
+    training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"pair_loss": math.log(2)}
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:

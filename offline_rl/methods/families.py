@@ -1,6 +1,6 @@
 """What methods have in common by what they learn from: accepted rollouts, pairs, or all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from torch import Tensor
@@ -11,6 +11,9 @@ from data_gen.views import Example, accepted, pairs, rejected
 from offline_rl.methods.base import Method, Origin
 
 Per = Literal["token", "example"]
+
+DPO_TRAINING: Mapping[str, Any] = {"lr": 1e-6, "examples_per_step": 128, "warmup": 0.05}
+"""Training settings of dpo, ipo and kto."""
 
 
 class Imitation(Method):

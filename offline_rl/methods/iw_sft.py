@@ -48,26 +48,16 @@ class IwSft(Imitation):
             return self.clip
         return (0.0, 16.0) if self.level == "sequence" else (0.2, 1.8)
 
+    @property
+    def _weighting(self) -> dict[str, Any]:
+        return {"level": self.level, "temperature": self.temperature, "clip": self.bounds}
+
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
-        return iw_sft_loss(
-            logps,
-            batch.reference(),
-            batch.mask,
-            level=self.level,
-            temperature=self.temperature,
-            clip=self.bounds,
-        )
+        return iw_sft_loss(logps, batch.reference(), batch.mask, **self._weighting)
 
     def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The weight of every sequence, or of every trained token."""
-        weights = importance_weights(
-            logps,
-            batch.reference(),
-            batch.mask,
-            level=self.level,
-            temperature=self.temperature,
-            clip=self.bounds,
-        )
+        weights = importance_weights(logps, batch.reference(), batch.mask, **self._weighting)
         if self.level == "sequence":
             return {"weight": (weights * batch.mask).amax(-1)}
         return {"weight": weights[batch.mask > 0]}

@@ -11,7 +11,7 @@ from torch import Tensor
 from data_gen.types import DataError
 from losses import kto_loss, sequence_logps
 from offline_rl.batch import Batch, Row, TokenizedExample
-from offline_rl.methods.families import Graded, Per
+from offline_rl.methods.families import DPO_TRAINING, Graded, Per
 
 _Weight = Field(default=1.0, gt=0, allow_inf_nan=False)
 
@@ -34,11 +34,7 @@ class Kto(Graded):
 
     per: ClassVar[Per] = "example"
     needs_reference: ClassVar[bool] = True
-    training_defaults: ClassVar[Mapping[str, Any]] = {
-        "lr": 1e-6,
-        "examples_per_step": 128,
-        "warmup": 0.05,
-    }
+    training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"reward": 0.0}
 
     def companions(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
