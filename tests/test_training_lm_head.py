@@ -42,6 +42,19 @@ def test_every_head_gives_the_trainer_the_same_gradients(
     assert_equal_gradients(trl, plain)
 
 
+@pytest.mark.parametrize("kind", ["dft", "dpo"])
+def test_every_head_logs_the_same_figures_of_a_step(kind, random_model, rollouts, tmp_path):
+    logged = []
+    for head in ("chunked", "trl", "plain"):
+        trainer = make_trainer(kind, random_model, rollouts, tmp_path, how={"head": head})
+        trainer.state.logging_steps = 1
+        gradients_of_step(trainer)
+        logged.append({name: value for name, (value,) in trainer._metrics["train"].items()})
+    assert "accepted_entropy" in logged[0]
+    assert logged[0] == pytest.approx(logged[2], rel=1e-5, abs=1e-5)
+    assert logged[1] == pytest.approx(logged[2], rel=1e-5, abs=1e-5)
+
+
 def tiny(config, model, **settings):
     return model(
         config(
