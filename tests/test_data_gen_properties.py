@@ -23,8 +23,7 @@ from data_gen.verifiers.answer_text.normalise import normal
 from data_gen.verifiers.answer_text.numbers import rational
 from data_gen.verifiers.choice import ChoiceSettings
 from data_gen.verifiers.exact import ExactSettings
-from data_gen.verifiers.math import MathSettings
-from data_gen.verifiers.math_engine.fast_path import settled
+from data_gen.verifiers.math import MathSettings, compare_plain
 from data_gen.verifiers.math_engine.parse import read
 from data_gen.verifiers.numeric import NumericSettings
 from offline_rl.tiny_base import TINY_BASE
@@ -67,7 +66,7 @@ def test_two_answers_are_judged_without_a_worker_or_left_to_one(gold, answer):
     assert refusal(answer, 2000, gold) is None or refusal(answer, 2000, gold)
     one, other = normal(gold), normal(answer)
     assert normal(one) is not None
-    found = settled(one, other)
+    found = compare_plain(one, other)
     assert found is None or found.label in ("correct", "wrong", "unverifiable")
     assert rational(one) is None or rational(one) is not None
     assert read(other) is not None

@@ -1,8 +1,7 @@
 """The verifier of mathematical answers: math-verify, behind processes that may be killed."""
 
 import os
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
 from typing import Literal
@@ -12,17 +11,19 @@ from pydantic import Field
 from data_gen.types import Verdict
 from data_gen.verifiers.answer_text.limits import refusal
 from data_gen.verifiers.answer_text.normalise import normal
+from data_gen.verifiers.answer_text.numbers import decide, rational
 from data_gen.verifiers.answer_text.settings import AnswerSettings
 from data_gen.verifiers.base import OpenVerifier
-from data_gen.verifiers.math_engine.cache import Cache
-from data_gen.verifiers.math_engine.fast_path import settled
-from data_gen.verifiers.math_engine.outcome import Outcome
+from data_gen.verifiers.math_engine.outcome import SAME, Outcome, unsure
 from data_gen.verifiers.pool import Failure, Pool
 
-# Of pairs whose comparison is remembered; at the longest answers some 200 MB.
-_REMEMBERED = 50_000
+# Comparisons that are kept; at the longest answers some 200 MB.
+_KEPT = 50_000
 # Changes whenever two answers may get another verdict than before.
 _RULES = "2"
+
+_Question = tuple[str, str]
+"""A gold answer and a completion's answer, as they were written."""
 
 
 class MathSettings(AnswerSettings):
@@ -39,12 +40,6 @@ class MathSettings(AnswerSettings):
     )
     workers: int | None = Field(default=None, ge=1, description="processes; None: one a core")
     memory_megabytes: int = Field(default=2048, ge=512, description="limit of one worker")
-    shortcuts: bool = Field(
-        default=True,
-        description="settle equal texts and plain numbers without the parser; off is slower, and"
-        " compares everything as mathematics",
-    )
-    remember: bool = Field(default=True, description="compare the same two answers only once")
 
     def open(self) -> "MathVerifier":
         return MathVerifier(self)
@@ -53,15 +48,14 @@ class MathSettings(AnswerSettings):
     def description(self) -> dict[str, str]:
         libraries = ("math-verify", "latex2sympy2_extended", "sympy")
         settings = super().description
-        for speed in ("workers", "remember", "shortcuts"):
-            del settings[speed]  # Verdicts do not depend on it.
+        del settings["workers"]  # Verdicts do not depend on it.
         return settings | {"rules": _RULES} | {name: version(name) for name in libraries}
 
 
 class MathVerifier(OpenVerifier):
     def __init__(self, settings: MathSettings) -> None:
         self._settings = settings
-        self._known: Cache[_Question, Outcome] = Cache(_REMEMBERED)
+        self._known: dict[_Question, Outcome] = {}
         limits = {
             "memory_megabytes": settings.memory_megabytes,
             "cpu_seconds": int(settings.deadline_seconds) + 2,
@@ -74,63 +68,56 @@ class MathVerifier(OpenVerifier):
         )
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        found = [self._found(*pair) for pair in pairs]
-        questions = [asked[0] for asked in found if not isinstance(asked, Verdict)]
-        if self._settings.remember:
-            questions = list(dict.fromkeys(questions))
-        findings = self._findings(questions)
-        if self._settings.remember:
-            settled_now = dict(zip(questions, findings, strict=True))
-            return [
-                a if isinstance(a, Verdict) else _verdict(settled_now[a[0]], a[1]) for a in found
-            ]
-        in_order = iter(findings)
-        return [a if isinstance(a, Verdict) else _verdict(next(in_order), a[1]) for a in found]
+        answers = [self._settings.find(completion) for _, completion in pairs]
+        golds = [gold for gold, _ in pairs]
+        asked = [(g, a) for g, a in zip(golds, answers, strict=True) if not isinstance(a, Verdict)]
+        outcomes = self._compare(dict.fromkeys(asked))
+        return [
+            answer if isinstance(answer, Verdict) else _verdict(outcomes[gold, answer], answer)
+            for gold, answer in zip(golds, answers, strict=True)
+        ]
 
     def close(self) -> None:
         self._pool.close()
 
-    def _found(self, gold: str, completion: str) -> "Verdict | tuple[_Question, str]":
-        """A verdict where the answer alone decides, else what is to be compared, and the answer."""
-        answer = self._settings.find(completion)
-        if isinstance(answer, Verdict):
-            return answer
-        return _Question(gold, answer, self._settings.shortcuts), answer
+    def _compare(self, questions: Iterable[_Question]) -> dict[_Question, Outcome]:
+        outcomes: dict[_Question, Outcome] = {}
+        waiting: list[_Question] = []
+        for question in questions:
+            if outcome := self._known.get(question) or self._settle(*question):
+                outcomes[question] = outcome
+            else:
+                waiting.append(question)
+        tasks = [{"gold": gold, "answer": answer} for gold, answer in waiting]
+        for question, reply in zip(waiting, self._pool.map(tasks), strict=True):
+            if isinstance(reply, Failure):
+                # A time-out may be the machine's fault, which the next try need not have.
+                outcomes[question] = unsure(reply.reason)
+                continue
+            if len(self._known) >= _KEPT:
+                self._known.clear()
+            outcomes[question] = self._known[question] = Outcome(*reply)
+        return outcomes
 
-    def _findings(self, questions: "Sequence[_Question]") -> list[Outcome]:
-        findings = [self._at_once(question) for question in questions]
-        waiting = [n for n, finding in enumerate(findings) if finding is None]
-        tasks = [_task(questions[number]) for number in waiting]
-        for number, reply in zip(waiting, self._pool.map(tasks), strict=True):
-            finding = _finding(reply)
-            findings[number] = finding
-            # A time-out may be the machine's fault, which the next try need not have.
-            if self._settings.remember and not isinstance(reply, Failure):
-                self._known.put(questions[number], finding)
-        return [finding for finding in findings if finding is not None]
-
-    def _at_once(self, question: "_Question") -> Outcome | None:
-        if self._settings.remember and (known := self._known.get(question)):
-            return known
-        if self._settings.shortcuts and question.gold == question.answer:
-            return Outcome("correct")
+    def _settle(self, gold: str, answer: str) -> Outcome | None:
+        """The outcome where it needs no worker."""
+        if gold == answer:
+            return SAME
         longest = self._settings.max_characters
-        if reason := refusal(question.gold, longest, question.gold):
-            return Outcome("unverifiable", f"gold: {reason}")
-        if reason := refusal(question.answer, longest, question.gold):
-            return Outcome("unverifiable", reason)
-        if not self._settings.shortcuts:
-            return None
-        return settled(_normal_gold(question.gold), normal(question.answer))
+        if reason := refusal(gold, longest, gold):
+            return unsure(f"gold: {reason}")
+        if reason := refusal(answer, longest, gold):
+            return unsure(reason)
+        return compare_plain(_normal_gold(gold), normal(answer))
 
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What a worker is asked: two answers as they were written."""
-
-    gold: str
-    answer: str
-    shortcuts: bool
+def compare_plain(gold: str, answer: str) -> Outcome | None:
+    """The outcome for two normal texts that are equal or both rational numbers; else None."""
+    if gold == answer:
+        return SAME
+    one = rational(gold)
+    other = rational(answer) if one else None
+    return decide(one, other) if one and other else None
 
 
 @lru_cache(maxsize=1024)
@@ -138,21 +125,8 @@ def _normal_gold(gold: str) -> str:
     return normal(gold)
 
 
-def _task(question: _Question) -> dict[str, object]:
-    return asdict(question)
-
-
-def _finding(reply: list[str] | Failure) -> Outcome:
-    if isinstance(reply, Failure):
-        return Outcome("unverifiable", reply.reason)
-    label, reason = reply
-    return Outcome(
-        "correct" if label == "correct" else "wrong" if label == "wrong" else "unverifiable", reason
-    )
-
-
-def _verdict(finding: Outcome, answer: str) -> Verdict:
-    if finding.same:
+def _verdict(outcome: Outcome, answer: str) -> Verdict:
+    if outcome.same:
         return Verdict.correct(answer)
-    make = Verdict.unverifiable if finding.unsure else Verdict.wrong
-    return make(finding.reason, answer)
+    make = Verdict.unverifiable if outcome.unsure else Verdict.wrong
+    return make(outcome.reason, answer)

@@ -68,7 +68,7 @@ def worker() -> Callable[[bytes], None]:
         # In use the parent ends a process that computes for so long, which is no crash.
         signal.alarm(2)
         try:
-            label, reason = _handle({"gold": gold, "answer": answer, "shortcuts": False})
+            label, reason = _handle({"gold": gold, "answer": answer})
         except (Slow, MemoryError):
             return
         finally:
@@ -84,8 +84,8 @@ def verifier() -> Callable[[bytes], None]:
     from data_gen.verifiers import verify
 
     settings: list[dict[str, Any]] = [
-        {"answer": "boxed", "workers": 1, "deadline_seconds": 2, "remember": False},
-        {"answer": "any", "workers": 1, "deadline_seconds": 2, "shortcuts": False},
+        {"answer": "boxed", "workers": 1, "deadline_seconds": 2},
+        {"answer": "any", "workers": 1, "deadline_seconds": 2},
         *({"kind": kind, "answer": "any"} for kind in ("numeric", "choice")),
         *({"kind": "exact", "answer": answer} for answer in ("boxed", "whole")),
     ]

@@ -25,20 +25,15 @@ _UNREAD_ANSWER = "unparsable answer"
 _UNREAD_GOLD = "unparsable gold"
 
 
-def compare(gold: str, answer: str, shortcuts: bool = True) -> Outcome:
-    """Compares two answers as they were written.
-
-    `shortcuts` off: equal strings are compared as mathematics, too.
-    """
-    gold, answer = normal(gold), normal(answer)
-    return MathTerms(shortcuts).compare(gold, answer)
+def compare(gold: str, answer: str) -> Outcome:
+    """Compares two answers as they were written."""
+    return MathTerms().compare(normal(gold), normal(answer))
 
 
 class MathTerms:
     """The comparison of terms behind `StructureComparison`."""
 
-    def __init__(self, shortcuts: bool) -> None:
-        self._shortcuts = shortcuts
+    def __init__(self) -> None:
         self._shapes = StructureComparison(self)
 
     def compare(self, gold: str, answer: str) -> Outcome:
@@ -48,7 +43,7 @@ class MathTerms:
         return SAME if found.unsure and gold == answer else found
 
     def same(self, gold: str, answer: str) -> Outcome:
-        if self._shortcuts and gold == answer:
+        if gold == answer:
             return SAME
         gold, answer = worded(gold), worded(answer)
         one, other = rational(gold), rational(answer)

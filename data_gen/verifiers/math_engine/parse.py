@@ -5,8 +5,6 @@ from dataclasses import dataclass
 
 from data_gen.verifiers.answer_text.boxed import braced
 
-OPENERS = {"(": ")", "[": "]", "{": "}", "<": ">"}
-
 
 @dataclass(frozen=True, slots=True)
 class Term:

@@ -10,12 +10,12 @@ from data_gen.verifiers.pool_limits import limited
 def _handle(message: dict[str, Any]) -> list[str]:
     # Whatever a parser raises on hostile text means that the text is not understood.
     try:
-        finding = compare(message["gold"], message["answer"], message["shortcuts"])
+        outcome = compare(message["gold"], message["answer"])
     except MemoryError:
         raise
     except Exception as error:
         return ["unverifiable", f"not comparable ({type(error).__name__})"]
-    return [finding.label, finding.reason]
+    return list(outcome)
 
 
 if __name__ == "__main__":
