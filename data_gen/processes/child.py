@@ -1,20 +1,22 @@
 """A Python child process that answers messages, can be killed, and ends with its parent."""
 
+import json
 import os
 import queue
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection
 from typing import IO, Any
 
-from data_gen.processes.framing import Message, read_frame, write_frame
-
 _LOG_TAIL_BYTES = 20_000
+
+Message = tuple[Any, bytes]
+"""A JSON value, with raw bytes behind it where numbers are many."""
 
 
 class ChildDied(RuntimeError):
@@ -22,16 +24,15 @@ class ChildDied(RuntimeError):
 
 
 class Child:
-    """Runs `python -P -m module` and exchanges messages with it over a socket pair.
+    """Runs `python -P -m module` and exchanges messages with it over a pipe.
 
-    A started program and a socket instead of `multiprocessing`: that one imports the caller's
-    main script again, so a plain script without a main guard could not use us, and it unpickles
-    what the child sends, which has handled hostile text.
+    A started program instead of `multiprocessing.Process`: that one imports the caller's main
+    script again, so a plain script without a main guard could not use us. Messages are JSON and
+    never unpickled, since the child has handled hostile text.
     """
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
-        ours, theirs = socket.socketpair()
-        self._socket = ours
+        self.connection, theirs = Pipe()
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (`kill` closes it)
         with theirs:
             self._process = subprocess.Popen(
@@ -57,8 +58,7 @@ class Child:
     def send(self, value: Any, payload: bytes = b"") -> None:
         """Raises ChildDied when the child is gone."""
         try:
-            self._socket.settimeout(None)
-            write_frame(self._socket, value, payload)
+            _send(self.connection, value, payload)
         except OSError as error:
             raise ChildDied(self._epitaph()) from error
 
@@ -68,18 +68,12 @@ class Child:
 
     def receive_with_payload(self, timeout_seconds: float | None = None) -> Message:
         """As `receive`, with the bytes that came behind the message."""
-        deadline = None if timeout_seconds is None else time.monotonic() + timeout_seconds
+        if not self.connection.poll(timeout_seconds):
+            raise TimeoutError
         try:
-            message = read_frame(self._socket, deadline)
-        except ConnectionError as error:
+            return _receive(self.connection)
+        except (EOFError, OSError) as error:
             raise ChildDied(self._epitaph()) from error
-        if message is None:
-            raise ChildDied(self._epitaph())
-        return message
-
-    def ready(self) -> int:
-        """The file descriptor that becomes readable when a message waits, for `select`."""
-        return self._socket.fileno()
 
     def output(self) -> str:
         """The end of what the child has printed."""
@@ -90,7 +84,7 @@ class Child:
 
     def kill(self) -> None:
         """Ends the child at once and frees what it held. Safe to call twice."""
-        self._socket.close()
+        self.connection.close()
         if self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait()
@@ -108,12 +102,12 @@ class Child:
 class Parent:
     """The child's side: the parent's messages as they come, and answers to it.
 
-    A thread reads the socket, so that the process notices the end of its parent, which closes the
-    socket, while it is still at work.
+    A thread reads the pipe, so that the process notices the end of its parent, which closes the
+    pipe, while it is still at work.
     """
 
     def __init__(self) -> None:
-        self._connection = socket.socket(fileno=int(sys.argv[1]))
+        self._connection = Connection(int(sys.argv[1]))
         self._inbox: queue.SimpleQueue[Message] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -127,18 +121,23 @@ class Parent:
 
     def send(self, value: Any, payload: bytes = b"") -> None:
         """Blocks until the answer is on its way. Not for two threads at once."""
-        write_frame(self._connection, value, payload)
+        _send(self._connection, value, payload)
 
     def _read(self) -> None:
-        while True:
-            try:
-                message = read_frame(self._connection)
-            except ConnectionError:
-                message = None
-            if message is None:
-                os.killpg(os.getpid(), signal.SIGKILL)
-                return
-            self._inbox.put(message)
+        try:
+            while True:
+                self._inbox.put(_receive(self._connection))
+        except (EOFError, OSError):
+            os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _send(connection: Connection, value: Any, payload: bytes) -> None:
+    connection.send_bytes(json.dumps(value).encode() + b"\n" + payload)
+
+
+def _receive(connection: Connection) -> Message:
+    value, _, payload = connection.recv_bytes().partition(b"\n")
+    return json.loads(value), payload
 
 
 def serve(handle: Callable[[Any], Any]) -> None:

@@ -1,12 +1,12 @@
 """Worker processes that may hang, run out of memory or crash, while every task gets its answer."""
 
-import select
 import signal
 import threading
 import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from multiprocessing.connection import wait
 from typing import Any
 
 from data_gen.processes.child import Child, ChildDied
@@ -115,12 +115,13 @@ class Pool:
                 return  # `_collect` finds it dead and says why.
 
     def _answering(self) -> list[_Worker]:
-        busy = {worker.child.ready(): worker for worker in self._workers if worker.tasks}
+        busy = {worker.child.connection: worker for worker in self._workers if worker.tasks}
         if not busy:
             return []
         first_end = min(worker.head_since for worker in busy.values()) + self._deadline_seconds
         patience = max(0.0, first_end - time.monotonic())
-        return [busy[descriptor] for descriptor in _readable(list(busy), patience)]
+        ready = wait(busy, patience)
+        return [worker for connection, worker in busy.items() if connection in ready]
 
     def _collect(self, worker: _Worker, waiting: deque[int], answers: list[Any]) -> None:
         try:
@@ -137,7 +138,7 @@ class Pool:
         for worker in list(self._workers):
             if not worker.tasks or now - worker.head_since < self._deadline_seconds:
                 continue
-            if _readable([worker.child.ready()], 0):
+            if worker.child.connection.poll():
                 continue  # It has answered while this process was held up.
             answers[worker.tasks.popleft()] = Failure("time-out")
             self._replace(worker, waiting)
@@ -159,10 +160,3 @@ def _cause(exit_code: int | None) -> str:
     if exit_code is None or exit_code == -signal.SIGXCPU:
         return "time-out"
     return "verifier crashed"
-
-
-def _readable(descriptors: Sequence[int], seconds: float) -> list[int]:
-    poll = select.poll()
-    for descriptor in descriptors:
-        poll.register(descriptor, select.POLLIN)
-    return [descriptor for descriptor, _ in poll.poll(seconds * 1000)]
