@@ -48,6 +48,10 @@ class Sample:
 class Engine(Closing):
     """A loaded model that continues prompts. Closing it frees everything it held."""
 
+    def __init__(self) -> None:
+        self._description: dict[str, str] = {}
+        self._context_tokens = 0
+
     @abstractmethod
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
         """Puts `model` (a folder or hub name) in place of the one before. Raises EngineError.
@@ -66,14 +70,14 @@ class Engine(Closing):
         """
 
     @property
-    @abstractmethod
     def description(self) -> dict[str, str]:
         """Name, version and the flags that samples depend on, as recorded beside the data."""
+        return self._description
 
     @property
-    @abstractmethod
     def context_tokens(self) -> int:
         """How many tokens prompt and completion may have together."""
+        return self._context_tokens
 
     def generate(self, requests: Sequence[Request], sampling: Sampling) -> list[list[Sample]]:
         """`sampling.samples` continuations for each request. Raises EngineError."""

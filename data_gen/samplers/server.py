@@ -5,13 +5,16 @@ from array import array
 from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
-from typing import Any
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
 
-from data_gen.samplers.background import Background
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.http_client import Client
 from data_gen.samplers.server_settings import ServerSettings
 from data_gen.types import Sampling
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 _REMEDY = "sample from a vLLM server, or set sampler.kind to vllm"
 # What a server may have read from the model's own recommendations must not touch the samples.
@@ -28,14 +31,15 @@ class ServerEngine(Engine):
     """The one model behind an address."""
 
     def __init__(self, settings: ServerSettings) -> None:
+        super().__init__()
         self._settings = settings
         self._name = f"the server {settings.url}"
-        self._background: Background | None = None
+        self._open = ExitStack()
+        # An event loop in a thread of its own, for requests that wait at the same time.
+        self._portal: BlockingPortal | None = None
         self._client: Client | None = None
         self._stands_for: tuple[str, str | None] | None = None
         self._served = ""
-        self._description: dict[str, str] = {}
-        self._context_tokens = 0
 
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
         """Takes what is served for `model`. Raises EngineError for a second model."""
@@ -46,8 +50,8 @@ class ServerEngine(Engine):
                 f"{self._name} serves {self._served} and cannot sample {model}: trained policies"
                 " need an engine that loads them, such as vllm"
             )
-        client, background = self._start()
-        served, version = background.submit(self._ask_about(client)).result()
+        client, portal = self._start()
+        served, version = portal.call(self._ask_about, client)
         self._served = served["id"]
         context = self._settings.context_tokens or served.get("max_model_len")
         if not isinstance(context, int) or context < 1:
@@ -67,7 +71,8 @@ class ServerEngine(Engine):
     def stream(
         self, batches: Iterable[Sequence[Request]], sampling: Sampling
     ) -> Generator[list[list[Sample]]]:
-        if self._client is None or self._background is None:
+        client, portal = self._client, self._portal
+        if client is None or portal is None:
             raise EngineError(f"{self._name} cannot sample: no model is loaded")
         source = iter(batches)
         asked: deque[list[Future[list[Sample]]]] = deque()
@@ -77,8 +82,12 @@ class ServerEngine(Engine):
                     requests = next(source, None)
                     if requests is None:
                         break
-                    work = [self._samples(self._client, one, sampling) for one in requests]
-                    asked.append([self._background.submit(one) for one in work])
+                    asked.append(
+                        [
+                            portal.start_task_soon(self._samples, client, one, sampling)
+                            for one in requests
+                        ]
+                    )
                 if not asked:
                     return
                 answers = [answer.result() for answer in asked[0]]
@@ -88,29 +97,24 @@ class ServerEngine(Engine):
             for answer in (one for batch in asked for one in batch):
                 answer.cancel()
 
-    @property
-    def description(self) -> dict[str, str]:
-        return self._description
-
-    @property
-    def context_tokens(self) -> int:
-        return self._context_tokens
-
     def close(self) -> None:
-        if self._background is not None and self._client is not None:
-            self._background.submit(self._client.close()).result()
-            self._background.close()
-        self._background, self._client, self._stands_for = None, None, None
+        self._open.close()
+        self._portal, self._client, self._stands_for = None, None, None
 
-    def _start(self) -> tuple[Client, Background]:
+    def _start(self) -> tuple[Client, "BlockingPortal"]:
+        from anyio.from_thread import start_blocking_portal
+
         settings = self._settings
-        if self._client is None or self._background is None:
+        if self._client is None or self._portal is None:
             variable = settings.api_key_variable
             key = None if variable is None else os.environ.get(variable)
             if variable is not None and not key:
                 raise EngineError(f"{self._name}: environment variable {variable} is not set")
-            self._client, self._background = Client(settings, key), Background()
-        return self._client, self._background
+            self._client = Client(settings, key)
+            self._portal = self._open.enter_context(start_blocking_portal())
+            self._open.callback(self._portal.call, self._portal.stop, True)
+            self._open.callback(self._portal.call, self._client.close)
+        return self._client, self._portal
 
     async def _ask_about(self, client: Client) -> tuple[dict[str, Any], str]:
         """The served model's entry and the server's version."""

@@ -26,7 +26,7 @@ _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 
 
 @dataclass(frozen=True, slots=True)
-class _Batch:
+class _SubmittedBatch:
     number: int
     requests: int
     sequences: int
@@ -40,10 +40,9 @@ class VllmEngine(Engine):
     """
 
     def __init__(self, settings: VllmSettings) -> None:
+        super().__init__()
         self._settings = settings
         self._replicas: list[Replica] = []
-        self._description: dict[str, str] = {}
-        self._context_tokens = 0
         self._batches = 0
 
     def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
@@ -67,7 +66,7 @@ class VllmEngine(Engine):
         if not self._replicas:
             raise EngineError("vLLM cannot sample: no model is loaded")
         source = iter(batches)
-        inside: deque[_Batch] = deque()
+        inside: deque[_SubmittedBatch] = deque()
         try:
             while True:
                 while sum(batch.sequences for batch in list(inside)[1:]) < _SEQUENCES_AHEAD:
@@ -83,14 +82,6 @@ class VllmEngine(Engine):
         finally:
             if inside:
                 self._drop(inside[-1].number)
-
-    @property
-    def description(self) -> dict[str, str]:
-        return self._description
-
-    @property
-    def context_tokens(self) -> int:
-        return self._context_tokens
 
     def close(self) -> None:
         for replica in self._replicas:
@@ -124,15 +115,15 @@ class VllmEngine(Engine):
             flags["lora"] = adapter
         return {key: str(value) for key, value in flags.items() if value is not None}
 
-    def _submit(self, requests: Sequence[Request], sampling: Sampling) -> _Batch:
+    def _submit(self, requests: Sequence[Request], sampling: Sampling) -> _SubmittedBatch:
         self._batches += 1
         with self._closed_on_error():
             for number, replica in enumerate(self._replicas[: len(requests)]):
                 share = requests[number :: len(self._replicas)]
                 replica.submit(self._batches, share, sampling)
-        return _Batch(self._batches, len(requests), len(requests) * sampling.samples)
+        return _SubmittedBatch(self._batches, len(requests), len(requests) * sampling.samples)
 
-    def _answers(self, batch: _Batch) -> list[list[Sample]]:
+    def _answers(self, batch: _SubmittedBatch) -> list[list[Sample]]:
         answers: list[list[Sample]] = [[]] * batch.requests
         with self._closed_on_error():
             for number, replica in enumerate(self._replicas[: batch.requests]):
