@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from data_gen.store.schema import COLUMNS, rollout_of
+from data_gen.store.schema import COLUMNS, rollout_of, row_of
 from data_gen.store.table_files import parquet_errors_name
 from data_gen.store.untrusted_parquet import decoded
 from data_gen.types import DataError, Problem, Rollout
@@ -32,7 +32,8 @@ def write_parquet(rollouts: Sequence[Rollout], path: Path) -> None:
     schema = features.arrow_schema
     with pq.ParquetWriter(path, schema, write_page_checksum=True) as writer:
         for start in range(0, max(len(rollouts), 1), _ROWS):
-            columns = _columns(rollouts[start : start + _ROWS])
+            rows = list(map(row_of, rollouts[start : start + _ROWS]))
+            columns = {name: [row[name] for row in rows] for name in COLUMNS}
             arrays = [_arrow(columns[name], schema.field(name).type) for name in COLUMNS]
             writer.write_table(pa.Table.from_arrays(arrays, schema=schema))
 
@@ -61,30 +62,6 @@ def _batches(path: Path) -> Iterator[Any]:
         # pyarrow skips a page of unknown kind, which no checksum covers.
         if missing:
             raise DataError(f"{path}: not a whole Parquet file ({missing} rows are missing)")
-
-
-def _columns(rollouts: Sequence[Rollout]) -> dict[str, Sequence[Any]]:
-    completions = [rollout.completion for rollout in rollouts]
-    verdicts = [rollout.verdict for rollout in rollouts]
-    problems = [rollout.problem for rollout in rollouts]
-    return {
-        "problem_id": [one.id for one in problems],
-        "sample": [one.sample for one in completions],
-        "seed": [one.seed for one in completions],
-        "problem": [one.prompt for one in problems],
-        "gold": [one.answer for one in problems],
-        "solution": [one.solution for one in problems],
-        "prompt": [one.prompt for one in completions],
-        "completion": [one.text for one in completions],
-        "prompt_tokens": [one.prompt_tokens for one in completions],
-        "tokens": [one.tokens for one in completions],
-        "logps": [one.logps for one in completions],
-        "finish_reason": [one.finish_reason for one in completions],
-        "verdict": [one.label for one in verdicts],
-        "reason": [one.reason for one in verdicts],
-        "answer": [one.answer for one in verdicts],
-        "reward": [one.reward for one in verdicts],
-    }
 
 
 def _arrow(values: Sequence[Any], kind: Any) -> Any:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.store.atomic_files import replacing
-from data_gen.store.schema import COLUMNS, rollout_of
+from data_gen.store.schema import COLUMNS, rollout_of, row_of
 from data_gen.store.table_files import Row, jsonl_rows
 from data_gen.types import DataError, Problem, Rollout
 
@@ -76,30 +76,8 @@ def _read_parquet(path: Path, untrusted: bool) -> Iterator[Rollout]:
 def _write_jsonl(rollouts: Sequence[Rollout], path: Path) -> None:
     with path.open("wb") as file:
         for rollout in rollouts:
-            line = json.dumps(_row(rollout), ensure_ascii=False, allow_nan=False)
+            line = json.dumps(row_of(rollout), default=list, ensure_ascii=False, allow_nan=False)
             file.write(f"{line}\n".encode())
-
-
-def _row(rollout: Rollout) -> Row:
-    problem, completion, verdict = rollout.problem, rollout.completion, rollout.verdict
-    return {
-        "problem_id": problem.id,
-        "sample": completion.sample,
-        "seed": completion.seed,
-        "problem": problem.prompt,
-        "gold": problem.answer,
-        "solution": problem.solution,
-        "prompt": completion.prompt,
-        "completion": completion.text,
-        "prompt_tokens": list(completion.prompt_tokens),
-        "tokens": list(completion.tokens),
-        "logps": list(completion.logps),
-        "finish_reason": completion.finish_reason,
-        "verdict": verdict.label,
-        "reason": verdict.reason,
-        "answer": verdict.answer,
-        "reward": verdict.reward,
-    }
 
 
 def _rollout(row: Row, place: str) -> Rollout:

@@ -1,4 +1,4 @@
-"""The columns of stored rollouts, and a rollout made of a row of them."""
+"""The columns of stored rollouts, to and from rollouts."""
 
 import math
 from typing import Any, get_args
@@ -24,6 +24,29 @@ COLUMNS = {
     "reward": "float64",
 }
 CHOICES = {"finish_reason": get_args(FinishReason), "verdict": get_args(Label)}
+
+
+def row_of(rollout: Rollout) -> dict[str, Any]:
+    """A rollout's value in each of COLUMNS."""
+    problem, completion, verdict = rollout.problem, rollout.completion, rollout.verdict
+    return {
+        "problem_id": problem.id,
+        "sample": completion.sample,
+        "seed": completion.seed,
+        "problem": problem.prompt,
+        "gold": problem.answer,
+        "solution": problem.solution,
+        "prompt": completion.prompt,
+        "completion": completion.text,
+        "prompt_tokens": completion.prompt_tokens,
+        "tokens": completion.tokens,
+        "logps": completion.logps,
+        "finish_reason": completion.finish_reason,
+        "verdict": verdict.label,
+        "reason": verdict.reason,
+        "answer": verdict.answer,
+        "reward": verdict.reward,
+    }
 
 
 def rollout_of(row: dict[str, Any], problem: Problem, place: str) -> Rollout:
