@@ -2,7 +2,7 @@
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -80,7 +80,11 @@ class Computation:
     @property
     def portion(self) -> Portion:
         """The one portion that the computation belongs to, in every wording and for every seed."""
-        return _portion(self.key)
+        digest = hashlib.sha256(self.key.encode()).digest()
+        place = int.from_bytes(digest[:8]) % 100
+        if place < _PERCENT["train"]:
+            return "train"
+        return "validation" if place < _PERCENT["train"] + _PERCENT["validation"] else "test"
 
     def problem(self, *, nested: bool = False) -> Problem:
         """The computation posed in words, or as a bracketed term, with its worked solution."""
@@ -130,11 +134,21 @@ def computations(
     distribution: Distribution, portion: Portion, rng: random.Random
 ) -> Iterator[Computation]:
     """Draws computations of one portion without end; some come more than once."""
-    for start, moves, highest in _draws(distribution, rng.getrandbits):
-        if highest >= distribution.reaches:
-            key = str(start) + "".join([move.text for move in moves])
-            if _portion(key) == portion:
-                yield Computation(start, tuple([(move.sign, move.operand) for move in moves]))
+    while True:
+        start = value = highest = rng.randint(0, distribution.highest)
+        missing = rng.randint(*distribution.steps)
+        steps: list[Step] = []
+        while missing:
+            sign = rng.choice(SIGNS)
+            operand = rng.choice(_operands(distribution, sign))
+            after = apply(value, sign, operand)
+            if 0 <= after <= distribution.highest:
+                steps.append((sign, operand))
+                missing -= 1
+                value, highest = after, max(highest, after)
+        computation = Computation(start, tuple(steps))
+        if highest >= distribution.reaches and computation.portion == portion:
+            yield computation
 
 
 def apply(value: int, sign: Sign, operand: int) -> int:
@@ -144,71 +158,9 @@ def apply(value: int, sign: Sign, operand: int) -> int:
     return value + operand if sign == "+" else value - operand
 
 
-def _portion(key: str) -> Portion:
-    digest = hashlib.sha256(key.encode()).digest()
-    place = int.from_bytes(digest[:8]) % 100
-    if place < _PERCENT["train"]:
-        return "train"
-    return "validation" if place < _PERCENT["train"] + _PERCENT["validation"] else "test"
-
-
-@dataclass(frozen=True, slots=True)
-class _Move:
-    """A step, how it reads in a key, and that it makes `factor` * value + `term` of a value."""
-
-    sign: Sign
-    operand: int
-    text: str
-    factor: int
-    term: int
-
-
-def _draws(
-    distribution: Distribution, bits: Callable[[int], int]
-) -> Iterator[tuple[int, list[_Move], int]]:
-    """A start value, the moves from it and the highest value on the way, without end.
-
-    Of some portions only one draw of twenty is, so this loop calls nothing but `bits`.
-    It draws what `Random.randint` and `Random.choice` do, at a fraction of their time.
-    """
-    highest = distribution.highest
-    starts, fewest = highest + 1, distribution.steps[0]
-    lengths = distribution.steps[1] - fewest + 1
-    start_bits, length_bits = starts.bit_length(), lengths.bit_length()
-    choices = [(len(m), len(m).bit_length(), m) for m in (_moves(distribution, s) for s in SIGNS)]
-    signs, sign_bits = len(choices), len(choices).bit_length()
-    while True:
-        while (start := bits(start_bits)) >= starts:
-            pass
-        while (longer := bits(length_bits)) >= lengths:
-            pass
-        value = top = start
-        moves: list[_Move] = []
-        missing = fewest + longer
-        while missing:
-            while (sign := bits(sign_bits)) >= signs:
-                pass
-            operands, operand_bits, of_sign = choices[sign]
-            while (operand := bits(operand_bits)) >= operands:
-                pass
-            move = of_sign[operand]
-            after = value * move.factor + move.term
-            if 0 <= after <= highest:
-                moves.append(move)
-                missing -= 1
-                value = after
-                if after > top:
-                    top = after
-        yield start, moves, top
-
-
-def _moves(distribution: Distribution, sign: Sign) -> list[_Move]:
+def _operands(distribution: Distribution, sign: Sign) -> range:
     least, greatest = FACTORS if sign == "*" else distribution.operands
-    made = []
-    for operand in range(least, greatest + 1):
-        term = apply(0, sign, operand)
-        made.append(_Move(sign, operand, f"{sign}{operand}", apply(1, sign, operand) - term, term))
-    return made
+    return range(least, greatest + 1)
 
 
 @cache
@@ -221,14 +173,14 @@ def _most(distribution: Distribution, portion: Portion) -> int:
 
 def _paths(distribution: Distribution, highest: int) -> int:
     """How many computations of these steps and operands keep to 0 .. `highest`."""
-    moves = [move for sign in SIGNS for move in _moves(distribution, sign)]
+    moves = [(sign, operand) for sign in SIGNS for operand in _operands(distribution, sign)]
     ways = dict.fromkeys(range(highest + 1), 1)
     total = 0
     for length in range(1, distribution.steps[1] + 1):
         longer = dict.fromkeys(ways, 0)
         for value, count in ways.items():
-            for move in moves:
-                after = value * move.factor + move.term
+            for sign, operand in moves:
+                after = apply(value, sign, operand)
                 if 0 <= after <= highest:
                     longer[after] += count
         ways = longer
