@@ -1,6 +1,6 @@
 """Sample and verify, chunk by chunk: the one function behind data generation and evaluation."""
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
@@ -29,24 +29,15 @@ def collect(
     *,
     folder: Path | None = None,
     chunk_problems: int = 256,
-    on_chunk: Callable[[list[Rollout]], None] | None = None,
 ) -> list[Rollout]:
     """Samples `sampling.samples` completions per problem and verifies them; order of the problems.
 
-    The chunks of `collected_chunks` in one list. `on_chunk` receives each chunk's rollouts when
-    they are verified, found ones included.
+    The chunks of `collected_chunks` in one list.
     """
-    collected: list[Rollout] = []
-    with closing(
-        collected_chunks(
-            problems, sample, verify, sampling, folder=folder, chunk_problems=chunk_problems
-        )
-    ) as chunks:
-        for rollouts in chunks:
-            collected.extend(rollouts)
-            if on_chunk is not None:
-                on_chunk(rollouts)
-    return collected
+    chunks = collected_chunks(
+        problems, sample, verify, sampling, folder=folder, chunk_problems=chunk_problems
+    )
+    return [rollout for chunk in chunks for rollout in chunk]
 
 
 def collected_chunks(

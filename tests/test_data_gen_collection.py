@@ -74,23 +74,16 @@ def test_a_chunk_is_verified_while_the_next_is_sampled():
     assert len(collect(problems(2), Waiting(), patient, SAMPLING, chunk_problems=1)) == 4
 
 
-def test_every_chunk_is_told_of_once_and_in_order(tmp_path):
-    def told_by(sample):
-        told = []
-        collect(
-            problems(5),
-            sample,
-            verify,
-            SAMPLING,
-            folder=tmp_path,
-            chunk_problems=2,
-            on_chunk=lambda rollouts: told.append([r.problem.id for r in rollouts]),
+def test_every_chunk_comes_once_and_in_order(tmp_path):
+    def chunks_of(sample):
+        chunks = collected_chunks(
+            problems(5), sample, verify, SAMPLING, folder=tmp_path, chunk_problems=2
         )
-        return told
+        return [[r.problem.id for r in rollouts] for rollouts in chunks]
 
-    first = told_by(Scripted())
+    first = chunks_of(Scripted())
     assert first == [["p0", "p0", "p1", "p1"], ["p2", "p2", "p3", "p3"], ["p4", "p4"]]
-    assert told_by(Scripted(fail_at=0)) == first
+    assert chunks_of(Scripted(fail_at=0)) == first
 
 
 @pytest.mark.parametrize("fail_at", [1, 2, 3])
@@ -278,11 +271,3 @@ def test_whoever_stops_early_ends_the_sampling_and_keeps_what_is_done(tmp_path):
     assert sample.closed
     assert sample.taken < 9
     assert len(list(tmp_path.glob("part-*.parquet"))) == len(sample.asked) == 2
-
-    def fail(rollouts):
-        raise RuntimeError("enough")
-
-    other = Streaming(ahead=2)
-    with pytest.raises(RuntimeError, match="enough"):
-        collect(problems(9), other, verify, SAMPLING, chunk_problems=1, on_chunk=fail)
-    assert other.closed
