@@ -126,7 +126,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from data_gen import collect
-from test_collection import SAMPLING, Scripted, problems, verify
+from test_data_gen_collection import SAMPLING, Scripted, problems, verify
 
 class Mortal(Scripted):
     def __call__(self, chunk, sampling):
