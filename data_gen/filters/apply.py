@@ -3,16 +3,10 @@
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
-from data_gen.filters.completions import (
-    Duplicates,
-    Length,
-    NearDuplicateCompletions,
-    Repetitive,
-    Surplus,
-    Truncated,
-)
-from data_gen.filters.problems import Contaminated, NearDuplicateProblems, PassRate
+from data_gen.filters import completions
+from data_gen.filters.problems import Contaminated, NearDuplicateProblems, drop_pass_rates
 from data_gen.filters.settings import Filters
 from data_gen.types import Problem, Rollout
 from data_gen.views import is_accepted, problem_groups
@@ -93,22 +87,30 @@ def _steps(
     if filters.near_duplicate_problems is not None:
         steps["near_duplicate_problems"] = NearDuplicateProblems(filters.near_duplicate_problems)
     if filters.pass_rate is not None:
-        steps["pass_rate"] = PassRate(filters.pass_rate, min_reward)
+        steps["pass_rate"] = partial(
+            drop_pass_rates, window=filters.pass_rate, min_reward=min_reward
+        )
     if filters.truncated:
-        steps["truncated"] = Truncated()
+        steps["truncated"] = completions.drop_truncated
     if filters.min_tokens is not None:
-        steps["min_tokens"] = Length(filters.min_tokens, None)
+        steps["min_tokens"] = partial(completions.drop_lengths, lowest=filters.min_tokens)
     if filters.max_tokens is not None:
-        steps["max_tokens"] = Length(None, filters.max_tokens)
+        steps["max_tokens"] = partial(completions.drop_lengths, highest=filters.max_tokens)
     if filters.repetition is not None:
-        steps["repetition"] = Repetitive(filters.repetition)
+        steps["repetition"] = partial(completions.drop_repetitive, settings=filters.repetition)
     if filters.duplicates:
-        steps["duplicates"] = Duplicates()
+        steps["duplicates"] = completions.drop_duplicates
     if filters.near_duplicates is not None:
-        steps["near_duplicates"] = NearDuplicateCompletions(filters.near_duplicates)
+        steps["near_duplicates"] = partial(
+            completions.drop_near_duplicates, settings=filters.near_duplicates
+        )
     if filters.max_accepted_per_problem is not None:
-        most = filters.max_accepted_per_problem
-        steps["max_accepted_per_problem"] = Surplus(most, min_reward, filters.seed)
+        steps["max_accepted_per_problem"] = partial(
+            completions.drop_surplus,
+            most=filters.max_accepted_per_problem,
+            min_reward=min_reward,
+            seed=filters.seed,
+        )
     return steps
 
 

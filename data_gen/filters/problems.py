@@ -69,20 +69,14 @@ class NearDuplicateProblems:
         return {}
 
 
-class PassRate:
+def drop_pass_rates(
+    group: Sequence[Rollout], window: tuple[float, float], min_reward: float
+) -> dict[int, str]:
     """Problems that the base model solves too seldom or too often to teach anything."""
-
-    def __init__(self, window: tuple[float, float], min_reward: float) -> None:
-        self._low, self._high = window
-        self._min_reward = min_reward
-
-    def __call__(self, group: Sequence[Rollout]) -> dict[int, str]:
-        right = sum(
-            rollout.reward >= self._min_reward and rollout.verdict.label != "unverifiable"
-            for rollout in group
-        )
-        rate = right / len(group)
-        return {} if self._low <= rate <= self._high else _all(group, f"pass rate {rate:.4g}")
+    low, high = window
+    right = sum(r.reward >= min_reward and r.verdict.label != "unverifiable" for r in group)
+    rate = right / len(group)
+    return {} if low <= rate <= high else _all(group, f"pass rate {rate:.4g}")
 
 
 def _whole(problem: Problem) -> str:
