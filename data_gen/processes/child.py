@@ -63,7 +63,10 @@ class Child:
             raise ChildDied(self._epitaph()) from error
 
     def receive(self, timeout_seconds: float | None = None) -> Any:
-        """The next message; TimeoutError after `timeout_seconds`, ChildDied when the child ends."""
+        """The next message. Raises ChildDied when the child ends instead.
+
+        TimeoutError when no message begins to come within `timeout_seconds`.
+        """
         return self.receive_with_payload(timeout_seconds)[0]
 
     def receive_with_payload(self, timeout_seconds: float | None = None) -> Message:
