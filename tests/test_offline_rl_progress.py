@@ -36,11 +36,11 @@ def test_a_command_that_nobody_reads_ends_without_a_word():
 
 def test_a_pipe_that_breaks_elsewhere_is_an_error_that_is_told():
     program = (
-        "import sys, types; from offline_rl import cli\n"
+        "import sys, types; from offline_rl.cli import app\n"
         "def broken(what): raise BrokenPipeError(32, 'Broken pipe')\n"
         # In the place of the module, which imports torch.
         "sys.modules['offline_rl.cli.list_names'] = types.SimpleNamespace(listing=broken)\n"
-        "sys.argv = ['offline-rl', 'list', 'methods']; cli.main()"
+        "sys.argv = ['offline-rl', 'list', 'methods']; app.main()"
     )
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert run.returncode == 1
