@@ -136,7 +136,7 @@ def test_a_benchmark_has_what_it_says_itself_and_the_rest_from_the_others(file):
         ("training.lr=.nan", "training.lr: Input should be"),
         ("training.steps=two", "training.steps: Input should be a valid integer"),
         ("training.betas=[0.9, 1]", "training: betas must lie in [0, 1)"),
-        ("methods.iw={kind: iw_sft, clip: [2, 3]}", "methods.iw: clip must be (low, high)"),
+        ("methods.iw={kind: iw_sft, clip: [2, 3]}", "methods.iw.clip: must be (low, high)"),
         ("methods.other={}", "methods.other: this needs a `kind`"),
         ("methods.dtf={}", "`kind` (offline-rl list methods): did you mean dft?"),
         ("methods.DPO={}", "did you mean dpo?"),

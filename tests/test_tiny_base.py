@@ -19,7 +19,7 @@ from data_gen.types import DataError
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.tiny_base.card import write_card
 from offline_rl.tiny_base.corpus import documents
-from offline_rl.tiny_base.figures import load_figures, measure_tiny_base
+from offline_rl.tiny_base.figures import FIGURES_FILE, Figure, measure_tiny_base
 from offline_rl.tiny_base.recipe import build_tiny_base, held_out_nll
 
 pytestmark = pytest.mark.xdist_group("vllm")
@@ -36,6 +36,10 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def model():
     return AutoModelForCausalLM.from_pretrained(TINY_BASE)
+
+
+def load_figures(folder):
+    return [Figure(**row) for row in json.loads((folder / FIGURES_FILE).read_text())]
 
 
 def test_the_folder_is_known_without_torch():

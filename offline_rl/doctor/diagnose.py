@@ -25,7 +25,7 @@ from offline_rl.doctor import (
 )
 from offline_rl.doctor.subject import CheckResult, Subject
 from offline_rl.progress import Progress, printable
-from offline_rl.stages.engines import Engines
+from offline_rl.stages.engines import engines_of
 from offline_rl.training.launch import LaunchError
 from offline_rl.training.out_of_memory import OutOfMemory
 from offline_rl.training.trainer import TrainingError
@@ -67,13 +67,7 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Subject]:
     with (
         remote_code_runs(experiment.code),
         tempfile.TemporaryDirectory() as folder,
-        Engines(
-            experiment.sampler,
-            experiment.prompt,
-            progress,
-            base=experiment.model_path,
-            base_revision=experiment.revision,
-        ) as engines,
+        engines_of(experiment, experiment.sampler, progress) as engines,
     ):
         tokenizer = load_tokenizer(experiment.model_path, experiment.revision)
         sampler = engines.sampler(

@@ -1,8 +1,9 @@
 """What methods have in common by what they learn from: accepted rollouts, pairs, or all of them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import AfterValidator
 from torch import Tensor
 
 from data_gen.selection import Selection
@@ -11,6 +12,17 @@ from data_gen.views import Example, accepted, pairs, rejected
 from offline_rl.methods.base import Method, Origin
 
 Per = Literal["token", "example"]
+
+
+def _holds_one(clip: tuple[float, float]) -> tuple[float, float]:
+    low, high = clip
+    if not 0 <= low < 1 < high:
+        raise ValueError(f"must be (low, high) with 0 <= low < 1 < high, not {clip}")
+    return clip
+
+
+Clip = Annotated[tuple[float, float], AfterValidator(_holds_one)]
+"""Bounds of a ratio, which is 1 at equal policies."""
 
 DPO_TRAINING: Mapping[str, Any] = {"lr": 1e-6, "examples_per_step": 128, "warmup": 0.05}
 """Training settings of dpo, ipo and kto."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from data_gen.samplers import SamplerSettings
 from data_gen.types import DataError, Label, Problem, Sampling, Verifier
@@ -19,7 +19,7 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.data import ModelSettings
-from offline_rl.settings.evaluation import BASE, EvaluationSettings
+from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.context import Run, sampled_with
 from offline_rl.stages.engines import opened
 from offline_rl.stages.policies import Policy
@@ -64,17 +64,8 @@ def evaluation_folder(folder: Path, label: str, training_seed: int | None, bench
     return folder / "evaluations" / label / which / benchmark
 
 
-class Evaluating(Protocol):
-    """Settings with an evaluation in them."""
-
-    @property
-    def prompt(self) -> str: ...
-    @property
-    def verifier(self) -> VerifierSettings: ...
-    @property
-    def sampler(self) -> SamplerSettings: ...
-    @property
-    def evaluation(self) -> EvaluationSettings: ...
+Evaluating = Experiment | CheckpointEvaluation
+"""Settings with an evaluation in them."""
 
 
 def manners(settings: Evaluating, policy: str, benchmark: str) -> dict[str, Manner]:
@@ -105,7 +96,7 @@ def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
 
 
 def evaluation_jobs(
-    run: Run[Experiment] | Run[CheckpointEvaluation],
+    run: Run[Evaluating],
     policy: str,
     training_seed: int | None,
     model: str,

@@ -74,7 +74,14 @@ def _fill(
         file.writelines(f"{json.dumps(asdict(one))}\n" for one in choice.dropped)
     summary = {
         "sampled": sampled_summary,
-        "filters": _funnel(choice),
+        "filters": {
+            passage.filter: {
+                "problems": passage.problems,
+                "rollouts": passage.rollouts,
+                "accepted": passage.accepted,
+            }
+            for passage in choice.funnel
+        },
         "dataset": summarise(
             iterate_rollouts(folder, untrusted=False), min_reward=settings.selection.min_reward
         ),
@@ -120,18 +127,6 @@ def _check_something_is_left(choice: Choice) -> None:
     why = Counter(one.why for one in choice.dropped if one.filter == last.filter)
     most = f", most often because: {why.most_common(1)[0][0]}" if why else ""
     raise DataError(f"filters.{last.filter} leaves no rollout at all{most}")
-
-
-def _funnel(choice: Choice) -> dict[str, Any]:
-    """What was left after each filter."""
-    return {
-        passage.filter: {
-            "problems": passage.problems,
-            "rollouts": passage.rollouts,
-            "accepted": passage.accepted,
-        }
-        for passage in choice.funnel
-    }
 
 
 def _pairs(settings: DataSettings, folder: Path) -> Iterator[tuple[Rollout, Rollout]]:

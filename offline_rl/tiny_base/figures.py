@@ -93,11 +93,6 @@ def _figure(split: str, sampling: Sampling, rollouts: list[Rollout]) -> Figure:
     )
 
 
-def load_figures(folder: Path) -> list[Figure]:
-    """The figures that stand beside a model's card."""
-    return [Figure(**row) for row in json.loads((folder / FIGURES_FILE).read_text())]
-
-
 def save_figures(figures: Sequence[Figure], folder: Path) -> None:
     rows = [asdict(one) for one in figures]
     (folder / FIGURES_FILE).write_text(json.dumps(rows, indent=1) + "\n")
