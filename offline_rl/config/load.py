@@ -2,15 +2,15 @@
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from data_gen.problems.sources import ProblemSource
-from offline_rl.config.errors import explain, keys_given
+from offline_rl.config.errors import Key, explain, keys_given
 from offline_rl.config.schema import Experiment
 from offline_rl.config.yaml_io import SettingsError as SettingsError
 from offline_rl.config.yaml_io import check_values, parse_yaml, to_yaml
@@ -22,6 +22,7 @@ EXPERIMENTS = Path(str(resources.files("offline_rl"))) / "experiments"
 _EXPERIMENT_KEYS = Experiment.model_fields.keys() - DataSettings.model_fields.keys()
 
 S = TypeVar("S", bound=ModelSettings)
+M = TypeVar("M", bound=BaseModel)
 
 
 def shipped_experiments() -> dict[str, Path]:
@@ -41,7 +42,7 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
         if "model" not in raw:
             raise SettingsError(f"{source}models: several base models: name one with model=NAME")
         del raw["models"]
-    return _validated(Experiment, raw, overrides, source)
+    return validated(Experiment, raw, source, keys_given(overrides))
 
 
 def data_settings_of(
@@ -131,7 +132,7 @@ def read_settings(path: str | Path) -> tuple[dict[str, Any], str]:
 def checked(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
     """`raw` from a file `source` with overrides, as settings. Raises SettingsError."""
     apply(raw, overrides)
-    return _validated(kind, raw, overrides, source)
+    return validated(kind, raw, source, keys_given(overrides))
 
 
 def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
@@ -141,12 +142,14 @@ def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
     check_values(raw)
 
 
-def _validated(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
-    """`raw`, which holds the overrides, as settings."""
+def validated(
+    kind: type[M], raw: Mapping[str, Any], source: str, given: Collection[Key], within: str = ""
+) -> M:
+    """`raw` as settings; the other arguments are those of `explain`. Raises SettingsError."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(explain(error, raw, source, keys_given(overrides))) from error
+        raise SettingsError(explain(error, raw, source, given, within)) from error
 
 
 def _override(raw: dict[str, Any], override: str) -> None:

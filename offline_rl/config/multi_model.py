@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from offline_rl.config.errors import Key, explain, keys_given
-from offline_rl.config.load import apply, label_of, read_settings, settings_mapping
+from offline_rl.config.load import apply, label_of, read_settings, settings_mapping, validated
 from offline_rl.config.schema import Experiment
 from offline_rl.config.yaml_io import SettingsError, to_yaml
 from offline_rl.settings.base import Frozen, Label, Store
@@ -50,14 +50,15 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series
     apply(raw, overrides)
     given = keys_given(overrides)
     if "models" not in raw:
-        return _experiment(raw, source, given)
+        return validated(Experiment, raw, source, given)
     if "model" in raw:
         raise SettingsError(f"{source}models: give either model or models")
     models = _by_label(raw["models"], source)
     store = raw.get("store")
     common = {key: value for key, value in raw.items() if key not in ("models", "name", "store")}
     experiments = {
-        label: _experiment(
+        label: validated(
+            Experiment,
             _merged(common, {**_stored(store, label), **own, "name": label}),
             source,
             _given_to(label, own, given),
@@ -77,15 +78,6 @@ def dump_series(series: Series) -> str:
     stored = {} if series.store is None else {"store": series.store}
     told = {"name": series.name, **stored, "models": models}
     return to_yaml(told)
-
-
-def _experiment(
-    raw: Mapping[str, Any], source: str, given: Collection[Key], within: str = ""
-) -> Experiment:
-    try:
-        return Experiment.model_validate(raw)
-    except ValidationError as error:
-        raise SettingsError(explain(error, raw, source, given, within)) from error
 
 
 def _given_to(label: str, own: Mapping[str, Any], given: Collection[Key]) -> set[Key]:
