@@ -37,17 +37,15 @@ class Progress(Protocol):
 
 
 class Silent:
-    """Reports nothing."""
+    """Reports nothing; its own task."""
 
     def say(self, line: str) -> None: ...
 
+    def update(self, done: int, total: int | None = None, note: str = "") -> None: ...
+
     @contextmanager
     def task(self, title: str, unit: str) -> Iterator[Task]:
-        yield _NoTask()
-
-
-class _NoTask:
-    def update(self, done: int, total: int | None = None, note: str = "") -> None: ...
+        yield self
 
 
 class Lines:
@@ -61,7 +59,7 @@ class Lines:
 
     @contextmanager
     def task(self, title: str, unit: str) -> Iterator[Task]:
-        yield _NoTask()
+        yield Silent()
         self._inner.say(f"{title}: done")
 
 

@@ -17,7 +17,6 @@ from data_gen.samplers import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.tiny_base.card import write_card
 from offline_rl.tiny_base.corpus import documents
 from offline_rl.tiny_base.figures import FIGURES_FILE, Figure, measure_tiny_base
 from offline_rl.tiny_base.recipe import build_tiny_base, held_out_nll
@@ -163,10 +162,3 @@ def test_the_base_leaves_room_to_learn():
     assert claimed["test", 1.0].mixed_share > 0.8
     assert claimed["test", 0.0].accuracy < 0.1
     assert claimed["big", 1.0].accuracy > 0.05
-
-
-def test_a_card_rewritten_from_its_figures_reads_the_same(tmp_path):
-    facts = {"documents": 100, "parameters": 1000, "held_out_nll": 0.5}
-    figures = load_figures(TINY_BASE)
-    write_card(tmp_path, seed=0, facts=facts, figures=figures)
-    assert load_figures(tmp_path) == figures

@@ -128,7 +128,7 @@ def dataset_card(
             }
         ],
     }
-    flat = _flat(summary)
+    flat = flatten(summary)
     counts = {key: value for key, value in flat.items() if not isinstance(value, list)}
     lists = {key: value for key, value in flat.items() if isinstance(value, list) and value}
     return "\n".join(
@@ -138,7 +138,7 @@ def dataset_card(
             "Completions that a language model sampled for problems with known answers, each with",
             "the verdict of a verifier. One row is one completion.\n",
             *_table("Columns", "column", _MEANING),
-            *_table("How they were made", "setting", _flat(about)),
+            *_table("How they were made", "setting", flatten(about)),
             *_table("Counts", "count", counts),
             *(f"{_inert(key)}: {_inert(', '.join(map(str, lists[key])))}\n" for key in lists),
         ]
@@ -150,11 +150,12 @@ def _table(title: str, first: str, rows: Mapping[str, Any]) -> list[str]:
     return [f"## {title}\n", f"| {first} | |", "| --- | --- |", *lines, ""]
 
 
-def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of nested mappings by their dotted paths."""
     flat: dict[str, Any] = {}
     for key, value in settings.items():
         if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
+            flat |= flatten(value, f"{prefix}{key}.")
         else:
             flat[f"{prefix}{key}"] = value
     return flat

@@ -20,9 +20,7 @@ class TransformersSettings(EngineSettings):
     """transformers' generate: left-padded, in large batches of prompts sorted by length."""
 
     kind: Literal["transformers"] = "transformers"
-    dtype: DType = Field(
-        default="auto", description="auto: the precision that the base model is stored in"
-    )
+    dtype: DType = "auto"
     batch_size: int = Field(default=512, ge=1, description="sequences decoded together")
     threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
 
@@ -36,9 +34,7 @@ class AutoSettings(EngineSettings):
     no_matter_to_results: ClassVar[frozenset[str]] = VllmSettings.no_matter_to_results
 
     kind: Literal["auto"] = "auto"
-    dtype: DType = Field(
-        default="auto", description="auto: the precision that the base model is stored in"
-    )
+    dtype: DType = "auto"
     max_num_seqs: int | None = Field(default=None, ge=1, description="as of vllm")
     gpu_memory_utilization: float = Field(default=0.9, gt=0, le=1, description="as of vllm")
     tensor_parallel_size: int = Field(default=1, ge=1, description="as of vllm")

@@ -1,10 +1,13 @@
 """What the settings of all samplers share."""
 
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
-DType = Literal["auto", "float32", "bfloat16", "float16"]
+DType = Annotated[
+    Literal["auto", "float32", "bfloat16", "float16"],
+    Field(description="auto: the precision that the base model is stored in"),
+]
 
 
 class EngineSettings(BaseModel):

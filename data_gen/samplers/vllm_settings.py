@@ -28,9 +28,7 @@ class VllmSettings(EngineSettings):
     )
 
     kind: Literal["vllm"] = "vllm"
-    dtype: DType = Field(
-        default="auto", description="auto: the precision that the base model is stored in"
-    )
+    dtype: DType = "auto"
     quantization: str | None = Field(
         default=None, pattern=r"^[a-z0-9_]+$", description="a method of vLLM's, such as fp8"
     )

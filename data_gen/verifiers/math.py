@@ -1,6 +1,5 @@
 """The verifier of mathematical answers: math-verify, behind processes that may be killed."""
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from importlib.metadata import version
@@ -56,15 +55,11 @@ class MathVerifier(OpenVerifier):
     def __init__(self, settings: MathSettings) -> None:
         self._settings = settings
         self._known: dict[_Question, Outcome] = {}
-        limits = {
-            "memory_megabytes": settings.memory_megabytes,
-            "cpu_seconds": int(settings.deadline_seconds) + 2,
-        }
         self._pool = Pool(
             "data_gen.verifiers.math_engine.worker",
-            {"setup": limits},
-            workers=settings.workers or os.cpu_count() or 1,
-            deadline_seconds=settings.deadline_seconds,
+            settings.workers,
+            settings.deadline_seconds,
+            settings.memory_megabytes,
         )
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:

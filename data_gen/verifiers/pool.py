@@ -1,5 +1,6 @@
 """Worker processes that may hang, run out of memory or crash, while every task gets its answer."""
 
+import os
 import signal
 import threading
 import time
@@ -39,16 +40,26 @@ class _Worker:
 class Pool:
     """Runs tasks in processes of `python -m module`, which answers each message with a message.
 
-    A worker gets `setup` before its first task. Workers start when tasks need them. A task that
+    A worker gets its limits and `setup` before its first task. As many workers as there are tasks
+    for start, up to `workers`; None: one a core. A task that
     has not been answered `deadline_seconds` after its worker took it up costs that worker its
     life; the tasks behind it are given to another one. A worker that answers its setup with
     {"error": ...} cannot work at all, which is a DataError.
     """
 
-    def __init__(self, module: str, setup: Any, workers: int, deadline_seconds: float) -> None:
+    def __init__(
+        self,
+        module: str,
+        workers: int | None,
+        deadline_seconds: float,
+        memory_megabytes: int,
+        **setup: Any,
+    ) -> None:
+        cpu_seconds = int(deadline_seconds) + 2
+        limits = {"memory_megabytes": memory_megabytes, "cpu_seconds": cpu_seconds}
         self._module = module
-        self._setup = setup
-        self._limit = workers
+        self._setup = {"setup": {**limits, **setup}}
+        self._limit = workers or os.cpu_count() or 1
         self._deadline_seconds = deadline_seconds
         self._workers: list[_Worker] = []
         self._lock = threading.Lock()

@@ -48,17 +48,13 @@ class PythonSettings(Settings):
 
 class PythonVerifier(OpenVerifier):
     def __init__(self, settings: PythonSettings) -> None:
-        setup = {
-            "memory_megabytes": settings.memory_megabytes,
-            "cpu_seconds": int(settings.deadline_seconds) + 2,
-            "function": settings.function,
-            "folder": os.getcwd(),
-        }
         self._pool = Pool(
             "data_gen.verifiers.python_function_worker",
-            {"setup": setup},
-            workers=settings.workers or os.cpu_count() or 1,
-            deadline_seconds=settings.deadline_seconds,
+            settings.workers,
+            settings.deadline_seconds,
+            settings.memory_megabytes,
+            function=settings.function,
+            folder=os.getcwd(),
         )
         self._pool.start()
 
@@ -73,7 +69,7 @@ class PythonVerifier(OpenVerifier):
 def _verdict(reply: dict[str, object] | Failure) -> Verdict:
     if isinstance(reply, Failure):
         return Verdict.unverifiable(reply.reason)
-    return Verdict(**reply)  # type: ignore[arg-type] # made by `custom_worker`
+    return Verdict(**reply)  # type: ignore[arg-type] # made by the worker
 
 
 def _source(function: str) -> Path:

@@ -8,7 +8,7 @@ import traceback
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, ParamSpec
+from typing import Annotated, Any, ParamSpec
 
 import typer
 from rich.console import Console
@@ -18,9 +18,6 @@ from data_gen.remote_code import remote_code_runs
 from offline_rl.cli import data_commands, report_commands
 from offline_rl.cli.data_commands import Out, quiet_libraries
 from offline_rl.cli.shared import console, run_experiment
-
-if TYPE_CHECKING:
-    from offline_rl.config.schema import Experiment
 
 P = ParamSpec("P")
 
@@ -63,10 +60,10 @@ def _plain_errors(command: Callable[P, None]) -> Callable[P, None]:
             # Typer ends a command that nobody reads without a word.
             if _debug or (isinstance(error, BrokenPipeError) and _nobody_reads()):
                 raise
-            _complain(str(error) or type(error).__name__)
+            _say(f"error: {str(error) or type(error).__name__}")
             raise typer.Exit(1) from error
         except KeyboardInterrupt as error:
-            _complain("interrupted; the same command goes on from here")
+            _say("error: interrupted; the same command goes on from here")
             raise typer.Exit(130) from error
 
     return wrapped
@@ -77,10 +74,6 @@ def _nobody_reads() -> bool:
     output = select.poll()
     output.register(sys.stdout.fileno(), 0)
     return any(event & (select.POLLERR | select.POLLHUP) for _, event in output.poll(0))
-
-
-def _complain(message: str) -> None:
-    _say(f"error: {message}")
 
 
 def _say(message: str) -> None:
@@ -155,7 +148,9 @@ def doctor(
     if "=" in first and not os.path.isfile(first):
         first, overrides = "demo", [first, *overrides]
     named = [] if model is None else [f"model={json.dumps(model)}"]
-    loaded = _load(first, [*overrides, *named])
+    from offline_rl.config.load import load_experiment
+
+    loaded = load_experiment(first, [*overrides, *named])
     quiet_libraries()
     from offline_rl.doctor.diagnose import diagnose, print_findings
     from offline_rl.progress import Terminal
@@ -205,13 +200,12 @@ def tiny_base(
     out: Annotated[Path, typer.Option("--out", help="the folder to write the model to")],
     seed: Annotated[int, typer.Option(min=0, help="seed of the recipe")] = 0,
 ) -> None:
-    """Pretrains the embedded tiny base model anew and measures it, in some minutes."""
+    """Pretrains the embedded tiny base model again and measures it, in some minutes."""
     quiet_libraries()
     from data_gen.samplers import AutoSettings
     from offline_rl.progress import Terminal
     from offline_rl.stages.engines import Engines
-    from offline_rl.tiny_base.card import write_card
-    from offline_rl.tiny_base.figures import measure_tiny_base
+    from offline_rl.tiny_base.figures import measure_tiny_base, save_figures
     from offline_rl.tiny_base.recipe import build_tiny_base
 
     progress = Terminal(console())
@@ -221,14 +215,10 @@ def tiny_base(
         sample = engines.sampler(str(out))
         with progress.task("measure", "conditions") as task:
             figures = measure_tiny_base(sample, on_progress=task.update)
-    write_card(out, seed=seed, facts=facts, figures=figures)
-    typer.echo(out / "README.md")
-
-
-def _load(experiment: str, overrides: list[str] | None) -> "Experiment":
-    from offline_rl.config.load import load_experiment
-
-    return load_experiment(experiment, overrides or [])
+    save_figures(figures, out)
+    typer.echo(f"{out}: {facts['held_out_nll']:.3f} nats a token on held-out documents")
+    for one in figures:
+        typer.echo(f"{one.split} at temperature {one.temperature:g}: {one.accuracy:.1%} correct")
 
 
 def main() -> Any:

@@ -70,14 +70,17 @@ def generate(
     from offline_rl.config.load import data_settings_of
 
     if to_hub is not None:
-        check_push(to_hub)
+        from data_gen.exchange.hub import check_destination
+
+        # Before there is anything to push.
+        check_destination(to_hub)
     loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
     quiet_libraries()
     from offline_rl.progress import Terminal
     from offline_rl.workflows.experiment import generate as generate_data
 
     console = Console(soft_wrap=False, highlight=False)
-    made = generate_data(loaded, run_folder(loaded, out), progress=Terminal(console))
+    made = generate_data(loaded, out or Path("runs") / loaded.name, progress=Terminal(console))
     counts = json.loads((made / SUMMARY).read_text(encoding="utf-8"))["dataset"]
     typer.echo(
         f"{made}: {counts['rollouts']} rollouts of {counts['problems']} problems,"
@@ -200,24 +203,12 @@ def push(
     Console().print(Text(f"pushed: {printable(address)}"), soft_wrap=True)
 
 
-def check_push(name: str) -> None:
-    """Tells what would make `push` fail before there is anything to push. Raises DataError."""
-    from data_gen.exchange.hub import check_destination
-
-    check_destination(name)
-
-
 def _settings(source: Path) -> "DataSettings | None":
     """Those of a run's folder."""
     from offline_rl.config.load import data_settings_of
 
     file = source / SETTINGS
     return data_settings_of([str(file)]) if file.is_file() else None
-
-
-def run_folder(settings: "DataSettings", out: Path | None) -> Path:
-    """Where a run with these settings lies."""
-    return out or Path("runs") / settings.name
 
 
 def quiet_libraries() -> None:

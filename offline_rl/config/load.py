@@ -98,13 +98,14 @@ def settings_mapping(settings: DataSettings) -> dict[str, Any]:
         dumped["problems"] = settings.problems.model_dump(mode="json", exclude_unset=True)
     if settings.filters.decontaminate is not None:
         against = settings.filters.decontaminate.benchmarks
-        dumped["filters"]["decontaminate"]["benchmarks"] = _as_given(against)
+        dumped["filters"]["decontaminate"]["benchmarks"] = as_given(against)
     if isinstance(settings, Experiment):
-        dumped["evaluation"]["benchmarks"] = _as_given(settings.evaluation.benchmarks)
+        dumped["evaluation"]["benchmarks"] = as_given(settings.evaluation.benchmarks)
     return dumped
 
 
-def _as_given(sources: Mapping[str, ProblemSource]) -> dict[str, Any]:
+def as_given(sources: Mapping[str, ProblemSource]) -> dict[str, Any]:
+    """Problem sources by name, each without its defaults."""
     return {
         name: source.model_dump(mode="json", exclude_unset=True) for name, source in sources.items()
     }

@@ -5,6 +5,7 @@ from typing import Any
 
 import yaml
 
+from data_gen.cards.dataset_card import flatten
 from offline_rl.results.run_results import Findings
 
 _MOST_TOLD = 12
@@ -39,19 +40,10 @@ def _facts(part: Findings) -> dict[str, Any]:
     if part.among_untrained:
         # Labels with settings of their own: those of the first stand for all.
         settings = next(iter(settings.values()))["settings"]
-    facts = {k: v for k, v in _flat(settings).items() if k.split(".")[0] not in _OWN}
+    facts = {k: v for k, v in flatten(settings).items() if k.split(".")[0] not in _OWN}
     packages = part.environment.get("packages", {})
     facts |= {f"version of {name}": version for name, version in packages.items()}
     return facts | {f"hash of {what}": value for what, value in part.hashes.items()}
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    if not isinstance(value, Mapping):
-        return {path: value}
-    found: dict[str, Any] = {}
-    for key, inner in value.items():
-        found |= _flat(inner, f"{path}.{key}" if path else str(key))
-    return found
 
 
 def _shown(value: Any) -> str:

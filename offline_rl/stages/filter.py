@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from data_gen.cards.dataset_card import dataset_card, summarise
+from data_gen.cards.dataset_card import summarise
 from data_gen.cards.pair_stats import audit_pairs
 from data_gen.filters import Choice, choose
 from data_gen.store.rollouts import iterate_rollouts, save_rollouts
@@ -21,8 +21,8 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Task
 from offline_rl.settings.data import Audit, DataSettings
-from offline_rl.stages.context import Run, write_json
-from offline_rl.stages.sample import problems_source
+from offline_rl.stages.context import Run
+from offline_rl.stages.sample import describe, problems_source
 
 DROPPED = "dropped.jsonl"
 DISAGREEMENTS = "audit.jsonl"
@@ -94,10 +94,7 @@ def _fill(
         "selection": settings.selection.model_dump(mode="json"),
         "audit": _audit_settings(settings.audit),
     }
-    write_json(folder / SUMMARY, summary)
-    write_json(folder / ABOUT, about)
-    card = dataset_card(settings.name, summary, about, licence=settings.licence)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    describe(settings.name, summary, about, folder, settings.licence)
 
 
 def _told(rollouts: Iterable[Rollout], task: Task, total: int) -> Iterator[Rollout]:

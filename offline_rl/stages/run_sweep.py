@@ -53,13 +53,17 @@ def sweep_step(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> E
         retry_failed=retry_failed,
         awaited=lambda one: not run.finished(_job(run, sweep, one).stage),
     )
-    jobs = {id(trial): _job(run, sweep, trial.policy) for trial in trials if _trained(trial)}
+    jobs = {
+        id(trial): _job(run, sweep, trial.policy)
+        for trial in trials
+        if trial.policy.failure is None
+    }
     evaluations_step(run, list(jobs.values()))
     # Training comes next, and does not share a GPU's memory.
     run.engines.close()
     for trial in trials:
         trial.policy.stage.published.drop("*.safetensors")
-    scores = [_score(jobs[id(trial)]) if _trained(trial) else None for trial in trials]
+    scores = [_score(jobs[id(trial)]) if id(trial) in jobs else None for trial in trials]
     _write(run, sweep, trials, scores)
     return with_best(run.settings, run.folder)
 
@@ -148,10 +152,6 @@ def _trial(
 
 def _variants(experiment: Experiment, sweep: Sweep, label: str) -> list[Method]:
     return variants(experiment.methods[label], sweep.grids[label])
-
-
-def _trained(trial: Trial) -> bool:
-    return trial.policy.failure is None
 
 
 def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:

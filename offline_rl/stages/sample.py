@@ -107,7 +107,7 @@ def _demonstrate(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -
     unsolved = [problem for problem in loaded.problems if not problem.solution]
     summary = summarise(rollouts, left_out=unsolved, dropped=loaded.dropped, min_reward=None)
     about = {"problems": problems_source(settings.problems, loaded.problems), **_policy(run)}
-    _describe(run, summary, about, folder)
+    describe(settings.name, summary, about, folder)
 
 
 def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
@@ -144,7 +144,7 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
         "engine": run.engines.description,
         "verifier": settings.verifier.description,
     }
-    _describe(run, summary, about, folder)
+    describe(settings.name, summary, about, folder)
 
 
 def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
@@ -174,9 +174,8 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
         "tokenised_for": _policy(run),
         "verifier": _judge(run, source, place),
     }
-    _describe(
-        run, summarise(iterate_rollouts(folder, untrusted=False), min_reward=None), about, folder
-    )
+    summary = summarise(iterate_rollouts(folder, untrusted=False), min_reward=None)
+    describe(settings.name, summary, about, folder)
 
 
 def _place(source: Imported) -> Path:
@@ -231,10 +230,15 @@ def _policy(run: Run[DataSettings]) -> dict[str, Any]:
     }
 
 
-def _describe(
-    run: Run[DataSettings], summary: Mapping[str, Any], about: Mapping[str, Any], folder: Path
+def describe(
+    name: str,
+    summary: Mapping[str, Any],
+    about: Mapping[str, Any],
+    folder: Path,
+    licence: str | None = None,
 ) -> None:
+    """Writes summary.json, about.json and the card of a stage that holds rollouts."""
     write_json(folder / SUMMARY, summary)
     write_json(folder / ABOUT, about)
-    card = dataset_card(run.settings.name, summary, about)
+    card = dataset_card(name, summary, about, licence=licence)
     (folder / "README.md").write_text(card, encoding="utf-8")

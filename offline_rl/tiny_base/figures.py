@@ -43,12 +43,6 @@ class Figure:
     standard_error: float
     mixed_share: float
 
-    @property
-    def interval(self) -> tuple[float, float]:
-        """95%, within 0 .. 1."""
-        reach = 1.96 * self.standard_error
-        return max(0.0, self.accuracy - reach), min(1.0, self.accuracy + reach)
-
 
 def measure_tiny_base(
     sample: Sampler,

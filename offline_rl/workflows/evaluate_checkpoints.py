@@ -11,6 +11,7 @@ from offline_rl.artifacts.checksums import first_change, sealed
 from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, read_labels
+from offline_rl.config.load import as_given
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report, write_report
 from offline_rl.results.checkpoint_results import gather_alone
@@ -81,10 +82,7 @@ def _remember(
 ) -> None:
     """Adds the label, or the benchmarks that are new under it, to the folder's settings."""
     settings = run.settings.model_dump(mode="json")
-    benchmarks = {
-        name: source.model_dump(mode="json", exclude_unset=True)
-        for name, source in run.settings.evaluation.benchmarks.items()
-    }
+    benchmarks = as_given(run.settings.evaluation.benchmarks)
     if run.settings.name in known:
         before = known[run.settings.name]["settings"]["evaluation"]["benchmarks"]
         benchmarks = {**before, **benchmarks}
