@@ -1,4 +1,4 @@
-"""What a reader of a comparison must be told in words."""
+"""What a reader of a comparison must know, in words."""
 
 from collections.abc import Iterator, Sequence
 

@@ -1,4 +1,4 @@
-"""Losses that learn from accepted and rejected completions alike, told apart by a number each."""
+"""Losses on accepted and rejected completions, each weighted by a number of its own."""
 
 from typing import Literal
 

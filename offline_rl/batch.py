@@ -152,7 +152,7 @@ def microbatches(
 ) -> Iterator[list[TokenizedExample]]:
     """Sorted by length and cut so that each piece, padded, stays within the token budget.
 
-    An example is never parted; one that is longer than the budget goes alone.
+    An example is never split; one that is longer than the budget goes alone.
     """
     piece: list[TokenizedExample] = []
     for example in sorted(examples, key=longest):

@@ -1,4 +1,4 @@
-"""Secrets taken out of what is told and written."""
+"""Secrets taken out of what is printed and written."""
 
 import os
 import re

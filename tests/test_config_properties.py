@@ -18,7 +18,7 @@ from offline_rl.config.load import data_settings_of, label_of
 from offline_rl.config.multi_model import load_settings
 from offline_rl.config.yaml_io import SettingsError, check_values, parse_yaml, to_yaml
 from offline_rl.report.text import one_line, plain
-from offline_rl.results.checkpoint_results import gather_alone
+from offline_rl.results.checkpoint_results import collect_checkpoints
 from tests.helpers.hostile_texts import inert
 from tests.helpers.properties import any_text, cells, few, in_folder, many, value_or
 
@@ -130,7 +130,7 @@ def test_settings_without_an_end_or_of_other_kinds_are_refused_at_once(tmp_path,
         load_settings(path, [])
     (tmp_path / "evaluation.json").write_text(text)
     with pytest.raises(DataError):
-        gather_alone(tmp_path)
+        collect_checkpoints(tmp_path)
 
 
 leaves = st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.text(max_size=20)
@@ -191,7 +191,7 @@ def test_settings_of_evaluations_are_read_or_refused(tmp_path, known):
         path.write_text(sealed(known))
     except (AttributeError, ValueError):
         path.write_text(json.dumps(known))
-    value_or(DataError, gather_alone, tmp_path)
+    value_or(DataError, collect_checkpoints, tmp_path)
 
 
 COUNTS = st.sampled_from(

@@ -3,19 +3,19 @@
 import pytest
 
 from offline_rl.config.load import SettingsError, load_experiment
-from offline_rl.config.multi_model import Series, dump_series, load_settings
+from offline_rl.config.multi_model import SeveralModels, dump_several_models, load_settings
 from tests.helpers.several_models import SERIES
 
 
 def test_a_model_of_a_series_has_its_own_settings_over_the_common_ones(tmp_path):
     (tmp_path / "both.yaml").write_text(SERIES)
     loaded = load_settings(tmp_path / "both.yaml", ["seeds=[3]"])
-    assert isinstance(loaded, Series)
+    assert isinstance(loaded, SeveralModels)
     one, two = loaded.experiments.values()
     assert (one.sampling.temperature, two.sampling.temperature) == (1.0, 0.8)
     assert one.sampling.samples == two.sampling.samples == 4
     assert one.seeds == two.seeds == (3,)
-    (tmp_path / "again.yaml").write_text(dump_series(loaded))
+    (tmp_path / "again.yaml").write_text(dump_several_models(loaded))
     assert load_settings(tmp_path / "again.yaml", []) == loaded
 
 

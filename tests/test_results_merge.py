@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from data_gen.types import DataError
-from offline_rl.results.merge import join_models, join_runs
+from offline_rl.results.merge import merge_models, merge_runs
 from offline_rl.results.run_results import report_on
 from tests.helpers.small_report import evaluation, findings, run
 
@@ -16,7 +16,7 @@ def labels(joined):
 
 
 def test_runs_on_the_same_base_stand_in_one_table_and_are_compared_with_each_other():
-    joined = join_runs({"a": run("rft"), "b": run("dft")}, name="both")
+    joined = merge_runs({"a": run("rft"), "b": run("dft")}, name="both")
     report = report_on(joined)
     assert labels(joined) == {"base", "rft", "dft"}
     pairs = report.pairwise.query("benchmark == 'macro'")
@@ -26,7 +26,7 @@ def test_runs_on_the_same_base_stand_in_one_table_and_are_compared_with_each_oth
 
 def test_a_joined_row_is_that_of_its_own_run():
     whole = report_on(run("rft")).comparison
-    joined = report_on(join_runs({"a": run("rft"), "b": run("dft")}, name="both")).comparison
+    joined = report_on(merge_runs({"a": run("rft"), "b": run("dft")}, name="both")).comparison
     pd.testing.assert_frame_equal(
         joined[joined["label"] == "rft"].reset_index(drop=True),
         whole[whole["label"] == "rft"].reset_index(drop=True),
@@ -34,19 +34,19 @@ def test_a_joined_row_is_that_of_its_own_run():
 
 
 def test_a_label_of_several_runs_is_told_apart_unless_it_is_the_very_same_evaluation():
-    joined = join_runs({"a": run("rft"), "b": run("rft", chance=0.8)}, name="both")
+    joined = merge_runs({"a": run("rft"), "b": run("rft", chance=0.8)}, name="both")
     assert labels(joined) == {"base", "rft@a", "rft@b"}
     assert joined.reference == "rft@a"
     assert set(joined.training["label"]) == {"rft@a", "rft@b"}
-    again = join_runs({"a": run("rft"), "b": run("rft")}, name="both")
+    again = merge_runs({"a": run("rft"), "b": run("rft")}, name="both")
     assert labels(again) == {"base", "rft"}
     assert list(again.training["training_seed"]) == [0, 1]
 
 
 def test_the_order_of_runs_changes_no_figure():
-    first = report_on(join_runs({"a": run("rft"), "b": run("dft")}, name="x")).comparison
-    second = report_on(join_runs({"b": run("dft"), "a": run("rft")}, name="x")).comparison
-    pairs = report_on(join_runs({"b": run("dft"), "a": run("rft")}, name="x")).pairwise
+    first = report_on(merge_runs({"a": run("rft"), "b": run("dft")}, name="x")).comparison
+    second = report_on(merge_runs({"b": run("dft"), "a": run("rft")}, name="x")).comparison
+    pairs = report_on(merge_runs({"b": run("dft"), "a": run("rft")}, name="x")).pairwise
     assert set(zip(pairs["label"], pairs["against"], strict=True)) == {
         *(("rft", "base"), ("dft", "base"), ("dft", "rft"))
     }
@@ -57,24 +57,24 @@ def test_the_order_of_runs_changes_no_figure():
 
 
 def test_other_weights_of_the_same_name_are_another_model_and_a_moved_one_is_the_same():
-    other = join_runs({"a": run("rft"), "b": run("dft", weights="v")}, name="both")
+    other = merge_runs({"a": run("rft"), "b": run("dft", weights="v")}, name="both")
     assert set(report_on(other).comparison["model"]) == {"m", "m (b)"}
     moved = [evaluation(one, s, model="m2") for one, s in (("base", None), ("dft", 0), ("dft", 1))]
-    joined = join_runs({"a": run("rft", benchmarks=["easy"]), "b": findings(*moved)}, name="both")
+    joined = merge_runs({"a": run("rft", benchmarks=["easy"]), "b": findings(*moved)}, name="both")
     report = report_on(joined)
     assert set(report.comparison["model"]) == {"m"}
     assert set(report.training["model"]) == {"m"}
 
 
 def test_only_benchmarks_with_the_same_problems_are_kept_and_the_others_named():
-    joined = join_runs({"a": run("rft"), "b": run("dft", benchmarks=["easy"])}, name="both")
+    joined = merge_runs({"a": run("rft"), "b": run("dft", benchmarks=["easy"])}, name="both")
     assert set(report_on(joined).comparison["benchmark"]) == {"easy", "macro"}
     assert "Left out: benchmark hard, which b was not evaluated on." in joined.notes
     short = findings(evaluation("base", None, "hard", problems=5), evaluation("base", None, "easy"))
-    joined = join_runs({"a": run("rft"), "b": short}, name="both")
+    joined = merge_runs({"a": run("rft"), "b": short}, name="both")
     assert "Left out: benchmark hard, whose problems are not the same (a 8, b 5)." in joined.notes
     with pytest.raises(DataError, match="share no benchmark"):
-        join_runs(
+        merge_runs(
             {"a": run("rft", benchmarks=["easy"]), "b": run("dft", benchmarks=["z"])}, name=""
         )
 
@@ -87,7 +87,7 @@ def test_what_differs_between_the_runs_is_said():
         environment={"packages": {"torch": "2"}},
         hashes={"dataset_sha256": "e"},
     )
-    [note] = [n for n in join_runs({"a": run("rft"), "b": other}, name="").notes if "differ" in n]
+    [note] = [n for n in merge_runs({"a": run("rft"), "b": other}, name="").notes if "differ" in n]
     for said in ("sampling.samples 4 / 8", "prompt none / chat", "version of torch 1 / 2"):
         assert said in note
     assert "dataset_sha256 d / e" in note
@@ -99,7 +99,7 @@ def test_several_base_models_are_never_averaged_or_paired_with_each_other():
     small = [evaluation(one, s, model="x") for one, s in (("base", None), ("rft", 0), ("rft", 1))]
     large = [evaluation(one, s, model="x") for one, s in (("base", None), ("dft", 0), ("dft", 1))]
     parts = {"small": findings(*small), "large": findings(*large, weights="v")}
-    joined = join_models(parts, name="series", settings="")
+    joined = merge_models(parts, name="series", settings="")
     report = report_on(joined)
     assert list(report.comparison["model"].unique()) == ["small", "large"]
     assert set(zip(report.pairwise["model"], report.pairwise["label"], strict=True)) == {

@@ -8,15 +8,15 @@ import pytest
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl import load_run
-from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
+from offline_rl.workflows.evaluate_checkpoints import evaluate_checkpoint
 from tests.helpers.several_models import alone
 
 
 @pytest.fixture(scope="module")
 def evaluated(tmp_path_factory):
     folder = tmp_path_factory.mktemp("evaluations")
-    evaluate_alone(alone("warm"), folder)
-    evaluate_alone(alone("cool", "evaluation.sampling.temperature=0.5"), folder)
+    evaluate_checkpoint(alone("warm"), folder)
+    evaluate_checkpoint(alone("cool", "evaluation.sampling.temperature=0.5"), folder)
     return folder
 
 
@@ -43,8 +43,8 @@ def test_the_command_of_a_report_evaluates_the_same_again(warm, evaluated, tmp_p
 
 def test_a_model_that_does_not_load_leaves_no_label(evaluated, tmp_path):
     with pytest.raises((DataError, EngineError)):
-        evaluate_alone(alone("lost", "model=/nowhere/model"), tmp_path)
-    evaluate_alone(alone("warm"), tmp_path)
+        evaluate_checkpoint(alone("lost", "model=/nowhere/model"), tmp_path)
+    evaluate_checkpoint(alone("warm"), tmp_path)
     report = load_run(tmp_path)
     assert list(report.comparison["label"].unique()) == ["warm"]
     assert list(report.comparison["model"].unique()) == ["tiny"]
@@ -52,7 +52,7 @@ def test_a_model_that_does_not_load_leaves_no_label(evaluated, tmp_path):
 
 def test_models_alone_are_decoded_further_ways_where_the_settings_say_so(tmp_path):
     loaded = alone("tiny", "evaluation.decodings={greedy: {temperature: 0}}")
-    report = evaluate_alone(loaded, tmp_path)
+    report = evaluate_checkpoint(loaded, tmp_path)
     assert list(report.comparison["label"].unique()) == ["tiny", "tiny-greedy"]
 
 
@@ -74,7 +74,7 @@ def test_a_label_stands_for_one_way_of_evaluating(evaluated):
         ("evaluation.benchmarks.near.sampling={samples: 3}", r"sampling\.samples has changed"),
     ):
         with pytest.raises(DataError, match=said):
-            evaluate_alone(alone("warm", override), evaluated)
+            evaluate_checkpoint(alone("warm", override), evaluated)
     assert len(load_run(evaluated).samples) == 4
 
 
@@ -84,7 +84,7 @@ def test_a_finished_benchmark_is_not_asked_again_and_a_new_one_is_added(evaluate
     more = alone(
         "warm", "evaluation.benchmarks={long: {source: arithmetic, split: long, limit: 3}}"
     )
-    report = evaluate_alone(more, evaluated)
+    report = evaluate_checkpoint(more, evaluated)
     assert part.stat() == before
     assert set(report.comparison.query("label == 'warm'")["benchmark"]) == {
         *("near", "far", "long", "macro")

@@ -15,18 +15,18 @@ from offline_rl.config.load import load_experiment
 from offline_rl.config.multi_model import load_settings
 from offline_rl.progress import Silent
 from offline_rl.report import write_report
-from offline_rl.results.find import find
-from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
+from offline_rl.results.find import collect_results
+from offline_rl.workflows.evaluate_checkpoints import evaluate_checkpoint
 from offline_rl.workflows.reports import compare_runs, report_again
-from offline_rl.workflows.several_models import run_series
+from offline_rl.workflows.several_models import run_several_models
 from tests.helpers.several_models import SERIES, alone
 
 
 def test_models_evaluated_alone_are_joined_with_each_other_and_with_a_run(series, tmp_path):
     near = "evaluation.benchmarks={near: {source: arithmetic, split: test, limit: 6}}"
-    evaluate_alone(alone("warm", near), tmp_path / "a")
+    evaluate_checkpoint(alone("warm", near), tmp_path / "a")
     cool = "evaluation.sampling.temperature=0.5"
-    evaluate_alone(alone("cool", near, cool), tmp_path / "b")
+    evaluate_checkpoint(alone("cool", near, cool), tmp_path / "b")
     report = compare_runs([tmp_path / "a", tmp_path / "b"], tmp_path / "ab", formats=("csv",))
     pair = report.pairwise.query("benchmark == 'macro'")
     assert list(zip(pair["label"], pair["against"], strict=True)) == [("cool", "warm")]
@@ -68,7 +68,7 @@ def series(tmp_path_factory):
     folder = tmp_path_factory.mktemp("series")
     (folder / "both.yaml").write_text(SERIES)
     loaded = load_settings(folder / "both.yaml", [])
-    report = run_series(loaded, folder / "run")
+    report = run_several_models(loaded, folder / "run")
     return folder / "run", report
 
 
@@ -84,7 +84,7 @@ def test_one_experiment_runs_on_several_base_models_and_reports_on_all(series, t
     before = (folder / "report" / "comparison.csv").read_bytes()
     write_report(tmp_path, report_again(folder), ("html",))
     assert (folder / "report" / "comparison.csv").read_bytes() == before
-    assert find(folder).name == "both"
+    assert collect_results(folder).name == "both"
 
 
 def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(series, tmp_path):
@@ -92,20 +92,20 @@ def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(serie
     copy = shutil.copytree(folder, tmp_path / "copy")
     (tmp_path / "both.yaml").write_text(SERIES)
     lost = ["models.three=/nowhere/model"]
-    report = run_series(load_settings(tmp_path / "both.yaml", lost), copy)
+    report = run_several_models(load_settings(tmp_path / "both.yaml", lost), copy)
     assert "three" in report.failures
     assert list(report.comparison["model"].unique()) == ["one", "two"]
     assert any("Nothing of three is finished" in note for note in load_run(copy).notes)
     none = load_settings(tmp_path / "both.yaml", ["models={three: /nowhere/model}"])
     with pytest.raises((DataError, EngineError)):
-        run_series(none, tmp_path / "none")
+        run_several_models(none, tmp_path / "none")
 
 
 def test_a_lost_cluster_is_no_base_models_fault(tmp_path):
     (tmp_path / "both.yaml").write_text(SERIES)
     nowhere = load_settings(tmp_path / "both.yaml", ["cluster={address: '127.0.0.1:1'}"])
     with pytest.raises(ClusterError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
-        run_series(nowhere, tmp_path / "run")
+        run_several_models(nowhere, tmp_path / "run")
     assert not (tmp_path / "run" / "two").exists()
 
 

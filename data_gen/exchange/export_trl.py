@@ -45,7 +45,7 @@ def export_rollouts(
     "prompt-completion" holds the accepted rollouts; "preference" pairs of an accepted and a wrong
     one, as `selection.pairs` and `seed` say; "unpaired-preference" the accepted ones and the wrong
     ones with a label. Prompts are the rendered text, chat template included; TRL tokenises the text
-    anew and puts the tokenizer's end-of-sequence token after each completion. With the `tokenizer`
+    again and puts the tokenizer's end-of-sequence token after each completion. With the `tokenizer`
     of the model to be trained it is counted how often other ids than the sampled ones come out of
     that, and a first token that the tokenizer adds by itself is left out of the prompts that
     already have it, since TRL would double it.

@@ -17,7 +17,7 @@ _SENT = [_PARTS, _CARD, "summary.json"]
 
 
 def check_destination(name: str) -> None:
-    """Raises DataError for what can be told beforehand to make `push` fail: the name, no token."""
+    """Raises DataError where `push` is certain to fail: for the name, or without a token."""
     from huggingface_hub import constants
     from huggingface_hub.errors import HFValidationError
     from huggingface_hub.utils._validators import validate_repo_id
@@ -38,7 +38,7 @@ def push(folder: Path, name: str, *, private: bool = True) -> str:
     """Uploads the parts, the card and the counts of `folder`, and returns the data set's address.
 
     The files are sent as they are, so that what others load is what was learnt from to the bit;
-    `datasets.push_to_hub` would write the parts anew and replace the card. Parts of an earlier
+    `datasets.push_to_hub` would rewrite the parts and replace the card. Parts of an earlier
     push that are no more are deleted. A data set that does not exist yet is
     made, private by default. The token is read from the environment (HF_TOKEN) and is in no
     message. Raises DataError for a folder that is no data set with a card, for one that is public

@@ -54,7 +54,7 @@ def import_chunks(
     unknown (empty): the prompt in the given `style`, the completion by itself, with the
     end-of-sequence token after it where it was not truncated. Without `finish_reason` a completion
     counts as ended by itself, but one with ids only where the last is a special token.
-    `verify` judges every completion anew, whatever the file says of it; with None the file's
+    `verify` judges every completion again, whatever the file says of it; with None the file's
     reward is the verdict, correct if it is true or at least 1. All seeds are 0.
     Raises DataError naming the file and line that cannot be used.
     """
@@ -86,7 +86,7 @@ def is_own(path: Path) -> bool:
 
 
 def _own(path: Path, tokenizer: Tokenizer) -> Iterator[Rollout]:
-    """As stored; the samples of a problem are numbered anew where a number comes twice."""
+    """As stored; the samples of a problem are renumbered where a number comes twice."""
     for group in problem_groups(iterate_rollouts(path, untrusted=True)):
         if any(rollout.problem != group[0].problem for rollout in group):
             raise DataError(f"{path}: two problems have the id {group[0].problem.id!r}")
@@ -96,7 +96,7 @@ def _own(path: Path, tokenizer: Tokenizer) -> Iterator[Rollout]:
             if read_as(completion.text, completion.tokens, tokenizer) is None:
                 raise DataError(
                     f"{path}: sample {completion.sample} of {completion.problem_id} was tokenised"
-                    " by another model's tokenizer: sample anew, or import its text alone"
+                    " by another model's tokenizer: sample again, or import its text alone"
                 )
             if again:
                 yield replace(rollout, completion=replace(completion, sample=number))

@@ -17,8 +17,8 @@ COMPLETION = ("completion", "response", "text")
 COMPLETIONS = ("completions", "responses")
 PROMPT_TOKENS = ("prompt_tokens", "prompt_ids", "prompt_token_ids")
 
-# What may be told of each completion: in its own object, or in a column beside it, which is a list
-# where the completions are one.
+# What may be given for each completion: in its own object, or in a column of the row, which is a
+# list where the completions are one.
 TOKENS = ("tokens", "token_ids", "completion_ids")
 LOGPS = ("logps", "logprobs")
 REWARD = ("reward", "rewards", "score", "scores", "is_correct", "grader_score")
@@ -65,16 +65,16 @@ def written(row: Row, place: str) -> Iterator[ImportedRow]:
     """The completions of a row. Raises DataError for what cannot be used."""
     problem = _problem(row, place)
     prompt_tokens = _token_ids(row, PROMPT_TOKENS, place)
-    for text, told in _completions(row, place):
-        tokens = _token_ids(told, TOKENS, place)
+    for text, given in _completions(row, place):
+        tokens = _token_ids(given, TOKENS, place)
         yield ImportedRow(
             problem=problem,
             text=readable_text(_content(text, "assistant", place), place),
-            finish_reason=_finish_reason(_first(told, FINISH_REASON), place),
+            finish_reason=_finish_reason(_first(given, FINISH_REASON), place),
             prompt_tokens=prompt_tokens,
             tokens=tokens,
-            logps=_logps(told, tokens, place),
-            reward=_reward(told, place),
+            logps=_logps(given, tokens, place),
+            reward=_reward(given, place),
             place=place,
         )
 
@@ -117,8 +117,8 @@ def _completions(row: Row, place: str) -> Iterator[tuple[Any, Mapping[str, Any]]
         if not isinstance(column, list) or len(column) != len(values):
             raise DataError(f"{place}: {name} is not a list as long as {several[0]}")
     for number, value in enumerate(values):
-        told = {name: column[number] for name, column in beside.items()}
-        yield value, {**told, **value} if isinstance(value, dict) else told
+        given = {name: column[number] for name, column in beside.items()}
+        yield value, {**given, **value} if isinstance(value, dict) else given
 
 
 def _content(value: Any, role: str, place: str) -> Any:

@@ -91,10 +91,10 @@ class Computation:
         term = str(self.start)
         for number, (sign, operand) in enumerate(self.steps):
             term = f"{f'({term})' if number else term}{sign}{operand}"
-        told = "".join(f" {_WORDS[sign]} {operand}." for sign, operand in self.steps)
+        spelled = "".join(f" {_WORDS[sign]} {operand}." for sign, operand in self.steps)
         return Problem(
             id=f"arithmetic/{term if nested else self.key}",
-            prompt=f"Compute {term}.\n" if nested else f"Start with {self.start}.{told}\n",
+            prompt=f"Compute {term}.\n" if nested else f"Start with {self.start}.{spelled}\n",
             answer=str(self.values[-1]),
             solution=f"{self.working()} The answer is \\boxed{{{self.values[-1]}}}.",
         )

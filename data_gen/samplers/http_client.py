@@ -21,7 +21,7 @@ class Client:
 
     Answers of _TRIED_AGAIN, lost connections and silence are tried `retries` times more, after
     pauses that double from `backoff_seconds` to a minute, or are as long as the server asks for.
-    `key` is sent and never told.
+    `key` is sent and never shown.
     """
 
     def __init__(self, settings: ServerSettings, key: str | None) -> None:
@@ -38,7 +38,7 @@ class Client:
                 limits=connections,
                 timeout=None,
             )
-        # The address of a proxy may hold a password, so nothing of it is told.
+        # The address of a proxy may hold a password, so nothing of it is shown.
         except (ValueError, ImportError, httpx.InvalidURL) as error:
             raise EngineError(
                 f"{self._name} cannot be asked through the proxy that HTTP_PROXY, HTTPS_PROXY or"
@@ -103,7 +103,7 @@ class Client:
                 said = inner
             text = said if isinstance(said, str) else text
         except ValueError:
-            pass  # what is no JSON is told as it stands
+            pass  # what is not JSON is shown as it is
         return self._plain(f"status {response.status_code} {text[:400]}")
 
     def _plain(self, text: str) -> str:

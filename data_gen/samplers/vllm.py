@@ -135,7 +135,7 @@ class VllmEngine(Engine):
         for replica in self._replicas:
             try:
                 replica.drop(last)
-            except EngineError:  # it has ended, and the reason is on its way or was told
+            except EngineError:  # it has ended, and the reason is on its way or was given
                 self.close()
                 return
 

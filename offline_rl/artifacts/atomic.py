@@ -34,7 +34,7 @@ def remove_temporaries(folder: Path) -> None:
 def disk_errors_name(path: Path) -> Iterator[None]:
     """Inside the block, a file that cannot be read or written is an OSError with a path.
 
-    `path` is told where the error itself has none; a library's own kind of error becomes an
+    `path` is named where the error itself names none; a library's own kind of error becomes an
     OSError, so that nobody takes a full disk for a fault of what was to be saved.
     """
     try:

@@ -68,6 +68,6 @@ def has_evaluations(path: Path) -> bool:
     return any(path.glob(within)) or any(path.glob(f"*/{within}"))
 
 
-def is_evaluation_alone(path: Path) -> bool:
+def holds_checkpoint_evaluations(path: Path) -> bool:
     """Whether a folder holds evaluations of given models, without an experiment."""
     return (path / EVALUATION).is_file()

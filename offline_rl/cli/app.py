@@ -104,12 +104,12 @@ def run(
     if not dry_run:
         run_experiment(experiment, overrides, out, "report", retry_failed=retry_failed)
         return
-    from offline_rl.config.multi_model import Series, load_settings
+    from offline_rl.config.multi_model import SeveralModels, load_settings
     from offline_rl.workflows.dry_run import print_plan
 
     loaded = load_settings(experiment, overrides or [])
     folder = out or Path("runs") / loaded.name
-    if isinstance(loaded, Series):
+    if isinstance(loaded, SeveralModels):
         for label, one in loaded.experiments.items():
             print_plan(one, folder / label, console())
     else:

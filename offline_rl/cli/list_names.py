@@ -45,9 +45,11 @@ def _methods() -> Rows:
 def training_defaults(method: type[Method]) -> str:
     """Rate and length of a training that nobody has set, and whatever else its paper has."""
     resolved = resolve_training(method.training_defaults, TrainingSettings(), TrainingSettings())
-    told = resolved.of_weights()
+    settings = resolved.of_weights()
     shown = dict.fromkeys(("lr", *LENGTHS, "examples_per_step", *method.training_defaults))
-    return ", ".join(f"{name} {_short(told[name])}" for name in shown if told.get(name) is not None)
+    return ", ".join(
+        f"{name} {_short(settings[name])}" for name in shown if settings.get(name) is not None
+    )
 
 
 def _short(value: object) -> str:

@@ -60,10 +60,10 @@ def evaluate(
     loaded = _alone(model, benchmarks, k, label, words)
     quiet_libraries()
     from offline_rl.progress import Terminal
-    from offline_rl.workflows.evaluate_checkpoints import evaluate_alone
+    from offline_rl.workflows.evaluate_checkpoints import evaluate_checkpoint
 
     folder = out or _EVALUATIONS
-    conclude(evaluate_alone(loaded, folder, progress=Terminal(console())), folder)
+    conclude(evaluate_checkpoint(loaded, folder, progress=Terminal(console())), folder)
 
 
 def report(

@@ -26,18 +26,18 @@ def run_experiment(
     retry_failed: bool,
 ) -> None:
     """Runs the steps up to `until` of an experiment, on one base model or several."""
-    from offline_rl.config.multi_model import Series, load_settings
+    from offline_rl.config.multi_model import SeveralModels, load_settings
 
     loaded = load_settings(experiment, overrides or [])
     folder = out or Path("runs") / loaded.name
     quiet_libraries()
     from offline_rl.progress import Terminal
     from offline_rl.workflows.experiment import run as run_one
-    from offline_rl.workflows.several_models import run_series
+    from offline_rl.workflows.several_models import run_several_models
 
     progress = Terminal(console())
-    if isinstance(loaded, Series):
-        finished = run_series(
+    if isinstance(loaded, SeveralModels):
+        finished = run_several_models(
             loaded, folder, until=until, progress=progress, retry_failed=retry_failed
         )
     else:

@@ -73,18 +73,18 @@ def exact(value: Any) -> str:
 
 
 def _headline(counts: Mapping[str, Any]) -> Iterator[str]:
-    def told(name: str) -> str:
+    def shown(name: str) -> str:
         return exact(counts.get(name))
 
     rollouts = counts.get("rollouts")
-    yield f"{told('rollouts')} rollouts of {told('problems')} problems"
-    verdicts = (f"{told(name)} {name}" for name in ("correct", "wrong", "unverifiable"))
+    yield f"{shown('rollouts')} rollouts of {shown('problems')} problems"
+    verdicts = (f"{shown(name)} {name}" for name in ("correct", "wrong", "unverifiable"))
     share = f" ({counts['correct'] / rollouts:.1%} correct)" if rollouts else ""
     yield ", ".join(verdicts) + share
-    yield f"{told('accepted')} accepted, {told('accepted_distinct')} of them distinct"
+    yield f"{shown('accepted')} accepted, {shown('accepted_distinct')} of them distinct"
     yield (
-        f"{told('mean_tokens')} tokens on average, {told('max_tokens')} at most,"
-        f" {told('truncated')} truncated"
+        f"{shown('mean_tokens')} tokens on average, {shown('max_tokens')} at most,"
+        f" {shown('truncated')} truncated"
     )
 
 

@@ -14,7 +14,7 @@ from offline_rl.settings.base import Frozen, Label, Store
 from offline_rl.settings.report import FORMATS, Format
 
 
-class Series(Frozen):
+class SeveralModels(Frozen):
     """Experiments by the names of their base models, in the order of the tables."""
 
     name: Label
@@ -39,7 +39,7 @@ class Series(Frozen):
         ]
 
 
-def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series:
+def load_settings(path: str | Path, overrides: list[str]) -> Experiment | SeveralModels:
     """A settings file with `model:` or with `models:`, and `key=value` settings applied.
 
     `models` is a list of names or folders, or a mapping from labels of one's own to a name, or to
@@ -67,17 +67,17 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Series
         for label, own in models.items()
     }
     try:
-        return Series(name=raw.get("name"), experiments=experiments, store=store)
+        return SeveralModels(name=raw.get("name"), experiments=experiments, store=store)
     except ValidationError as error:
         raise SettingsError(explain(error, raw, source, given)) from error
 
 
-def dump_series(series: Series) -> str:
+def dump_several_models(series: SeveralModels) -> str:
     """As YAML that `load_settings` reads back to the same."""
     models = {label: settings_mapping(one) for label, one in series.experiments.items()}
     stored = {} if series.store is None else {"store": series.store}
-    told = {"name": series.name, **stored, "models": models}
-    return to_yaml(told)
+    dumped = {"name": series.name, **stored, "models": models}
+    return to_yaml(dumped)
 
 
 def _given_to(label: str, own: Mapping[str, Any], given: Collection[Key]) -> set[Key]:

@@ -23,28 +23,30 @@ def settings_reference(model: type[BaseModel]) -> list[Setting]:
 
     Where a section may be of several kinds, the kind stands in brackets: `sampler[vllm].dtype`;
     NAME stands for a name of one's own.
-    What is held in several places is told at the first.
+    What is held in several places is listed at the first.
     """
     return list(_settings(model, "", set()))
 
 
-def _settings(model: type[BaseModel], prefix: str, told: set[type[BaseModel]]) -> Iterator[Setting]:
+def _settings(
+    model: type[BaseModel], prefix: str, listed: set[type[BaseModel]]
+) -> Iterator[Setting]:
     for name, field in model.model_fields.items():
         if name == "kind":
             continue
         mapped = _mapped(field.annotation)
-        held = [one for one in _models(mapped or field.annotation) if one not in told]
+        held = [one for one in _models(mapped or field.annotation) if one not in listed]
         meaning = field.description or (_first_line(held[0]) if len(held) == 1 else "")
         default = field.get_default(call_default_factory=True)
         yield Setting(f"{prefix}{name}", _shown(default), meaning)
-        told.update(held)
+        listed.update(held)
         section = f"{prefix}{name}.NAME" if mapped else f"{prefix}{name}"
         for inner in held:
             kind = inner.model_fields.get("kind")
             place = f"{section}[{kind.default}]" if kind else section
             if kind:
                 yield Setting(place, "", _first_line(inner))
-            yield from _settings(inner, f"{place}.", told)
+            yield from _settings(inner, f"{place}.", listed)
 
 
 def _mapped(annotation: Any) -> Any:

@@ -38,7 +38,7 @@ def round_trip(patient: Subject) -> CheckResult:
     """The tokenizer gives prompt and completion back as they were.
 
     Sampled tokens need not be those that the tokenizer would take for the text, so their share is
-    told and not judged.
+    shown and not judged.
     """
     back = same = 0
     for completion in patient.completions:

@@ -63,7 +63,7 @@ def budget_flags(training: pd.DataFrame) -> dict[str, str]:
     """Budget column -> a sentence, where methods of one model differ by more than 5% in it.
 
     Compared are the means over each method's finished training seeds. With several models the one
-    that differs most is told.
+    that differs most is named.
     """
     flags: dict[str, tuple[float, str]] = {}
     for model, means in spent(training).groupby(level="model", sort=False):
@@ -105,10 +105,11 @@ def left_out_notes(training: pd.DataFrame) -> list[str]:
         by_label = share.groupby(found["label"], sort=False).mean()
         much = by_label[by_label > _MUCH_LEFT_OUT]
         if len(much):
-            told = ", ".join(f"{label} {100 * value:.0f}%" for label, value in much.items())
+            listed = ", ".join(f"{label} {100 * value:.0f}%" for label, value in much.items())
             notes.append(
                 f"Longer than training.max_tokens, and not learnt from{_of(model, training)}:"
-                f" {told} of what was found for it. What is left is shorter than what was accepted."
+                f" {listed} of what was found for it. What is left is shorter than what was"
+                " accepted."
             )
     return notes
 
@@ -117,15 +118,15 @@ def setting_notes(training: pd.DataFrame) -> list[str]:
     """A sentence for each model whose methods were trained with other optimisation settings."""
     notes = []
     for model, rows in _compared(training).groupby("model", sort=False):
-        told = [
+        listed = [
             f"{name} {', '.join(_by_value(rows, column))}"
             for column, name in _OPTIMISATION.items()
             if rows[column].nunique(dropna=False) > 1
         ]
-        if told:
+        if listed:
             notes.append(
                 f"Trained with settings of their own{_of(model, training)}, as their papers have"
-                f" them or the settings say: {'; '.join(told)}."
+                f" them or the settings say: {'; '.join(listed)}."
             )
     return notes
 

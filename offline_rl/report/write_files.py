@@ -37,7 +37,7 @@ def write_report(folder: Path, report: Report, formats: Iterable[Format] = CSV_A
 
     csv: the tables as `csv_tables` names them, and every sample in samples.csv.gz; html: the page
     index.html; markdown and latex: tables.md and tables.tex, rounded as for a paper. What is there
-    in other formats is written anew, so that no two files tell of different results.
+    in other formats is written again, so that no two files tell of different results.
     """
     folder.mkdir(parents=True, exist_ok=True)
     wanted = {*formats, *(one for one, name in FIRST_FILES.items() if (folder / name).exists())}

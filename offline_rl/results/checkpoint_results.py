@@ -18,11 +18,11 @@ from offline_rl.config.yaml_io import to_yaml
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.results.read_evaluations import read_evaluations
 from offline_rl.results.run_notes import benchmark_notes, damage_notes
-from offline_rl.results.run_results import SEVERAL, Findings
+from offline_rl.results.run_results import SEVERAL, RunResults
 
 
-def gather_alone(folder: Path) -> Findings:
-    """All that is finished in a folder of `evaluate_alone`. Raises DataError where nothing is."""
+def collect_checkpoints(folder: Path) -> RunResults:
+    """What is finished in a folder of evaluated checkpoints. Raises DataError where nothing is."""
     known = read_labels(folder)
     settings = {label: settings_of(one["settings"]) for label, one in known.items()}
     model = _model_of(known, settings)
@@ -34,7 +34,7 @@ def gather_alone(folder: Path) -> Findings:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
     first = samples[0].evaluation.label
     benchmarks = dict.fromkeys(b for one in settings.values() for b in one.evaluation.benchmarks)
-    return Findings(
+    return RunResults(
         name=folder.resolve().name,
         samples=tuple(samples),
         labels=tuple(label for n, one in settings.items() for label in one.evaluation.labels(n)),

@@ -24,7 +24,7 @@ from offline_rl.results.run_notes import (
     method_notes,
     rounding_notes,
 )
-from offline_rl.results.run_results import Findings
+from offline_rl.results.run_results import RunResults
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget
 from offline_rl.stages.filter import dataset_folder
@@ -43,7 +43,7 @@ class _Found:
     damaged: list[str]
 
 
-def gather(experiment: Experiment, folder: Path) -> Findings:
+def collect_run(experiment: Experiment, folder: Path) -> RunResults:
     """All that is finished in a run's folder.
 
     What was made with other settings than the experiment's is left out, with a note. Raises
@@ -68,7 +68,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
     records = [read_record(stage, *at) for at, stage in policies.items()]
     model, evaluation = public_name(experiment.model), experiment.evaluation
     hashes = _hashes(dataset)
-    return Findings(
+    return RunResults(
         name=experiment.name,
         samples=tuple(found.samples),
         labels=tuple(one for p in (BASE, *experiment.methods) for one in evaluation.labels(p)),
@@ -104,7 +104,7 @@ def gather(experiment: Experiment, folder: Path) -> Findings:
 
 
 def again(folder: Path) -> str:
-    """The command that makes a run anew; where its folder lies on this machine is not told."""
+    """The command that repeats a run, without the path of its folder on this machine."""
     settings = f"{folder.resolve().name}/{SETTINGS}"
     return f"offline-rl run {shlex.quote(settings)} --out NEW_FOLDER"
 

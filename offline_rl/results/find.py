@@ -4,15 +4,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_gen.types import DataError
-from offline_rl.artifacts.layout import SETTINGS, is_evaluation_alone
+from offline_rl.artifacts.layout import SETTINGS, holds_checkpoint_evaluations
 from offline_rl.config.load import read_settings
-from offline_rl.config.multi_model import Series, dump_series, load_settings
+from offline_rl.config.multi_model import SeveralModels, dump_several_models, load_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Report
-from offline_rl.results.checkpoint_results import gather_alone
-from offline_rl.results.collect import again, gather
-from offline_rl.results.merge import join_models
-from offline_rl.results.run_results import Findings, report_on
+from offline_rl.results.checkpoint_results import collect_checkpoints
+from offline_rl.results.collect import again, collect_run
+from offline_rl.results.merge import merge_models
+from offline_rl.results.run_results import RunResults, report_on
 
 
 def load_run(folder: str | Path) -> Report:
@@ -21,35 +21,35 @@ def load_run(folder: str | Path) -> Report:
     The folder may also be of a series of runs, or of evaluations alone. `Report.grid()` has a row
     for every sample. Raises DataError where nothing is finished.
     """
-    return report_on(find(Path(folder)))
+    return report_on(collect_results(Path(folder)))
 
 
-def find(folder: Path) -> Findings:
+def collect_results(folder: Path) -> RunResults:
     """All that is finished in the folder of a run, a series, or evaluations alone."""
-    if is_evaluation_alone(folder):
-        return gather_alone(folder)
+    if holds_checkpoint_evaluations(folder):
+        return collect_checkpoints(folder)
     settings = run_settings(folder)
     if isinstance(settings, Experiment):
-        return gather(settings, folder)
+        return collect_run(settings, folder)
     return collect_models(settings, folder)
 
 
-def collect_models(series: Series, folder: Path) -> Findings:
+def collect_models(series: SeveralModels, folder: Path) -> RunResults:
     """All that is finished of several base models' runs. Raises DataError where nothing is."""
-    parts: dict[str, Findings] = {}
+    parts: dict[str, RunResults] = {}
     absent: list[str] = []
     for label, one in series.experiments.items():
         try:
-            parts[label] = gather(one, folder / label)
+            parts[label] = collect_run(one, folder / label)
         except DataError as error:
             absent.append(f"Nothing of {label} is finished ({' '.join(str(error).split())}).")
     if not parts:
         raise DataError(" ".join(absent))
-    joined = join_models(parts, name=series.name, settings=dump_series(series))
+    joined = merge_models(parts, name=series.name, settings=dump_several_models(series))
     return replace(joined, command=again(folder), notes=(*absent, *joined.notes))
 
 
-def run_settings(folder: Path) -> Experiment | Series:
+def run_settings(folder: Path) -> Experiment | SeveralModels:
     """The settings in a run's folder. Raises DataError where it is not the folder of a run."""
     if not (folder / SETTINGS).is_file():
         compared = (folder / "comparison.csv").is_file()

@@ -1,4 +1,4 @@
-"""Several runs' findings as those of one comparison."""
+"""Several runs' results as those of one comparison."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +15,10 @@ from offline_rl.results.merge_labels import (
     with_stages,
     without,
 )
-from offline_rl.results.run_results import SEVERAL, Findings
+from offline_rl.results.run_results import SEVERAL, RunResults
 
 
-def join_models(parts: Mapping[str, Findings], *, name: str, settings: str) -> Findings:
+def merge_models(parts: Mapping[str, RunResults], *, name: str, settings: str) -> RunResults:
     """Runs of the same experiment on several base models: each keeps its labels under its name."""
     renamed = [
         with_models(part, dict.fromkeys(models_of(part), key)) for key, part in parts.items()
@@ -26,7 +26,7 @@ def join_models(parts: Mapping[str, Findings], *, name: str, settings: str) -> F
     return _together(dict(zip(parts, renamed, strict=True)), name=name, settings=settings)
 
 
-def join_runs(parts: Mapping[str, Findings], *, name: str) -> Findings:
+def merge_runs(parts: Mapping[str, RunResults], *, name: str) -> RunResults:
     """Runs that share benchmarks, on one base model or several; parts are named by their runs.
 
     Policies of the same base model stand in one table and are compared with each other; a label
@@ -43,12 +43,12 @@ def join_runs(parts: Mapping[str, Findings], *, name: str) -> Findings:
     return replace(joined, notes=(*notes, *differences(parts), *joined.notes))
 
 
-def _together(parts: Mapping[str, Findings], *, name: str, settings: str) -> Findings:
+def _together(parts: Mapping[str, RunResults], *, name: str, settings: str) -> RunResults:
     every = list(parts.values())
     # The roles are a run's, wherever it stands among models that were evaluated alone.
     first = next((part for part in every if not part.among_untrained), every[0])
     several = len(every) > 1
-    return Findings(
+    return RunResults(
         name=name,
         samples=tuple(one for part in every for one in part.samples),
         labels=tuple(dict.fromkeys(label for part in every for label in part.labels)),
@@ -88,7 +88,7 @@ def _stacked(tables: Sequence[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(filled, ignore_index=True) if filled else tables[0]
 
 
-def _one_name_a_model(parts: Mapping[str, Findings]) -> dict[str, Findings]:
+def _one_name_a_model(parts: Mapping[str, RunResults]) -> dict[str, RunResults]:
     """The same weights under one name, other weights under another.
 
     Models that were evaluated alone stand beside a run's policies, since that is what they are
@@ -115,7 +115,7 @@ def _one_name_a_model(parts: Mapping[str, Findings]) -> dict[str, Findings]:
     }
 
 
-def _name_alone(parts: Mapping[str, Findings]) -> str:
+def _name_alone(parts: Mapping[str, RunResults]) -> str:
     """The one model of all evaluations alone, or SEVERAL."""
     alone = [part for part in parts.values() if part.among_untrained]
     names = {model for part in alone for model in models_of(part)}
@@ -123,7 +123,7 @@ def _name_alone(parts: Mapping[str, Findings]) -> str:
     return names.pop() if len(names) == 1 and len(weights) == 1 else SEVERAL
 
 
-def _shared_benchmarks(parts: Mapping[str, Findings]) -> tuple[dict[str, Findings], list[str]]:
+def _shared_benchmarks(parts: Mapping[str, RunResults]) -> tuple[dict[str, RunResults], list[str]]:
     """The parts with the benchmarks that all have with the same problems, and what was left out."""
     problems = {run: _problems(part) for run, part in parts.items()}
     every = dict.fromkeys(b for found in problems.values() for b in found)
@@ -153,7 +153,7 @@ def _shared_benchmarks(parts: Mapping[str, Findings]) -> tuple[dict[str, Finding
     return kept, notes
 
 
-def _problems(part: Findings) -> dict[str, frozenset[str]]:
+def _problems(part: RunResults) -> dict[str, frozenset[str]]:
     found: dict[str, frozenset[str]] = {}
     for one in part.samples:
         if one.evaluation.benchmark not in found:
@@ -161,8 +161,8 @@ def _problems(part: Findings) -> dict[str, frozenset[str]]:
     return found
 
 
-def _labels_apart(parts: Mapping[str, Findings]) -> dict[str, Findings]:
-    """Labels that several runs have are told apart by the run; the same evaluation stands once."""
+def _labels_apart(parts: Mapping[str, RunResults]) -> dict[str, RunResults]:
+    """A label that several runs have gets the name of its run; the same evaluation is kept once."""
     owners: dict[tuple[str, str], list[str]] = {}
     for run, part in parts.items():
         for model, label in dict.fromkeys(
@@ -184,10 +184,10 @@ def _labels_apart(parts: Mapping[str, Findings]) -> dict[str, Findings]:
     return apart
 
 
-def _same(part: Findings, other: Findings, at: tuple[str, str]) -> bool:
+def _same(part: RunResults, other: RunResults, at: tuple[str, str]) -> bool:
     """Whether both hold the very same samples of a label, with every training seed."""
 
-    def of(one: Findings) -> dict[tuple[str, int | None], Evaluation]:
+    def of(one: RunResults) -> dict[tuple[str, int | None], Evaluation]:
         return {
             (s.evaluation.benchmark, s.evaluation.training_seed): s.evaluation
             for s in one.samples

@@ -6,17 +6,17 @@ from typing import Any
 import yaml
 
 from data_gen.cards.dataset_card import flatten
-from offline_rl.results.run_results import Findings
+from offline_rl.results.run_results import RunResults
 
 _MOST_TOLD = 12
 # Keys that say what was run or where, not how.
 _OWN = ("name", "methods", "labels", "store", "store_weights", "cluster", "keep", "report")
 
 
-def differences(parts: Mapping[str, Findings]) -> list[str]:
+def differences(parts: Mapping[str, RunResults]) -> list[str]:
     """Where the runs' settings and versions differ from the first one's, by dotted path."""
     runs = list(parts)
-    told = []
+    sentences = []
     first = _facts(parts[runs[0]])
     for run in runs[1:]:
         facts = _facts(parts[run])
@@ -28,14 +28,14 @@ def differences(parts: Mapping[str, Findings]) -> list[str]:
         if found:
             more = len(found) - _MOST_TOLD
             rest = f"; and {more} more" if more > 0 else ""
-            told.append(
+            sentences.append(
                 f"{runs[0]} and {run} differ in: {'; '.join(found[:_MOST_TOLD])}{rest}."
                 " Differences between their policies come from these as well."
             )
-    return told
+    return sentences
 
 
-def _facts(part: Findings) -> dict[str, Any]:
+def _facts(part: RunResults) -> dict[str, Any]:
     settings = yaml.safe_load(part.settings) or {}
     if part.among_untrained:
         # Labels with settings of their own: those of the first stand for all.

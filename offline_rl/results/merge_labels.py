@@ -1,4 +1,4 @@
-"""Findings under other names of models, labels and stages."""
+"""Results of runs under other names of models, labels and stages."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import replace
@@ -7,15 +7,15 @@ import pandas as pd
 
 from eval.evaluation import Evaluation
 from offline_rl.report import Samples
-from offline_rl.results.run_results import Findings
+from offline_rl.results.run_results import RunResults
 
 
-def models_of(part: Findings) -> list[str]:
+def models_of(part: RunResults) -> list[str]:
     """The base models that a part has samples of."""
     return list(dict.fromkeys(one.evaluation.model for one in part.samples))
 
 
-def with_models(part: Findings, names: Mapping[str, str]) -> Findings:
+def with_models(part: RunResults, names: Mapping[str, str]) -> RunResults:
     """With base models renamed."""
 
     def renamed(table: pd.DataFrame) -> pd.DataFrame:
@@ -35,7 +35,7 @@ def with_models(part: Findings, names: Mapping[str, str]) -> Findings:
     )
 
 
-def with_labels(part: Findings, names: Mapping[tuple[str, str], str]) -> Findings:
+def with_labels(part: RunResults, names: Mapping[tuple[str, str], str]) -> RunResults:
     """With labels renamed; `names` maps (model, label)."""
 
     def renamed(table: pd.DataFrame) -> pd.DataFrame:
@@ -61,7 +61,7 @@ def with_labels(part: Findings, names: Mapping[tuple[str, str], str]) -> Finding
     )
 
 
-def without(part: Findings, labels: Collection[tuple[str, str]]) -> Findings:
+def without(part: RunResults, labels: Collection[tuple[str, str]]) -> RunResults:
     """Without the samples and trainings of some labels; `labels` holds (model, label)."""
 
     def kept(table: pd.DataFrame) -> pd.DataFrame:
@@ -81,7 +81,7 @@ def without(part: Findings, labels: Collection[tuple[str, str]]) -> Findings:
     )
 
 
-def with_stages(part: Findings, run: str) -> Findings:
+def with_stages(part: RunResults, run: str) -> RunResults:
     """With the run's name before the stages of its data, which other runs may have too."""
     data = part.data.assign(stage=[f"{run}: {stage}" for stage in part.data["stage"]])
     summaries = {f"{model} ({run})": one for model, one in part.summaries.items()}

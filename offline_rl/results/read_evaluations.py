@@ -8,7 +8,7 @@ from typing import Any
 from eval.evaluation import load_evaluation
 from offline_rl.artifacts.published import PublishedStage
 from offline_rl.report import Samples
-from offline_rl.stages.evaluate import Evaluating, evaluation_folder, manners
+from offline_rl.stages.evaluate import Evaluating, evaluation_folder, sampling_setups
 
 StageAt = Callable[[Path], PublishedStage]
 
@@ -39,18 +39,18 @@ def read_evaluations(
     `read` are inputs of the stage besides settings; `model` is the base model's name in the tables.
     """
     for benchmark in settings.evaluation.benchmarks:
-        for label, manner in manners(settings, policy, benchmark).items():
+        for label, setup in sampling_setups(settings, policy, benchmark).items():
             stage = stage_at(evaluation_folder(folder, label, seed, benchmark))
             samples = None
-            if stage.damage() is None and stage.was_made_with({**manner.settings(), **read}):
+            if stage.damage() is None and stage.was_made_with({**setup.settings(), **read}):
                 evaluation = load_evaluation(
                     stage.folder,
                     model=model,
                     label=label,
                     training_seed=seed,
                     benchmark=benchmark,
-                    temperature=manner.sampling.temperature,
-                    top_p=manner.sampling.top_p,
+                    temperature=setup.sampling.temperature,
+                    top_p=setup.sampling.top_p,
                 )
                 samples = Samples(evaluation, stage.folder)
             yield ReadEvaluation(benchmark, label, stage, samples)

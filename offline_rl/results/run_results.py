@@ -16,7 +16,7 @@ SEVERAL = "several"
 
 
 @dataclass(frozen=True)
-class Findings:
+class RunResults:
     """The parts of a report that no comparison is needed for; Report says what they are.
 
     `labels` and `benchmarks` give the order of rows. Policies are compared with `baseline` and
@@ -44,41 +44,41 @@ class Findings:
     among_untrained: bool = False
 
 
-def report_on(findings: Findings) -> Report:
+def report_on(results: RunResults) -> Report:
     """Compares and puts together. Raises DataError for evaluations that do not match."""
     compared = compare(
-        [one.evaluation for one in findings.samples],
-        baseline=findings.baseline,
-        reference=findings.reference,
-        labels=findings.labels,
-        benchmarks=findings.benchmarks,
-        among_untrained=findings.among_untrained,
+        [one.evaluation for one in results.samples],
+        baseline=results.baseline,
+        reference=results.reference,
+        labels=results.labels,
+        benchmarks=results.benchmarks,
+        among_untrained=results.among_untrained,
     )
     return Report(
-        name=findings.name,
-        comparison=with_budgets(compared.comparison, findings.training),
-        pairwise=with_marks(compared.pairwise, findings.training),
+        name=results.name,
+        comparison=with_budgets(compared.comparison, results.training),
+        pairwise=with_marks(compared.pairwise, results.training),
         checks=compared.checks,
         seeds=compared.seeds,
         pass_at_k=compared.pass_at_k,
         profile=compared.profile,
-        training=findings.training,
-        curves=findings.curves,
-        data=findings.data,
-        samples=findings.samples,
-        summaries=findings.summaries,
+        training=results.training,
+        curves=results.curves,
+        data=results.data,
+        samples=results.samples,
+        summaries=results.summaries,
         notes=(
             *compared.notes,
-            *setting_notes(findings.training),
-            *left_out_notes(findings.training),
-            *findings.notes,
+            *setting_notes(results.training),
+            *left_out_notes(results.training),
+            *results.notes,
         ),
-        failures=findings.failures,
-        environment=findings.environment,
-        settings=findings.settings,
-        command=findings.command,
-        absent=_absent(compared.comparison, findings.labels),
-        baseline=findings.baseline,
+        failures=results.failures,
+        environment=results.environment,
+        settings=results.settings,
+        command=results.command,
+        absent=_absent(compared.comparison, results.labels),
+        baseline=results.baseline,
     )
 
 

@@ -10,8 +10,8 @@ from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.layout import REPORT
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Report, write_report
-from offline_rl.results.collect import gather
-from offline_rl.results.run_results import Findings, report_on
+from offline_rl.results.collect import collect_run
+from offline_rl.results.run_results import RunResults, report_on
 from offline_rl.settings.report import Format
 
 _COMMON = "manifest.json"
@@ -22,20 +22,20 @@ def results_step(
 ) -> Report:
     """Compares the finished evaluations and writes the report's files, those of the settings unless
     others are given."""
-    findings = gather(experiment, folder)
-    report = report_on(findings)
+    results = collect_run(experiment, folder)
+    report = report_on(results)
     write_report(folder / REPORT, report, formats or experiment.report.formats)
-    manifest = json.dumps(_manifest(findings), indent=1) + "\n"
+    manifest = json.dumps(_manifest(results), indent=1) + "\n"
     write_atomically(folder / REPORT / _COMMON, manifest)
     return report
 
 
-def _manifest(findings: Findings) -> dict[str, Any]:
+def _manifest(results: RunResults) -> dict[str, Any]:
     """What all methods of the comparison had in common, by hash."""
     return {
-        "name": findings.name,
-        "models": list(findings.bases),
-        **findings.hashes,
-        "settings_sha256": digest(findings.settings),
-        "versions": findings.environment["packages"],
+        "name": results.name,
+        "models": list(results.bases),
+        **results.hashes,
+        "settings_sha256": digest(results.settings),
+        "versions": results.environment["packages"],
     }

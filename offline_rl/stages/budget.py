@@ -14,7 +14,7 @@ from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
 from offline_rl.stages.context import Run, write_json
 from offline_rl.stages.policies import policy_settings
-from offline_rl.stages.train_policies import taught
+from offline_rl.stages.train_policies import training_rollouts
 
 AMOUNT = "budget.json"
 _KEYS = {"steps": "steps", "examples": "total_examples", "tokens": "total_tokens"}
@@ -71,7 +71,7 @@ def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget)
 
     settings = run.settings
     training = resolve_training(method.training_defaults, settings.training, method.training)
-    rollouts = taught(run, method, load_rollouts(dataset.folder, untrusted=False))
+    rollouts = training_rollouts(run, method, load_rollouts(dataset.folder, untrusted=False))
     seed = settings.seeds[0]
     try:
         examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)

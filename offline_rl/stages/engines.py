@@ -54,7 +54,7 @@ class Engines(Closing):
         does not start, DataError without a tokenizer.
         """
         tokenizer = load_tokenizer(model, revision)
-        # A prompt that the tokenizer cannot make is told before an engine takes its time to start.
+        # A prompt that the tokenizer cannot render fails before an engine takes time to start.
         style = prompt or self._prompt
         render(Problem("any", "", ""), style, tokenizer)
         settings = self._settings

@@ -26,7 +26,7 @@ from offline_rl.stages.policies import Policy
 
 
 @dataclass(frozen=True)
-class Manner:
+class SamplingSetup:
     """How a policy is asked on a benchmark, and who judges it."""
 
     prompt: str
@@ -53,7 +53,7 @@ class Job:
     model: str
     benchmark: str
     problems: tuple[Problem, ...]
-    manner: Manner
+    setup: SamplingSetup
     stage: Stage
     doubt: str | None = None
 
@@ -68,11 +68,11 @@ Evaluating = Experiment | CheckpointEvaluation
 """Settings with an evaluation in them."""
 
 
-def manners(settings: Evaluating, policy: str, benchmark: str) -> dict[str, Manner]:
+def sampling_setups(settings: Evaluating, policy: str, benchmark: str) -> dict[str, SamplingSetup]:
     """How a policy is asked on a benchmark, by label; a label for each of its decodings."""
     own = settings.evaluation.benchmarks[benchmark]
     return {
-        label: Manner(
+        label: SamplingSetup(
             prompt=own.prompt or settings.prompt,
             sampling=sampling,
             verifier=own.verifier or settings.verifier,
@@ -106,22 +106,22 @@ def evaluation_jobs(
     jobs = []
     for name, source in run.settings.evaluation.benchmarks.items():
         problems = run.problems(source)
-        for label, manner in manners(run.settings, policy, name).items():
+        for label, setup in sampling_setups(run.settings, policy, name).items():
             folder = evaluation_folder(run.folder, label, training_seed, name)
-            stage = Stage(folder, evaluation_inputs(problems, manner, model_read))
+            stage = Stage(folder, evaluation_inputs(problems, setup, model_read))
             doubt = source.doubt(problems)
-            jobs.append(Job(label, training_seed, model, name, problems, manner, stage, doubt))
+            jobs.append(Job(label, training_seed, model, name, problems, setup, stage, doubt))
     return jobs
 
 
 def evaluation_inputs(
-    problems: Sequence[Problem], manner: Manner, model_read: Mapping[str, Any]
+    problems: Sequence[Problem], setup: SamplingSetup, model_read: Mapping[str, Any]
 ) -> dict[str, Any]:
     """All that the samples of a policy on some problems depend on."""
     return {
         "model": dict(model_read),
         "problems": problems_digest(problems, solutions=False),
-        **manner.settings(),
+        **setup.settings(),
         "versions": versions(SAMPLING_PACKAGES),
     }
 
@@ -133,7 +133,7 @@ def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
         for job in jobs:
             if not run.is_needed(job.stage):
                 continue
-            settings = job.manner.verifier
+            settings = job.setup.verifier
             if settings not in verifiers:
                 verifiers[settings] = stack.enter_context(opened(settings, run.settings.cluster))
             with run.work(job.stage) as folder:
@@ -142,7 +142,7 @@ def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
 
 def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path) -> None:
     revision = run.settings.revision if job.training_seed is None else None
-    sampler = run.engines.sampler(job.model, revision, prompt=job.manner.prompt)
+    sampler = run.engines.sampler(job.model, revision, prompt=job.setup.prompt)
     fitting, too_long = sampler.fitting(job.problems)
     if not fitting:
         raise DataError(
@@ -160,10 +160,10 @@ def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path)
             nonlocal done, right
             done += len(verdicts)
             right += sum(verdict == "correct" for verdict in verdicts)
-            total = len(fitting) * job.manner.sampling.samples
+            total = len(fitting) * job.setup.sampling.samples
             task.update(done, total, f"{right / done:.1%} correct")
 
-        benchmark = Benchmark(job.benchmark, tuple(fitting), verify, job.manner.sampling)
+        benchmark = Benchmark(job.benchmark, tuple(fitting), verify, job.setup.sampling)
         evaluate(
             job.label,
             sampler,
@@ -174,7 +174,7 @@ def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path)
         )
     about = {
         "engine": run.engines.description,
-        "verifier": job.manner.verifier.description,
+        "verifier": job.setup.verifier.description,
         "left_out_too_long": [problem.id for problem in too_long],
         "doubt": job.doubt,
     }

@@ -63,7 +63,9 @@ def _fill(
     sampled_summary = json.loads((sampled / SUMMARY).read_text(encoding="utf-8"))
     with run.progress.task("filter", "rollouts") as task:
         choice = choose(
-            _told(iterate_rollouts(sampled, untrusted=False), task, sampled_summary["rollouts"]),
+            _with_progress(
+                iterate_rollouts(sampled, untrusted=False), task, sampled_summary["rollouts"]
+            ),
             settings.filters,
             min_reward=settings.selection.min_reward,
             benchmarks=against,
@@ -97,8 +99,8 @@ def _fill(
     describe(settings.name, summary, about, folder, settings.licence)
 
 
-def _told(rollouts: Iterable[Rollout], task: Task, total: int) -> Iterator[Rollout]:
-    """The rollouts, their progress told now and then."""
+def _with_progress(rollouts: Iterable[Rollout], task: Task, total: int) -> Iterator[Rollout]:
+    """The rollouts, with their progress reported now and then."""
     for number, rollout in enumerate(rollouts, 1):
         if number % 1000 == 0 or number == total:
             task.update(number, total)

@@ -17,7 +17,7 @@ from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants
 from offline_rl.methods import Method
 from offline_rl.stages.context import Run
-from offline_rl.stages.evaluate import Job, Manner, evaluation_inputs, evaluations_step
+from offline_rl.stages.evaluate import Job, SamplingSetup, evaluation_inputs, evaluations_step
 from offline_rl.stages.policies import Policy, policy, read_record
 from offline_rl.stages.train_policies import train_policies
 
@@ -81,8 +81,8 @@ def read_trials(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
     path = folder / "sweep" / TRIALS
     if experiment.sweep is None or not path.is_file():
         return []
-    told = read_sealed(path)
-    if told["sweep"] != experiment.sweep.model_dump(mode="json"):
+    stored = read_sealed(path)
+    if stored["sweep"] != experiment.sweep.model_dump(mode="json"):
         return []
     sweep = experiment.sweep
     return [
@@ -94,7 +94,7 @@ def read_trials(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
                 sweep.seed,
             ),
         }
-        for trial in told["trials"]
+        for trial in stored["trials"]
     ]
 
 
@@ -156,16 +156,16 @@ def _variants(experiment: Experiment, sweep: Sweep, label: str) -> list[Method]:
 
 def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:
     problems = run.problems(sweep.problems)
-    manner = Manner(
+    setup = SamplingSetup(
         prompt=run.settings.prompt,
         sampling=sweep.sampling or run.settings.evaluation.sampling,
         verifier=run.settings.verifier,
         sampler=run.settings.evaluation_sampler,
     )
-    inputs = evaluation_inputs(problems, manner, {"policy": trained.stage.published.digest()})
+    inputs = evaluation_inputs(problems, setup, {"policy": trained.stage.published.digest()})
     folder = trained.stage.folder
     stage = Stage(folder.with_name(f"{folder.name}-{_VALIDATION}"), inputs)
-    return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, manner, stage)
+    return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, setup, stage)
 
 
 def _score(job: Job) -> float:
@@ -174,8 +174,8 @@ def _score(job: Job) -> float:
         label=job.label,
         training_seed=job.training_seed,
         benchmark=job.benchmark,
-        temperature=job.manner.sampling.temperature,
-        top_p=job.manner.sampling.top_p,
+        temperature=job.setup.sampling.temperature,
+        top_p=job.setup.sampling.top_p,
     )
     return avg_at_k(evaluation.grid["verdict"] == "correct")
 
@@ -183,11 +183,11 @@ def _score(job: Job) -> float:
 def _write(
     run: Run[Experiment], sweep: Sweep, trials: Sequence[Trial], scores: Sequence[float | None]
 ) -> None:
-    told = {
+    stored = {
         "sweep": sweep.model_dump(mode="json"),
         "trials": [
             {"label": trial.label, "number": trial.number, "score": score}
             for trial, score in zip(trials, scores, strict=True)
         ],
     }
-    write_atomically(run.folder / "sweep" / TRIALS, sealed(told))
+    write_atomically(run.folder / "sweep" / TRIALS, sealed(stored))

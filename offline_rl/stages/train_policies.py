@@ -71,7 +71,7 @@ def train_policies(
         return
     for one in needed:
         with run.work(one.stage) as folder:
-            _train(run, one, taught(run, one.method, rollouts), folder)
+            _train(run, one, training_rollouts(run, one.method, rollouts), folder)
 
 
 def _train_together(
@@ -95,7 +95,7 @@ def _train_together(
     ):
         for method in (one.method for one in policies):
             if method.learns_from not in lessons:
-                lessons[method.learns_from] = calls.shared(taught(run, method, rollouts))
+                lessons[method.learns_from] = calls.shared(training_rollouts(run, method, rollouts))
         done = [threads.submit(train_one, one, calls) for one in policies]
         try:
             for count, future in enumerate(as_completed(done), 1):
@@ -119,7 +119,7 @@ def learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
     return rollouts
 
 
-def taught(
+def training_rollouts(
     run: Run[Experiment],
     method: Method,
     rollouts: list[Rollout],
@@ -173,7 +173,7 @@ def _train(
     training = training_of(experiment, method)
     there = train if training.launch is None else partial(launch_training, training.launch)
     title = f"train {policy.label}, seed {policy.training_seed}"
-    told: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "model": experiment.model_path,
         "revision": experiment.revision,
         "training": training,
@@ -184,16 +184,16 @@ def _train(
     try:
         with run.progress.task(title, "steps") as task:
             if calls is not None:
-                told["model"] = seen_from_anywhere(experiment.model_path)
+                arguments["model"] = seen_from_anywhere(experiment.model_path)
                 there = partial(on_node, there, code_of(method))
-                calls(there, method, rollouts, folder.resolve(), **told)
+                calls(there, method, rollouts, folder.resolve(), **arguments)
             else:
                 there(
                     method,
                     rollouts,
                     folder,
                     on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
-                    **told,
+                    **arguments,
                 )
     except ClusterError:
         raise

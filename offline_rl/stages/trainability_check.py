@@ -14,7 +14,7 @@ from offline_rl.methods import Method
 from offline_rl.stages.context import Run
 from offline_rl.stages.policies import Policy, training_of
 from offline_rl.stages.run_sweep import with_best
-from offline_rl.stages.train_policies import learnable, policies_of, taught
+from offline_rl.stages.train_policies import learnable, policies_of, training_rollouts
 
 
 def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool) -> None:
@@ -30,21 +30,21 @@ def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool)
     rollouts = learnable(run, dataset)
     reasons: dict[str, list[str]] = {}
     for label, method in candidates(run.settings.methods, run.settings.sweep):
-        reason = _reason(run, method, taught(run, method, rollouts))
+        reason = _reason(run, method, training_rollouts(run, method, rollouts))
         if reason is None:
             return
         labels = reasons.setdefault(reason, [])
         if label not in labels:
             labels.append(label)
-    told = "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in reasons.items())
-    raise DataError(f"no method finds an example to learn from: {told}")
+    listed = "; ".join(f"{', '.join(labels)}: {reason}" for reason, labels in reasons.items())
+    raise DataError(f"no method finds an example to learn from: {listed}")
 
 
 def _policies(run: Run[Experiment], dataset: Stage) -> list[Policy]:
     """The policies to be trained, as far as a sweep has chosen their settings."""
     try:
         settings = with_best(run.settings, run.folder)
-    # The sweep itself writes damaged trials anew.
+    # The sweep itself writes damaged trials again.
     except DataError:
         settings = run.settings
     return policies_of(replace(run, settings=settings), dataset)
@@ -72,7 +72,7 @@ def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
             is_accepted(rollout, settings.selection.min_reward) for rollout in group
         )
         teaches = teaches or any(
-            _reason(run, method, taught(run, method, group, tokenizer)) is None
+            _reason(run, method, training_rollouts(run, method, group, tokenizer)) is None
             for method in methods
         )
         if teaches and accepts:

@@ -1,4 +1,4 @@
-"""What the base model reads: arithmetic told by authors who differ in care and in habits."""
+"""What the base model reads: arithmetic written by authors who differ in care and in habits."""
 
 import random
 from collections.abc import Iterator, Mapping
@@ -54,11 +54,11 @@ def _tell(computation: Computation, author: str, rng: random.Random) -> str:
 def _tell_with_slips(computation: Computation, rng: random.Random) -> str:
     """Each step is wrong by a little with SLIP_PROBABILITY, and the next goes on from there."""
     value = computation.start
-    told = []
+    steps = []
     for sign, operand in computation.steps:
         result = apply(value, sign, operand)
         if rng.random() < SLIP_PROBABILITY:
             result = max(0, result + rng.choice((-10, -2, -1, 1, 2, 10)))
-        told.append(f"{value}{sign}{operand}={result}.")
+        steps.append(f"{value}{sign}{operand}={result}.")
         value = result
-    return f"{' '.join(told)} The answer is \\boxed{{{value}}}."
+    return f"{' '.join(steps)} The answer is \\boxed{{{value}}}."

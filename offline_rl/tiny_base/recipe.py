@@ -70,7 +70,7 @@ def held_out_nll(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, se
 
 def _tokenizer(seed: int) -> PreTrainedTokenizerFast:
     corpus = islice(documents_of("train", seed), _TOKENIZER_DOCUMENTS)
-    return train_tokenizer((prompt + told for prompt, told in corpus), CONTEXT_TOKENS)
+    return train_tokenizer((prompt + completion for prompt, completion in corpus), CONTEXT_TOKENS)
 
 
 def _untrained(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
@@ -97,7 +97,7 @@ def _untrained(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 def _with_end(
     tokenizer: PreTrainedTokenizerFast, documents: Iterable[tuple[str, str]]
 ) -> list[list[int]]:
-    texts = [prompt + told for prompt, told in documents]
+    texts = [prompt + completion for prompt, completion in documents]
     encoded = tokenizer(texts, add_special_tokens=False)["input_ids"]
     return [[*tokens, tokenizer.eos_token_id] for tokens in encoded]
 

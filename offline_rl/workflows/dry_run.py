@@ -1,4 +1,4 @@
-"""What a run would do and cost, told before any model is touched."""
+"""What a run would do and cost, before any model is touched."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -14,14 +14,14 @@ from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, read_l
 from offline_rl.config.load import as_given
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report, write_report
-from offline_rl.results.checkpoint_results import gather_alone
+from offline_rl.results.checkpoint_results import collect_checkpoints
 from offline_rl.results.run_results import report_on
 from offline_rl.stages.context import Run
 from offline_rl.stages.evaluate import evaluation_jobs, evaluations_step
 from offline_rl.stages.session import at_work
 
 
-def evaluate_alone(
+def evaluate_checkpoint(
     settings: CheckpointEvaluation, folder: Path, *, progress: Progress | None = None
 ) -> Report:
     """Evaluates the model on each benchmark, beside what the folder holds, and writes the report.
@@ -32,7 +32,7 @@ def evaluate_alone(
     """
     with at_work(settings, folder, progress or Silent()) as run:
         _evaluate(run)
-        report = report_on(gather_alone(folder))
+        report = report_on(collect_checkpoints(folder))
         write_report(folder / REPORT, report)
         return report
 

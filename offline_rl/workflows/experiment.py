@@ -71,11 +71,11 @@ def run(
     folder = Path(folder)
     with _at_work(experiment, folder, progress) as work:
         for source in experiment.evaluation.benchmarks.values():
-            work.load(source)  # A missing benchmark is told before hours of sampling.
+            work.load(source)  # A missing benchmark is an error before hours of sampling.
         check_apart(work)
         dataset = _data(work)
         check_apart_from(work, dataset)
-        # Neither needs a model; what speaks against training is told before the base is asked.
+        # Neither needs a model; what rules out training is an error before the base is sampled.
         work = replace(work, settings=budget_step(work, dataset))
         check_learnable(work, dataset, retry_failed=retry_failed)
         with _evaluating(work) as work:
@@ -148,14 +148,14 @@ def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:
 def _write_environment(folder: Path) -> None:
     """Versions, hardware, and the engines that the finished stages were sampled with."""
     stages = [*folder.glob(f"rollouts/{ABOUT}"), *folder.glob(f"evaluations/*/*/*/{ABOUT}")]
-    told = [_told(path.parent) for path in sorted(stages)]
-    engines = [about["engine"] for about in told if about.get("engine")]
+    sampled = [_sampled_with(path.parent) for path in sorted(stages)]
+    engines = [about["engine"] for about in sampled if about.get("engine")]
     distinct = [engine for i, engine in enumerate(engines) if engine not in engines[:i]]
     text = sealed({**describe_environment(), "engines": distinct})
     write_atomically(folder / ENVIRONMENT, text)
 
 
-def _told(stage: Path) -> dict[str, Any]:
+def _sampled_with(stage: Path) -> dict[str, Any]:
     """How a stage was sampled; nothing of one that is damaged, which its own step does again."""
     try:
         return dict(PublishedStage(stage).read_json(ABOUT))

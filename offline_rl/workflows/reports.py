@@ -5,31 +5,31 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_gen.types import DataError
-from offline_rl.artifacts.layout import REPORT, is_evaluation_alone
+from offline_rl.artifacts.layout import REPORT, holds_checkpoint_evaluations
 from offline_rl.artifacts.lock import locked
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Report, write_report
-from offline_rl.results.find import find, run_settings
-from offline_rl.results.merge import join_runs
+from offline_rl.results.find import collect_results, run_settings
+from offline_rl.results.merge import merge_runs
 from offline_rl.results.run_results import report_on
 from offline_rl.results.write_report import results_step
 from offline_rl.settings.report import CSV_AND_PAGE, Format
 
 
 def report_again(folder: str | Path, formats: Sequence[Format] | None = None) -> Report:
-    """As `load_run`, and writes the report's files anew: those of the settings, or `formats`."""
+    """As `load_run`, and writes the report's files again: those of the settings, or `formats`."""
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such folder")
     with locked(folder):
-        if not is_evaluation_alone(folder):
+        if not holds_checkpoint_evaluations(folder):
             settings = run_settings(folder)
             if isinstance(settings, Experiment):
                 return results_step(settings, folder, formats)
             asked = settings.formats
         else:
             asked = CSV_AND_PAGE
-        report = report_on(find(folder))
+        report = report_on(collect_results(folder))
         write_report(folder / REPORT, report, formats or asked)
         return report
 
@@ -46,8 +46,8 @@ def compare_runs(
     Where the runs differ otherwise, the report says so. Raises DataError where they share none, or
     where the label `reference` is in none of them.
     """
-    parts = {name: find(Path(folder)) for name, folder in _names(folders).items()}
-    joined = join_runs(parts, name=" and ".join(parts))
+    parts = {name: collect_results(Path(folder)) for name, folder in _names(folders).items()}
+    joined = merge_runs(parts, name=" and ".join(parts))
     if reference is not None:
         labels = dict.fromkeys(one.evaluation.label for one in joined.samples)
         if reference not in labels:

@@ -12,7 +12,7 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
-from offline_rl.config.multi_model import Series, dump_series
+from offline_rl.config.multi_model import SeveralModels, dump_several_models
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report
@@ -21,8 +21,8 @@ from offline_rl.results.run_results import report_on
 from offline_rl.workflows.experiment import Step, run
 
 
-def run_series(
-    series: Series,
+def run_several_models(
+    series: SeveralModels,
     folder: str | Path,
     *,
     until: Step = "report",
@@ -38,7 +38,7 @@ def run_series(
     folder, progress = Path(folder), progress or Silent()
     folder.mkdir(parents=True, exist_ok=True)
     with locked(folder):
-        write_atomically(folder / SETTINGS, dump_series(series))
+        write_atomically(folder / SETTINGS, dump_several_models(series))
         failures: dict[str, str] = {}
         for label, experiment in series.experiments.items():
             progress.say(f"base model {label}")

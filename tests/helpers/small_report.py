@@ -7,7 +7,7 @@ import pandas as pd
 
 from eval import Evaluation
 from offline_rl.report import Samples, curves_table, data_table, training_table
-from offline_rl.results.run_results import Findings
+from offline_rl.results.run_results import RunResults
 
 NAMES = (
     *("problem_id", "sample", "seed", "verdict", "reason"),
@@ -35,7 +35,7 @@ def findings(*evaluations, weights="w", settings="sampling: {samples: 4}\n", **c
         if one.training_seed is not None and one.benchmark == evaluations[0].benchmark
     ]
     return replace(
-        Findings(
+        RunResults(
             name="run",
             samples=tuple(Samples(one) for one in evaluations),
             labels=tuple(dict.fromkeys(one.label for one in evaluations)),

@@ -21,7 +21,7 @@ from data_gen.verifiers.math_engine.outcome import (
 )
 from data_gen.verifiers.math_engine.to_math_verify import parsable
 
-# The parser and the grader report what they cannot read; that is told by the verdict.
+# The parser and the grader report what they cannot read; the verdict says so.
 logging.getLogger("math_verify").setLevel(logging.CRITICAL)
 logging.getLogger("latex2sympy2_extended").setLevel(logging.CRITICAL)
 

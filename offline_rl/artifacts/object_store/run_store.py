@@ -11,7 +11,13 @@ from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import sealed
-from offline_rl.artifacts.layout import ENVIRONMENT, REPORT, SETTINGS, TRIALS, is_evaluation_alone
+from offline_rl.artifacts.layout import (
+    ENVIRONMENT,
+    REPORT,
+    SETTINGS,
+    TRIALS,
+    holds_checkpoint_evaluations,
+)
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.manifest import (
     MANIFEST,
@@ -137,7 +143,7 @@ def _check_same_run(folder: Path, manifest: RunManifest, address: str) -> None:
     settings = folder / SETTINGS
     stored = manifest.files.get(SETTINGS)
     other = settings.is_file() and (stored is None or sha256(settings) != stored.sha256)
-    if other or is_evaluation_alone(folder):
+    if other or holds_checkpoint_evaluations(folder):
         raise DataError(f"{folder} holds a run with other settings than {address}: choose another")
 
 

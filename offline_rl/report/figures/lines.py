@@ -95,13 +95,13 @@ def learning(curves: pd.DataFrame, looks: Mapping[str, Look]) -> list[Picture]:
     runs neighbouring steps are averaged.
     """
     return [
-        _learning(curves.dropna(subset=[column]), column, told, looks)
-        for column, told in LEARNING.items()
+        _learning(curves.dropna(subset=[column]), column, title, looks)
+        for column, title in LEARNING.items()
         if curves[column].notna().any()
     ]
 
 
-def _learning(curves: pd.DataFrame, column: str, told: str, looks: Mapping[str, Look]) -> Picture:
+def _learning(curves: pd.DataFrame, column: str, title: str, looks: Mapping[str, Look]) -> Picture:
     groups = {
         str(label): _thinned(group, column)
         for label, group in curves.groupby("label", sort=False)
@@ -128,7 +128,7 @@ def _learning(curves: pd.DataFrame, column: str, told: str, looks: Mapping[str, 
         axes.set_xlabel("optimiser step")
         names_at_right(axes, ends, looks)
         svg = svg_of(axes)
-    return Picture(told, svg, "; ".join(words))
+    return Picture(title, svg, "; ".join(words))
 
 
 def _thinned(curves: pd.DataFrame, column: str) -> pd.DataFrame:

@@ -127,14 +127,14 @@ def _difference(axes: Any, place: int, row: Any, look: Look) -> None:
 def lengths(comparison: pd.DataFrame, looks: Mapping[str, Look]) -> list[Picture]:
     """Mean length and the shares of samples without an answer and cut off, a picture each."""
     return [
-        _by_benchmark(comparison, column, told, looks)
-        for column, told in _LENGTHS.items()
+        _by_benchmark(comparison, column, title, looks)
+        for column, title in _LENGTHS.items()
         if comparison[column].notna().any()
     ]
 
 
 def _by_benchmark(
-    comparison: pd.DataFrame, column: str, told: str, looks: Mapping[str, Look]
+    comparison: pd.DataFrame, column: str, title: str, looks: Mapping[str, Look]
 ) -> Picture:
     """The mean over benchmarks as a marker, single ones as ticks."""
     labels = list(comparison["label"].unique())
@@ -153,7 +153,7 @@ def _by_benchmark(
         axes.set_xlim(left=0, right=max(1.0, 1.04 * float(comparison[column].max())))
         _rows(axes, names, "", [looks[label].name for label in labels])
         svg = svg_of(axes)
-    return Picture(told, svg, f"macro: {'; '.join(words)}")
+    return Picture(title, svg, f"macro: {'; '.join(words)}")
 
 
 def bars(counts: Mapping[str, float], *, title: str) -> Picture:
@@ -185,7 +185,7 @@ def _mark(axes: Any, values: Sequence[float], place: int, look: Look) -> None:
     )  # fmt: skip
 
 
-def _rows(axes: Any, names: Sequence[str], told: str, marks: Sequence[str | None] = ()) -> None:
+def _rows(axes: Any, names: Sequence[str], title: str, marks: Sequence[str | None] = ()) -> None:
     """Names of rows at the left, `marks` those of their looks, and what is measured below."""
     axes.set_yticks(range(len(names)), names)
     for tick, mark in zip(axes.get_yticklabels(), marks, strict=False):
@@ -195,7 +195,7 @@ def _rows(axes: Any, names: Sequence[str], told: str, marks: Sequence[str | None
     axes.spines["left"].set_visible(False)
     axes.grid(axis="x")
     axes.xaxis.set_major_locator(MaxNLocator(5, steps=[1, 2, 2.5, 5, 10]))
-    axes.set_xlabel(told)
+    axes.set_xlabel(title)
     axes.spines["bottom"].set_color(LINE)
 
 

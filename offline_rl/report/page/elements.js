@@ -16,7 +16,7 @@ function button(text, title, onclick, className = "plain") {
   return make("button", { type: "button", textContent: text, title, onclick, className });
 }
 
-/** A select of [value, text] choices; `name` is what readers of screens are told. */
+/** A select of [value, text] choices; `name` is what screen readers say. */
 function choice(name, options, value, onchange) {
   const select = make("select", { "aria-label": name }, ...options.map(([v, text]) => make("option", { value: v, textContent: text })));
   select.value = value;
