@@ -22,13 +22,6 @@ def notes_on(
         for note in _notes(panel, pairs, baseline, reference):
             yield f"{panel.model}: {note}" if len(panels) > 1 else note
     yield from _other_problems(panels)
-    if any(panel.trained(label) for panel in panels for label in panel.labels) and len(pairwise):
-        yield (
-            "The sign-flip and McNemar p-values speak of the checkpoints at hand only: they leave"
-            " out what other training seeds would change, and find differences where methods have"
-            " none. The bootstrap interval is too narrow with few training seeds. Judge methods by"
-            " the interval and the Holm-adjusted p-value."
-        )
 
 
 def _notes(panel: Panel, pairs: pd.DataFrame, baseline: str, reference: str) -> Iterator[str]:

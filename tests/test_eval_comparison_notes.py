@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from eval import compare
+from eval.comparison import CHECKS
 from tests.helpers.comparisons import evaluation, evaluations, row
 
 
@@ -24,7 +25,10 @@ def test_two_training_seeds_and_few_problems_are_said_to_be_few():
     notes = compare(two).notes
     assert any(note.startswith("Two training seeds only (dft, rft)") for note in notes)
     assert any(note.startswith("easy has 12 problems, fewer than the 30") for note in notes)
-    assert any("speak of the checkpoints at hand only" in note for note in notes)
+    assert not any("sign-flip" in note for note in notes)
+    for check in ("sign_flip_p_value", "mcnemar_p_value"):
+        assert "of these checkpoints only" in CHECKS[check]
+    assert "too narrow with few training seeds" in CHECKS["bootstrap_low_points"]
 
 
 @pytest.mark.parametrize(("problems", "said"), [(30, True), (99, True), (100, False)])
