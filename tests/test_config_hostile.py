@@ -9,7 +9,7 @@ import yaml
 from data_gen.exchange.hub import check_destination
 from offline_rl.artifacts.checksums import sealed
 from offline_rl.config.multi_model import load_settings
-from offline_rl.config.yaml_io import SettingsError
+from offline_rl.config.yaml_io import UsageError
 from offline_rl.progress import printable
 from tests.helpers.hostile_texts import HALF, PAYLOADS, command, inert, tree
 
@@ -69,7 +69,7 @@ def test_settings_are_read_back_equal_or_refused_in_plain_text(path, key, tmp_pa
         file.write_text(yaml.safe_dump(raw))
         try:
             loaded = load_settings(file, [])
-        except SettingsError as error:
+        except UsageError as error:
             refusals.append(printable(str(error)))
             continue
         assert HALF not in str(loaded)

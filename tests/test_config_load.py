@@ -8,7 +8,7 @@ import yaml
 
 import offline_rl
 from offline_rl.config.load import (
-    SettingsError,
+    UsageError,
     dump_settings,
     load_experiment,
     shipped_experiments,
@@ -105,7 +105,7 @@ def test_a_decoding_of_all_policies_gives_each_a_label_of_its_own(file):
     )
     assert experiment.evaluation.labels("base") == ["base", "base-greedy", "base-hot"]
     assert experiment.evaluation.labels("rft") == ["rft", "rft-greedy"]
-    with pytest.raises(SettingsError, match="the label 'rft-greedy' is taken"):
+    with pytest.raises(UsageError, match="the label 'rft-greedy' is taken"):
         load_experiment(
             file,
             [
@@ -170,7 +170,7 @@ def test_a_benchmark_has_what_it_says_itself_and_the_rest_from_the_others(file):
 def test_a_fault_is_told_in_one_line_with_its_dotted_path(file, override, message):
     base = [] if override.startswith("training.lr.deep") else ["training.steps=1"]
     extra = ["training.lr=1"] if "lr.deep" in override else []
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_experiment(file, [*base, *extra, override])
     text = str(caught.value)
     assert message in text
@@ -195,14 +195,14 @@ def test_a_fault_is_blamed_on_the_file_or_the_command_line(file, overrides, star
     broken = "training: {epochs: x}" if start.startswith("{file}") else ""
     file.write_text(f"{SMALL}{broken}\n")
     for load in (load_experiment, load_settings):
-        with pytest.raises(SettingsError) as caught:
+        with pytest.raises(UsageError) as caught:
             load(file, overrides)
         assert str(caught.value).startswith(start.format(file=file))
 
 
 def test_each_of_several_faults_is_blamed_on_where_it_stands(file):
     file.write_text(f"{SMALL}seeds: 0,1\n")
-    with pytest.raises(SettingsError) as caught:
+    with pytest.raises(UsageError) as caught:
         load_experiment(file, ["training.lr=-1"])
     first, second = str(caught.value).splitlines()
     assert first.startswith("command line: training.lr: ")
@@ -216,7 +216,7 @@ def test_a_fault_in_the_settings_of_one_of_several_models_is_blamed_too(file):
         ("models.one.training.lr=y", "command line: models.one: training.lr: "),
         ("models.one.training.steps=1", f"{file}: models.one: training.lr: "),
     ):
-        with pytest.raises(SettingsError) as caught:
+        with pytest.raises(UsageError) as caught:
             load_settings(file, [override])
         assert str(caught.value).startswith(start)
 
@@ -236,13 +236,13 @@ def test_a_fault_in_the_settings_of_one_of_several_models_is_blamed_too(file):
 def test_a_file_that_is_no_settings_file_is_refused(tmp_path, text, message):
     path = tmp_path / "bad.yaml"
     path.write_text(text)
-    with pytest.raises(SettingsError, match=r"bad\.yaml") as caught:
+    with pytest.raises(UsageError, match=r"bad\.yaml") as caught:
         load_experiment(path)
     assert message in str(caught.value)
 
 
 def test_a_missing_file_names_what_there_is(tmp_path):
-    with pytest.raises(SettingsError, match=r"No such file.*shipped: demo"):
+    with pytest.raises(UsageError, match=r"No such file.*shipped: demo"):
         load_experiment(tmp_path / "missing.yaml")
 
 

@@ -16,7 +16,7 @@ from offline_rl.artifacts.checksums import sealed, unsealed
 from offline_rl.cli.show_dataset import print_overview
 from offline_rl.config.load import data_settings_of, label_of
 from offline_rl.config.multi_model import load_settings
-from offline_rl.config.yaml_io import SettingsError, check_values, parse_yaml, to_yaml
+from offline_rl.config.yaml_io import UsageError, check_values, parse_yaml, to_yaml
 from offline_rl.report.text import one_line, plain
 from offline_rl.results.checkpoint_results import collect_checkpoints
 from tests.helpers.hostile_texts import inert
@@ -91,8 +91,8 @@ BASE = yaml.safe_load((Path(__file__).parents[1] / "offline_rl/experiments/demo.
 def test_settings_are_read_or_refused(tmp_path, tree, overrides):
     path = tmp_path / "x.yaml"
     path.write_bytes(yaml.safe_dump(tree).encode("utf-8", "replace"))
-    value_or(SettingsError, load_settings, path, overrides)
-    value_or(SettingsError, data_settings_of, [str(path), *overrides])
+    value_or(UsageError, load_settings, path, overrides)
+    value_or(UsageError, data_settings_of, [str(path), *overrides])
 
 
 @in_folder
@@ -100,9 +100,9 @@ def test_settings_are_read_or_refused(tmp_path, tree, overrides):
 def test_any_bytes_are_settings_or_refused(tmp_path, content):
     path = tmp_path / "x.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    value_or(SettingsError, load_settings, path, [])
+    value_or(UsageError, load_settings, path, [])
     if isinstance(content, str):
-        value_or(SettingsError, parse_yaml, content)
+        value_or(UsageError, parse_yaml, content)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_any_bytes_are_settings_or_refused(tmp_path, content):
 def test_settings_without_an_end_or_of_other_kinds_are_refused_at_once(tmp_path, text):
     path = tmp_path / "x.yaml"
     path.write_text(text)
-    with pytest.raises(SettingsError):
+    with pytest.raises(UsageError):
         load_settings(path, [])
     (tmp_path / "evaluation.json").write_text(text)
     with pytest.raises(DataError):
@@ -256,7 +256,7 @@ def test_what_is_shown_is_inert_and_labels_are_names(text):
 def test_checked_values_can_be_stored(values):
     try:
         check_values(values)
-    except SettingsError:
+    except UsageError:
         return
     assert "\0" not in str(values)
     yaml.safe_dump(values).encode()

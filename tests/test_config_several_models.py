@@ -2,7 +2,7 @@
 
 import pytest
 
-from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.load import UsageError, load_experiment
 from offline_rl.config.multi_model import SeveralModels, dump_several_models, load_settings
 from tests.helpers.several_models import SERIES
 
@@ -21,7 +21,7 @@ def test_a_model_of_a_series_has_its_own_settings_over_the_common_ones(tmp_path)
 
 def test_what_takes_one_model_asks_for_one_of_several(tmp_path):
     (tmp_path / "both.yaml").write_text(SERIES)
-    with pytest.raises(SettingsError, match="several base models: name one"):
+    with pytest.raises(UsageError, match="several base models: name one"):
         load_experiment(tmp_path / "both.yaml")
     assert load_experiment(tmp_path / "both.yaml", ["model=tiny"]).model == "tiny"
 
@@ -39,5 +39,5 @@ def test_what_takes_one_model_asks_for_one_of_several(tmp_path):
 )
 def test_a_fault_in_models_is_told_with_its_place(tmp_path, models, said):
     (tmp_path / "both.yaml").write_text(SERIES)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(UsageError, match=said):
         load_settings(tmp_path / "both.yaml", [f"models={models}"])

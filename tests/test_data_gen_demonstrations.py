@@ -11,7 +11,7 @@ from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError, Problem
 from data_gen.verifiers import verify
 from data_gen.views import accepted, pairs
-from offline_rl.config.load import SettingsError, data_settings_of
+from offline_rl.config.load import UsageError, data_settings_of
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.workflows.experiment import generate
 
@@ -57,5 +57,5 @@ def test_problems_without_solutions_are_told(tmp_path):
     settings = data_settings_of(["learn_from=demonstrations"], model="tiny", problems=str(bare))
     with pytest.raises(DataError, match="none of the 1 problems has a solution"):
         generate(settings, tmp_path / "run")
-    with pytest.raises(SettingsError, match="demonstrations are the solutions of problems"):
+    with pytest.raises(UsageError, match="demonstrations are the solutions of problems"):
         data_settings_of(["learn_from=demonstrations"], model="tiny", rollouts=str(bare))

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from offline_rl.artifacts.stage import FAILURE, Stage
-from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.load import UsageError, load_experiment
 from offline_rl.methods import Imitation
 from offline_rl.methods.failure import reason_of
 from offline_rl.methods.plugins import installed_methods
@@ -134,11 +134,11 @@ def test_settings_tell_why_a_method_is_not_there(monkeypatch):
     faults = {"focal": "focal:Focal of focal 0.1: ImportError: no such file"}
     monkeypatch.setattr("offline_rl.config.errors.FAULTS", faults)
     for methods in ("{focal: {}}", "{mine: {kind: focal}}"):
-        with pytest.raises(SettingsError, match=r"of focal 0\.1: ImportError: no such file"):
+        with pytest.raises(UsageError, match=r"of focal 0\.1: ImportError: no such file"):
             load_experiment("demo", [f"methods={methods}"])
-    with pytest.raises(SettingsError, match="those of packages that are installed"):
+    with pytest.raises(UsageError, match="those of packages that are installed"):
         load_experiment("demo", ["methods={mine: {kind: local}}"])
-    with pytest.raises(SettingsError, match=r"there is no kind 'local', only .*'python'$"):
+    with pytest.raises(UsageError, match=r"there is no kind 'local', only .*'python'$"):
         load_experiment("demo", ["verifier={kind: local}"])
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from data_gen.types import DataError
-from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.load import UsageError, load_experiment
 from offline_rl.config.sweep_settings import candidates, variants
 from offline_rl.methods.registry import METHODS
 from offline_rl.results.find import load_run
@@ -143,7 +143,7 @@ def test_a_grid_gives_every_combination_of_own_and_training_settings():
     ],
 )
 def test_a_sweep_that_cannot_work_is_refused_before_anything_starts(override, message):
-    with pytest.raises(SettingsError, match=message):
+    with pytest.raises(UsageError, match=message):
         load_experiment("demo", [*SMALL, GRIDS, override])
 
 
@@ -159,7 +159,7 @@ def test_lengths_are_tried_out_whatever_all_methods_share_but_not_under_a_budget
             if label == "rft"
         ]
         assert steps[1] == 3 * steps[0]
-    with pytest.raises(SettingsError, match=r"sweep\.grids\.rft\.epochs: the budget says how long"):
+    with pytest.raises(UsageError, match=r"sweep\.grids\.rft\.epochs: the budget says how long"):
         load_experiment("demo", [*SMALL, lengths, "budget={match: steps}"])
 
 
@@ -170,7 +170,7 @@ def test_the_reference_is_rft_or_the_first_or_what_is_asked_for():
     assert load_experiment("demo", [*plain, others]).reference == "dft"
     asked = load_experiment("demo", [*plain, others, "evaluation.reference=power"])
     assert asked.reference == "power"
-    with pytest.raises(SettingsError, match=r"evaluation\.reference: there is no method 'ppo'"):
+    with pytest.raises(UsageError, match=r"evaluation\.reference: there is no method 'ppo'"):
         load_experiment("demo", [*plain, "evaluation.reference=ppo"])
 
 

@@ -10,7 +10,7 @@ from data_gen.filters import Filters, choose
 from data_gen.store.rollouts import iterate_rollouts, load_rollouts, save_rollouts
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import accepted, pairs
-from offline_rl.config.load import SettingsError, data_settings_of, dump_settings
+from offline_rl.config.load import UsageError, data_settings_of, dump_settings
 from offline_rl.report import data_table
 from offline_rl.workflows.experiment import generate
 
@@ -187,9 +187,9 @@ def test_settings_of_a_data_set_need_no_methods_and_read_back_equal(tmp_path):
     assert data_settings_of(["demo", "seeds=[5]"]).seeds == (5,)
     odd = path.rename(tmp_path / "a=b.yaml")
     assert data_settings_of([str(odd), "sampling.samples=3"]).sampling.samples == 3
-    with pytest.raises(SettingsError, match="give --model and --problems"):
+    with pytest.raises(UsageError, match="give --model and --problems"):
         data_settings_of([], model="tiny")
-    with pytest.raises(SettingsError, match=r"'two\.yaml' is no setting"):
+    with pytest.raises(UsageError, match=r"'two\.yaml' is no setting"):
         data_settings_of(["one.yaml", "two.yaml"])
 
 

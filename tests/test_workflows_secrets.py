@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.load import UsageError, load_experiment
 from offline_rl.progress import printable
 from offline_rl.redaction import holds_user, redacted
 
@@ -126,7 +126,7 @@ def test_failures_tell_no_token(warm, server, tmp_path, debug, monkeypatch):
     ],
 )
 def test_a_secret_in_the_settings_is_refused_and_not_repeated(setting):
-    with pytest.raises(SettingsError) as refused:
+    with pytest.raises(UsageError) as refused:
         load_experiment("demo", [setting])
     assert setting.partition("=")[0].partition(".")[0] in str(refused.value)
     assert "planted" not in str(refused.value)

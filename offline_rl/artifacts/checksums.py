@@ -11,6 +11,10 @@ from data_gen.types import DataError, Problem
 _SEAL = "sha256"
 
 
+class DamagedArtifact(DataError):
+    """A file of a run that is missing, or no longer holds what was written."""
+
+
 def digest(value: Any) -> str:
     """A hash of a JSON value."""
     text = json.dumps(value, sort_keys=True, ensure_ascii=True, allow_nan=False)
@@ -65,10 +69,10 @@ def unsealed(content: bytes) -> dict[str, Any] | None:
 
 
 def read_sealed(path: Path) -> dict[str, Any]:
-    """As `unsealed`. Raises DataError for a file that has changed."""
+    """As `unsealed`. Raises DamagedArtifact for a file that has changed."""
     value = unsealed(path.read_bytes())
     if value is None:
-        raise DataError(f"{path} is damaged: it does not hold what was written: run it again")
+        raise DamagedArtifact(f"{path} is damaged: it does not hold what was written: run it again")
     return value
 
 

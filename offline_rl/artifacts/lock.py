@@ -15,6 +15,12 @@ from data_gen.types import DataError
 from offline_rl.artifacts.atomic import disk_errors_name, remove_temporaries
 
 LOCK = ".lock"
+
+
+class FolderInUse(DataError):
+    """Another process is at work in a run folder."""
+
+
 _SECONDS_TO_GIVE_A_NAME = 2
 
 
@@ -22,8 +28,8 @@ _SECONDS_TO_GIVE_A_NAME = 2
 def locked(folder: Path) -> Iterator[None]:
     """Holds the folder for this process; the lock ends with the process, however that ends.
 
-    Removes what a killed holder was writing there, or in a folder directly inside. Raises DataError
-    naming the process that holds it.
+    Removes what a killed holder was writing there, or in a folder directly inside. Raises
+    FolderInUse naming the process that holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
@@ -31,7 +37,7 @@ def locked(folder: Path) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise DataError(
+            raise FolderInUse(
                 f"{folder}: another process is at work here ({_holder(descriptor)}): wait for it,"
                 " or choose another folder with --out"
             ) from error

@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.store.atomic_files import sha256
-from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import digest, first_change, plain
+from offline_rl.artifacts.checksums import DamagedArtifact, digest, first_change, plain
 from offline_rl.artifacts.manifest import MANIFEST, StageManifest, read_manifest
 
 _WEIGHTS = ".safetensors"
@@ -61,13 +60,17 @@ class PublishedStage:
         return first_change(made_with, plain(inputs)) is None
 
     def read_json(self, name: str) -> Any:
-        """The JSON in one of its files. Raises DataError where it is not what was written."""
+        """The JSON in one of its files. Raises DamagedArtifact where it is not what was written."""
         path = self.folder / name
         if self.manifest is None or name not in self.manifest.files:
-            raise DataError(f"{path}: {MANIFEST} beside it is missing or damaged: run it again")
+            raise DamagedArtifact(
+                f"{path}: {MANIFEST} beside it is missing or damaged: run it again"
+            )
         content = path.read_bytes()
         if hashlib.sha256(content).hexdigest() != self.manifest.files[name].sha256:
-            raise DataError(f"{path} is damaged: it does not hold what was written: run it again")
+            raise DamagedArtifact(
+                f"{path} is damaged: it does not hold what was written: run it again"
+            )
         return json.loads(content)
 
     def without_weights(self) -> StageManifest:

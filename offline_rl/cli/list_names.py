@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping
 from data_gen.problems.arithmetic import SPLITS
 from data_gen.problems.presets import PRESETS
 from data_gen.samplers import SAMPLERS
-from data_gen.types import DataError
 from data_gen.verifiers import VERIFIERS
 from offline_rl.config.load import shipped_experiments
 from offline_rl.config.reference import settings_reference
 from offline_rl.config.schema import Experiment
+from offline_rl.config.yaml_io import UsageError
 from offline_rl.methods import Method
 from offline_rl.methods.registry import ADDED, FAULTS, METHODS
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
@@ -29,7 +29,7 @@ def listing(what: str) -> Rows:
         "settings": _settings,
     }
     if what not in lists:
-        raise DataError(f"{what!r} has no list: choose one of {', '.join(lists)}")
+        raise UsageError(f"{what!r} has no list: choose one of {', '.join(lists)}")
     return lists[what]()
 
 

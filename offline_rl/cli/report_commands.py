@@ -47,16 +47,16 @@ def evaluate(
 
     Models that are evaluated into one folder stand side by side in its report.
     """
-    from offline_rl.config.load import SettingsError
+    from offline_rl.config.load import UsageError
 
     words = settings or []
     if model is None:
         if benchmarks is not None or label is not None or not words:
-            raise SettingsError("name an experiment, or give --model and --benchmarks")
+            raise UsageError("name an experiment, or give --model and --benchmarks")
         run_experiment(words[0], words[1:], out, "evaluate", retry_failed=False)
         return
     if benchmarks is None:
-        raise SettingsError("give --benchmarks: presets or files, with commas between")
+        raise UsageError("give --benchmarks: presets or files, with commas between")
     loaded = _alone(model, benchmarks, k, label, words)
     quiet_libraries()
     from offline_rl.progress import Terminal
@@ -115,13 +115,13 @@ def fetch(
 
 
 def _formats(text: str) -> "tuple[Format, ...]":
-    from data_gen.types import DataError
+    from offline_rl.config.yaml_io import UsageError
     from offline_rl.settings.report import FORMATS
 
     wanted = [one.strip() for one in text.split(",")]
     unknown = [one for one in wanted if one not in FORMATS]
     if unknown:
-        raise DataError(f"--format {unknown[0]!r}: choose among {', '.join(FORMATS)}")
+        raise UsageError(f"--format {unknown[0]!r}: choose among {', '.join(FORMATS)}")
     return tuple(one for one in FORMATS if one in wanted)
 
 
@@ -129,13 +129,13 @@ def _alone(
     model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
 ) -> "CheckpointEvaluation":
     from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
-    from offline_rl.config.load import SettingsError, checked, label_of
+    from offline_rl.config.load import UsageError, checked, label_of
 
     sources: dict[str, Any] = {}
     for one in map(str.strip, benchmarks.split(",")):
         name = label_of(Path(one).stem) if one.endswith((".jsonl", ".parquet")) else one
         if name in sources:
-            raise SettingsError(
+            raise UsageError(
                 f"--benchmarks: two are called {name}: name them by settings, as in"
                 f" evaluation.benchmarks.OTHER.problems={one}"
             )

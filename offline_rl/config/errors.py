@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import ValidationError
 
 from offline_rl.config.schema import Experiment
-from offline_rl.config.yaml_io import SettingsError, parse_yaml
+from offline_rl.config.yaml_io import UsageError, parse_yaml
 from offline_rl.methods.registry import FAULTS, METHODS
 
 Key = tuple[str, ...]
@@ -134,7 +134,7 @@ def _as_list(path: str, value: Any, origin: Origin) -> str:
     written = f"[{value}]"
     try:
         read = parse_yaml(written) if written.isprintable() else None
-    except SettingsError:
+    except UsageError:
         read = None
     if not isinstance(read, list) or not all(isinstance(one, str | int | float) for one in read):
         written = json.dumps([value])

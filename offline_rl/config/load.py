@@ -12,7 +12,7 @@ from pydantic import BaseModel, ValidationError
 from data_gen.problems.sources import ProblemSource
 from offline_rl.config.errors import Key, explain, keys_given
 from offline_rl.config.schema import Experiment
-from offline_rl.config.yaml_io import SettingsError as SettingsError
+from offline_rl.config.yaml_io import UsageError as UsageError
 from offline_rl.config.yaml_io import check_values, parse_yaml, to_yaml
 from offline_rl.settings.data import DataSettings, ModelSettings
 
@@ -34,13 +34,13 @@ def load_experiment(path: str | Path, overrides: Sequence[str] = ()) -> Experime
     """Reads a settings file, or a shipped experiment by its name, and applies `key=value` ones.
 
     A value is read as YAML; a dotted key reaches inside. Of a file with several base models one is
-    named by an override. Raises SettingsError.
+    named by an override. Raises UsageError.
     """
     raw, source = read_settings(path)
     apply(raw, overrides)
     if "models" in raw:
         if "model" not in raw:
-            raise SettingsError(f"{source}models: several base models: name one with model=NAME")
+            raise UsageError(f"{source}models: several base models: name one with model=NAME")
         del raw["models"]
     return validated(Experiment, raw, source, keys_given(overrides))
 
@@ -56,19 +56,19 @@ def data_settings_of(
 
     `arguments` are `key=value` settings, before which a settings file may be named: of a data set,
     or of a whole experiment. `model`, the source of `problems` and the path of `rollouts` take the
-    place of the file's, or make a file needless. Raises SettingsError.
+    place of the file's, or make a file needless. Raises UsageError.
     """
     files = [one for one in arguments if "=" not in one or os.path.isfile(one)]
     if len(files) > 1 or (files and files[0] != arguments[0]):
-        raise SettingsError(f"{files[-1]!r} is no setting: write key=value")
+        raise UsageError(f"{files[-1]!r} is no setting: write key=value")
     origin = problems if rollouts is None else rollouts
     if not files and (model is None or origin is None):
-        raise SettingsError("name a settings file, or give --model and --problems (or --rollouts)")
+        raise UsageError("name a settings file, or give --model and --problems (or --rollouts)")
     raw, source = (
         read_settings(files[0]) if files else ({"name": label_of(Path(origin or "").stem)}, "")
     )
     if "models" in raw and model is None:
-        raise SettingsError(f"{source}models: one data set is of one model: name it with --model")
+        raise UsageError(f"{source}models: one data set is of one model: name it with --model")
     raw |= {} if model is None else {"model": model}
     raw.pop("models", None)
     if origin is not None:
@@ -112,32 +112,32 @@ def as_given(sources: Mapping[str, ProblemSource]) -> dict[str, Any]:
 
 
 def read_settings(path: str | Path) -> tuple[dict[str, Any], str]:
-    """What a settings file holds, and its name for messages. Raises SettingsError."""
+    """What a settings file holds, and its name for messages. Raises UsageError."""
     source = shipped_experiments().get(str(path), Path(path))
     try:
         text = source.read_text(encoding="utf-8")
     except (OSError, ValueError) as error:
         known = ", ".join(shipped_experiments())
-        raise SettingsError(
+        raise UsageError(
             f"{path}: cannot be read as a settings file ({_reason(error)}); shipped: {known}"
         ) from error
     try:
         raw = parse_yaml(text)
-    except SettingsError as error:
-        raise SettingsError(f"{source}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"{source}: {error}") from error
     if not isinstance(raw, dict):
-        raise SettingsError(f"{source}: holds no settings (`key: value` lines)")
+        raise UsageError(f"{source}: holds no settings (`key: value` lines)")
     return raw, f"{source}: "
 
 
 def checked(kind: type[S], raw: dict[str, Any], overrides: Sequence[str], source: str) -> S:
-    """`raw` from a file `source` with overrides, as settings. Raises SettingsError."""
+    """`raw` from a file `source` with overrides, as settings. Raises UsageError."""
     apply(raw, overrides)
     return validated(kind, raw, source, keys_given(overrides))
 
 
 def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
-    """Puts `dotted.key=value` settings into `raw`. Raises SettingsError."""
+    """Puts `dotted.key=value` settings into `raw`. Raises UsageError."""
     for override in overrides:
         _override(raw, override)
     check_values(raw)
@@ -146,30 +146,30 @@ def apply(raw: dict[str, Any], overrides: Sequence[str]) -> None:
 def validated(
     kind: type[M], raw: Mapping[str, Any], source: str, given: Collection[Key], within: str = ""
 ) -> M:
-    """`raw` as settings; the other arguments are those of `explain`. Raises SettingsError."""
+    """`raw` as settings; the other arguments are those of `explain`. Raises UsageError."""
     try:
         return kind.model_validate(raw)
     except ValidationError as error:
-        raise SettingsError(explain(error, raw, source, given, within)) from error
+        raise UsageError(explain(error, raw, source, given, within)) from error
 
 
 def _override(raw: dict[str, Any], override: str) -> None:
     key, equals, value = override.partition("=")
     parts = key.split(".")
     if not equals or not all(parts):
-        raise SettingsError(f"{override!r} is no override: write key=value, for example seeds=[0]")
+        raise UsageError(f"{override!r} is no override: write key=value, for example seeds=[0]")
     place = raw
     for part in parts[:-1]:
         below = place.get(part)
         if below is None:
             below = place[part] = {}
         if not isinstance(below, dict):
-            raise SettingsError(f"{key}: {part} is a single value here and has no keys")
+            raise UsageError(f"{key}: {part} is a single value here and has no keys")
         place = below
     try:
         place[parts[-1]] = parse_yaml(value)
-    except SettingsError as error:
-        raise SettingsError(f"{key}: {error}") from error
+    except UsageError as error:
+        raise UsageError(f"{key}: {error}") from error
 
 
 def _reason(error: Exception) -> str:

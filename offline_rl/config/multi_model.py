@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from offline_rl.config.errors import Key, explain, keys_given
 from offline_rl.config.load import apply, label_of, read_settings, settings_mapping, validated
 from offline_rl.config.schema import Experiment
-from offline_rl.config.yaml_io import SettingsError, to_yaml
+from offline_rl.config.yaml_io import UsageError, to_yaml
 from offline_rl.settings.base import Frozen, Label, Store
 from offline_rl.settings.report import FORMATS, Format
 
@@ -44,7 +44,7 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Severa
 
     `models` is a list of names or folders, or a mapping from labels of one's own to a name, or to
     settings of that model (`model`, and any other that differs from the rest of the file). Raises
-    SettingsError.
+    UsageError.
     """
     raw, source = read_settings(path)
     apply(raw, overrides)
@@ -52,7 +52,7 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Severa
     if "models" not in raw:
         return validated(Experiment, raw, source, given)
     if "model" in raw:
-        raise SettingsError(f"{source}models: give either model or models")
+        raise UsageError(f"{source}models: give either model or models")
     models = _by_label(raw["models"], source)
     store = raw.get("store")
     common = {key: value for key, value in raw.items() if key not in ("models", "name", "store")}
@@ -69,7 +69,7 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Severa
     try:
         return SeveralModels(name=raw.get("name"), experiments=experiments, store=store)
     except ValidationError as error:
-        raise SettingsError(explain(error, raw, source, given)) from error
+        raise UsageError(explain(error, raw, source, given)) from error
 
 
 def dump_several_models(series: SeveralModels) -> str:
@@ -92,7 +92,7 @@ def _by_label(models: Any, source: str) -> dict[str, dict[str, Any]]:
         labels = [label_of(Path(one).name) for one in models]
         doubled = sorted({label for label in labels if labels.count(label) > 1})
         if doubled:
-            raise SettingsError(
+            raise UsageError(
                 f"{source}models: several are called {doubled[0]}: write a mapping from labels of"
                 " your own to models"
             )
@@ -102,14 +102,14 @@ def _by_label(models: Any, source: str) -> dict[str, dict[str, Any]]:
             label: {"model": one} if isinstance(one, str) else _own(one, label, source)
             for label, one in models.items()
         }
-    raise SettingsError(
+    raise UsageError(
         f"{source}models: neither a list of models nor a mapping from labels to models"
     )
 
 
 def _own(settings: Any, label: str, source: str) -> dict[str, Any]:
     if not isinstance(settings, dict):
-        raise SettingsError(f"{source}models.{label}: neither a model nor settings of one")
+        raise UsageError(f"{source}models.{label}: neither a model nor settings of one")
     return settings
 
 

@@ -14,8 +14,8 @@ _MOST_VALUES = 100_000
 _EXPONENT = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$")
 
 
-class SettingsError(DataError):
-    """Settings that cannot be used; a line for each fault, with the dotted path."""
+class UsageError(DataError):
+    """Settings or arguments that cannot be used; a line for each fault, with the dotted path."""
 
 
 class _Loader(yaml.SafeLoader):
@@ -31,12 +31,12 @@ def _mapping(loader: _Loader, node: yaml.MappingNode, deep: bool = False) -> dic
     for key_node, _ in node.value:
         key = loader.construct_object(key_node, deep=True)
         if not isinstance(key, str):
-            raise SettingsError(
+            raise UsageError(
                 f"line {key_node.start_mark.line + 1}: {key_node.value!r} is read as {key!r}:"
                 " write the key in quotes"
             )
         if key in seen:
-            raise SettingsError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
+            raise UsageError(f"line {key_node.start_mark.line + 1}: {key!r} stands twice")
         seen.add(key)
     return yaml.SafeLoader.construct_mapping(loader, node, deep)
 
@@ -56,15 +56,15 @@ _Dumper.add_representer(str, _text)
 
 
 def parse_yaml(text: str) -> Any:
-    """The value that the text stands for. Raises SettingsError."""
+    """The value that the text stands for. Raises UsageError."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 (a subclass of the safe loader)
     except yaml.YAMLError as error:
-        raise SettingsError(f"not valid YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"not valid YAML: {' '.join(str(error).split())}") from error
     except (RecursionError, ValueError) as error:
-        if isinstance(error, SettingsError):
+        if isinstance(error, UsageError):
             raise
-        raise SettingsError(f"not valid YAML: {error}") from error
+        raise UsageError(f"not valid YAML: {error}") from error
 
 
 def to_yaml(value: Any) -> str:
@@ -73,7 +73,7 @@ def to_yaml(value: Any) -> str:
 
 
 def check_values(raw: Any) -> None:
-    """Raises SettingsError for values that no setting can have, wherever they stand."""
+    """Raises UsageError for values that no setting can have, wherever they stand."""
     waiting: list[tuple[str, Any]] = [("", raw)]
     count = 1
     while waiting:
@@ -86,9 +86,9 @@ def check_values(raw: Any) -> None:
             waiting += [(f"{path}.{number}", one) for number, one in enumerate(value)]
             count += len(value)
         elif reason := _never_meant(value):
-            raise SettingsError(f"{path}: {reason}")
+            raise UsageError(f"{path}: {reason}")
         if count > _MOST_VALUES:
-            raise SettingsError(f"more than {_MOST_VALUES:,} values")
+            raise UsageError(f"more than {_MOST_VALUES:,} values")
 
 
 def _never_meant(value: Any) -> str | None:

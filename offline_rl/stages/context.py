@@ -10,6 +10,7 @@ from typing import Any, Generic, TypeVar
 from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
 from offline_rl.artifacts.atomic import disk_errors_name, write_atomically
+from offline_rl.artifacts.checksums import DamagedArtifact
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Progress
@@ -55,7 +56,7 @@ class Run(Generic[Settings]):
         try:
             if self._take(stage):
                 return False
-        except DataError as error:
+        except DamagedArtifact as error:
             reason = str(error)
         if reason != "not done yet":
             self.progress.say(f"{name}: done again, since {reason}")
@@ -65,7 +66,7 @@ class Run(Generic[Settings]):
         """Whether a stage is finished here, or was elsewhere and has been taken from the store."""
         try:
             return stage.finished() or self._take(stage)
-        except DataError:
+        except DamagedArtifact:
             return False
 
     @contextmanager
@@ -80,7 +81,7 @@ class Run(Generic[Settings]):
             self.store.put(stage, self._name(stage))
 
     def _take(self, stage: Stage) -> bool:
-        """Whether a stage was in the store. Raises DataError where it is damaged there."""
+        """Whether a stage was in the store. Raises DamagedArtifact."""
         if self.store is None or not self.store.take(stage, self._name(stage)):
             return False
         self.progress.say(f"{self._name(stage)}: taken from {self.store.objects.address}")

@@ -7,6 +7,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.store.rollouts import iterate_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import is_accepted, problem_groups
+from offline_rl.artifacts.checksums import DamagedArtifact
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
@@ -45,7 +46,7 @@ def _policies(run: Run[Experiment], dataset: Stage) -> list[Policy]:
     try:
         settings = with_best(run.settings, run.folder)
     # The sweep itself writes damaged trials again.
-    except DataError:
+    except DamagedArtifact:
         settings = run.settings
     return policies_of(replace(run, settings=settings), dataset)
 

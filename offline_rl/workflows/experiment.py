@@ -7,9 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
-from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import sealed
+from offline_rl.artifacts.checksums import DamagedArtifact, sealed
 from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
@@ -159,5 +158,5 @@ def _sampled_with(stage: Path) -> dict[str, Any]:
     """How a stage was sampled; nothing of one that is damaged, which its own step does again."""
     try:
         return dict(PublishedStage(stage).read_json(ABOUT))
-    except DataError:
+    except DamagedArtifact:
         return {}

@@ -8,6 +8,7 @@ from data_gen.types import DataError
 from offline_rl.artifacts.layout import REPORT, holds_checkpoint_evaluations
 from offline_rl.artifacts.lock import locked
 from offline_rl.config.schema import Experiment
+from offline_rl.config.yaml_io import UsageError
 from offline_rl.report import Report, write_report
 from offline_rl.results.find import collect_results, run_settings
 from offline_rl.results.merge import merge_runs
@@ -51,7 +52,7 @@ def compare_runs(
     if reference is not None:
         labels = dict.fromkeys(one.evaluation.label for one in joined.samples)
         if reference not in labels:
-            raise DataError(f"there is no label {reference!r} among {', '.join(labels)}")
+            raise UsageError(f"there is no label {reference!r} among {', '.join(labels)}")
         joined = replace(joined, reference=reference)
     report = report_on(joined)
     write_report(Path(out), report, formats)
@@ -62,9 +63,9 @@ def _names(folders: Sequence[str | Path]) -> dict[str, Path]:
     """A short name for each folder: its last part, or its whole path where that is not enough."""
     paths = [Path(folder) for folder in folders]
     if len({path.resolve() for path in paths}) < len(paths):
-        raise DataError("a run is given twice")
+        raise UsageError("a run is given twice")
     if len(paths) < 2:
-        raise DataError("give two runs or more")
+        raise UsageError("give two runs or more")
     last = [path.resolve().name for path in paths]
     names = last if len(set(last)) == len(last) else [str(path) for path in paths]
     return dict(zip(names, paths, strict=True))

@@ -11,7 +11,7 @@ from importlib import resources
 import pandas as pd
 import yaml
 
-from offline_rl.config.load import SettingsError, load_experiment
+from offline_rl.config.load import UsageError, load_experiment
 from tests.helpers.fault_syscalls import LEAN
 from tests.helpers.faults import check_end, command, finished_stages, held
 
@@ -124,7 +124,7 @@ def refuse_settings(scratch, count, seed):
         since = time.monotonic()
         try:
             load_experiment(file)
-        except SettingsError as error:
+        except UsageError as error:
             refused += 1
             said = str(error)
             assert named(said, path), f"{path}: {said}"

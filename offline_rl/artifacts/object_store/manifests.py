@@ -5,8 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from data_gen.types import DataError
-from offline_rl.artifacts.checksums import unsealed
+from offline_rl.artifacts.checksums import DamagedArtifact, unsealed
 from offline_rl.artifacts.manifest import MANIFEST, Strict
 from offline_rl.artifacts.object_store.objects import Objects
 
@@ -19,16 +18,16 @@ def content_of(text: str) -> str:
 
 
 def read_stored(objects: Objects, place: str, kind: type[M]) -> M:
-    """The manifest at a place. Raises DataError where it is missing, damaged, or leads outside."""
+    """The manifest at a place. Raises DamagedArtifact: it is missing, damaged, or leads outside."""
     at = f"{objects.address}/{place}/{MANIFEST}"
     text = objects.read(f"{place}/{MANIFEST}")
     if text is None:
-        raise DataError(f"{at} is missing")
+        raise DamagedArtifact(f"{at} is missing")
     value = unsealed(text)
     if value is None or content_of(text.decode()) != place.rpartition("/")[2]:
-        raise DataError(f"{at} is damaged")
+        raise DamagedArtifact(f"{at} is damaged")
     try:
         return kind.model_validate(value)
     except ValidationError as error:
         reason = " ".join(error.errors()[0]["msg"].split())
-        raise DataError(f"{at} is not what offline-rl writes: {reason}") from error
+        raise DamagedArtifact(f"{at} is not what offline-rl writes: {reason}") from error

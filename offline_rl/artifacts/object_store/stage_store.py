@@ -4,8 +4,7 @@ import re
 from pathlib import Path
 
 from data_gen.store.atomic_files import sha256
-from data_gen.types import DataError
-from offline_rl.artifacts.checksums import digest, sealed, unsealed
+from offline_rl.artifacts.checksums import DamagedArtifact, digest, sealed, unsealed
 from offline_rl.artifacts.manifest import MANIFEST, Listing, StageManifest
 from offline_rl.artifacts.object_store.manifests import content_of, read_stored
 from offline_rl.artifacts.object_store.objects import Objects
@@ -50,7 +49,7 @@ class StageStore:
     def take(self, stage: Stage, name: str) -> bool:
         """Publishes in the stage's folder what was put first for its inputs; False without it.
 
-        Raises DataError where that is damaged.
+        Raises DamagedArtifact where that is damaged.
         """
         key = f"{name}/{_key(stage)}"
         try:
@@ -60,9 +59,11 @@ class StageStore:
             place = f"{key}/{content}"
             manifest = read_stored(self.objects, place, StageManifest)
             if digest(manifest.inputs) != digest(stage.inputs):
-                raise DataError(f"{self.objects.address}/{place} was made from something else")
+                raise DamagedArtifact(
+                    f"{self.objects.address}/{place} was made from something else"
+                )
             restore(self.objects, place, manifest, stage)
-        except DataError:
+        except DamagedArtifact:
             self._damaged.add(key)
             raise
         return True
@@ -86,13 +87,13 @@ def send(
 
 
 def pointed_at(objects: Objects, name: str) -> str | None:
-    """The content that a pointer names; None without a pointer. Raises DataError for a bad one."""
+    """The content that a pointer names; None without a pointer. Raises DamagedArtifact."""
     text = objects.read(name)
     if text is None:
         return None
     content = (unsealed(text) or {}).get("content")
     if not isinstance(content, str) or not _CONTENT.fullmatch(content):
-        raise DataError(f"{objects.address}/{name} is damaged")
+        raise DamagedArtifact(f"{objects.address}/{name} is damaged")
     return content
 
 
@@ -103,16 +104,16 @@ def restore(objects: Objects, place: str, manifest: StageManifest, stage: Stage)
 
 
 def receive(objects: Objects, place: str, manifest: Listing, folder: Path) -> None:
-    """Fetches the files that a manifest lists. Raises DataError where one is not what was sent."""
+    """Fetches the files that a manifest lists. Raises DamagedArtifact: one is not what was sent."""
     for name, file in manifest.files.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
             objects.receive(f"{place}/{name}", path)
         except FileNotFoundError as error:
-            raise DataError(f"{objects.address}/{place}/{name} is missing") from error
+            raise DamagedArtifact(f"{objects.address}/{place}/{name} is missing") from error
         if path.stat().st_size != file.bytes or sha256(path) != file.sha256:
-            raise DataError(f"{objects.address}/{place}/{name} is damaged")
+            raise DamagedArtifact(f"{objects.address}/{place}/{name} is damaged")
 
 
 def _key(stage: Stage) -> str:
