@@ -41,8 +41,8 @@ TokenizedExample = tuple[Row, ...]
 class Batch:
     """Rows of whole examples, padded on the right; position t of `mask` is token t + 1.
 
-    The rows of an example lie side by side, `rows_per_example` of them. What stands below is None
-    unless the method declares that it needs it, and is read through the functions of like name.
+    The rows of an example are adjacent, `rows_per_example` of them. Optional fields are None unless
+    the method's `requires` names them; methods read them through the functions below.
     """
 
     tokens: Int[Tensor, "rows t"]
@@ -58,19 +58,19 @@ class Batch:
 
     def reference(self) -> Float[Tensor, "rows t-1"]:
         """The base model's log-probabilities in nats."""
-        return _served(self.reference_logps, "reference log-probabilities", "needs_reference")
+        return _served(self.reference_logps, "reference log-probabilities", "reference")
 
     def lagged(self) -> Float[Tensor, "rows t-1"]:
         """Log-probabilities in nats of the policy as it was when last refreshed."""
-        return _served(self.lagged_logps, "a lagging policy", "refresh_every")
+        return _served(self.lagged_logps, "a lagging policy", "lag_steps")
 
     def divergence(self) -> Float[Tensor, "rows t-1"]:
         """KL(base || policy) in nats over the whole vocabulary, with its gradient."""
-        return _served(self.base_divergence, "the base's divergence", "needs_base_divergence")
+        return _served(self.base_divergence, "the base's divergence", "base_kl")
 
     def statistic(self) -> Float[Tensor, ""]:
-        """The mean of the method's `step_values` over the whole optimiser step, a constant."""
-        return _served(self.step_mean, "a step's mean", "companions")
+        """The mean of the required `StepStatistic` over the whole optimiser step, a constant."""
+        return _served(self.step_mean, "a step's mean", "step_statistic")
 
     @property
     def labels(self) -> Int[Tensor, "rows t"]:
@@ -79,9 +79,9 @@ class Batch:
         return torch.cat([torch.full_like(self.tokens[:, :1], -100), shifted], 1)
 
 
-def _served(value: Tensor | None, what: str, declaration: str) -> Tensor:
+def _served(value: Tensor | None, what: str, name: str) -> Tensor:
     if value is None:
-        raise ValueError(f"this method reads {what}: it must declare {declaration}")
+        raise ValueError(f"this method reads {what}: its `requires` must set {name}")
     return value
 
 

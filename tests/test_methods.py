@@ -54,7 +54,7 @@ def test_the_gradient_is_that_of_a_slow_float64_version(
     ours = gradients_of_step(trainer)
     assert_equal_gradients(ours, slow_step(trainer))
     if kind == "kto":
-        assert trainer._needs._step_mean > 1
+        assert trainer._auxiliary._step_mean > 1
 
 
 def test_the_divergence_is_exact_over_several_chunks(

@@ -122,14 +122,14 @@ def test_every_kto_completion_stands_once_behind_another_problems_prompt(rollout
         (replace(row, tokens=[*row.tokens[: row.prompt_length], number]),)
         for number, (row,) in enumerate(examples_of("kto", rollouts))
     ]
-    companions = METHODS["kto"]().companions(examples)
-    for (row,), (mixed,) in zip(examples, companions, strict=True):
+    mismatched = METHODS["kto"]().requires.step_statistic.examples(examples)
+    for (row,), (mixed,) in zip(examples, mismatched, strict=True):
         *prompt, completion = mixed.tokens
         assert prompt == row.tokens[:-1]
         assert examples[completion][0].problem_id != row.problem_id
-    assert sorted(mixed.tokens[-1] for (mixed,) in companions) == list(range(len(examples)))
+    assert sorted(mixed.tokens[-1] for (mixed,) in mismatched) == list(range(len(examples)))
 
 
 def test_kto_needs_two_problems(rollouts):
     with pytest.raises(DataError, match="all rollouts are of one problem"):
-        METHODS["kto"]().companions(examples_of("kto", rollouts[:4]))
+        METHODS["kto"]().requires.step_statistic.examples(examples_of("kto", rollouts[:4]))

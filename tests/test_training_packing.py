@@ -59,7 +59,7 @@ def test_packed_hidden_states_are_those_of_every_row_by_itself(
         assert not row[len(states) :].any()
 
 
-# Averaged over tokens, and over pairs; with a lagging policy, the base's divergence, companions.
+# Averaged over tokens, and over pairs; with a lagging policy, the base's divergence, a step's mean.
 @pytest.mark.parametrize("kind", ["rft", "dft", "iw_sft", "psft", "asft", "dpo", "simpo", "kto"])
 def test_packed_gradients_are_those_of_padded_rows(kind, random_model, rollouts, tmp_path):
     padded, packed = (

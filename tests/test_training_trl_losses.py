@@ -138,4 +138,4 @@ def test_kto_loss_is_that_of_trls_kto_trainer(random_model, rollouts, tmp_path):
         processing_class=AutoTokenizer.from_pretrained(random_model),
     )
     assert_equal_losses(trainer, theirs, theirs.compute_loss)
-    assert trainer._needs._step_mean > 1
+    assert trainer._auxiliary._step_mean > 1

@@ -109,7 +109,7 @@ class Subject:
             args=trainer_arguments(training, 1, 0, self.folder / "trainer"),
             processing_class=self.tokenizer,
         )
-        if method.needs_reference:
+        if method.requires.reference:
             trainer.add_reference()
         model = trainer.accelerator.prepare(trainer.model)
         trainer.training_step(model, {"examples": torch.arange(len(examples))})

@@ -4,7 +4,7 @@ from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example
 from offline_rl.batch import Batch
-from offline_rl.methods.base import Method, Origin
+from offline_rl.methods.base import Method, Origin, Requires, StepStatistic
 from offline_rl.methods.families import Baselined, Graded, Imitation, Preference
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "Method",
     "Origin",
     "Preference",
+    "Requires",
     "Rollout",
     "Selection",
+    "StepStatistic",
 ]

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losses import anchored_loss, dft_loss
 from offline_rl.batch import Batch
+from offline_rl.methods.base import Requires
 from offline_rl.methods.families import Imitation
 
 
@@ -25,15 +26,15 @@ class Asft(Imitation):
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 2e-5}
 
     @property
-    def needs_base_divergence(self) -> bool:
-        return self.kl_weight > 0
+    def requires(self) -> Requires:
+        return Requires(base_kl=self.kl_weight > 0)
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
-        if not self.needs_base_divergence:
+        if not self.requires.base_kl:
             return dft_loss(logps)
         return anchored_loss(logps, batch.divergence(), kl_weight=self.kl_weight)
 
     def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
-        if not self.needs_base_divergence:
+        if not self.requires.base_kl:
             return {}
         return {"base_divergence": batch.divergence()[batch.mask > 0]}

@@ -1,7 +1,7 @@
 """What a method is: which examples it learns from, and what it minimises on them."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -25,6 +25,30 @@ class Origin:
     filters: Filters
 
 
+@dataclass(frozen=True, slots=True)
+class StepStatistic:
+    """A mean over the whole optimiser step, all processes together, computed without gradient."""
+
+    examples: Callable[[Sequence[TokenizedExample]], list[TokenizedExample]]
+    """Given the training examples, one for each, scored before the step that learns from it."""
+    values: Callable[[Tensor, Batch], Tensor]
+    """Given log-probabilities and batch of such examples, the values (n,) to average."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requires:
+    """What a method reads from a batch besides its rollouts; the trainer computes only that."""
+
+    reference: bool = False
+    """`batch.reference()`: the base model's log-probabilities."""
+    base_kl: bool = False
+    """`batch.divergence()`: the trainer then keeps the base's weights."""
+    lag_steps: int | None = None
+    """`batch.lagged()`: log-probabilities of an older policy, renewed every so many steps."""
+    step_statistic: StepStatistic | None = None
+    """`batch.statistic()`: its mean."""
+
+
 class Method(BaseModel, ABC):
     """Settings of one method. Subclasses are frozen values, one file each.
 
@@ -43,25 +67,15 @@ class Method(BaseModel, ABC):
     """What an example is made of, for the message where there is none."""
     learns_from: ClassVar[Literal["rollouts", "demonstrations"]] = "rollouts"
     """Whether `examples` is given sampled rollouts, or the problems' own solutions as rollouts."""
-    needs_reference: ClassVar[bool] = False
-    """Whether `loss` reads `batch.reference()`, the base model's log-probabilities."""
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """Training settings of the method's paper; the experiment's training section goes before."""
     start_values: ClassVar[Mapping[str, float]] = {}
     """Measures whose every element is known before the first update, where policy = reference."""
 
     @property
-    def needs_base_divergence(self) -> bool:
-        """Whether `loss` reads `batch.divergence()`; the trainer then keeps the base's weights."""
-        return False
-
-    @property
-    def refresh_every(self) -> int | None:
-        """Optimiser steps for which the policy behind `batch.lagged()` stays; None: none is kept.
-
-        It is the policy as it was before the first of these steps.
-        """
-        return None
+    def requires(self) -> Requires:
+        """What `loss` and `measures` read; a `ClassVar` where no setting changes it."""
+        return Requires()
 
     @abstractmethod
     def examples(
@@ -72,23 +86,12 @@ class Method(BaseModel, ABC):
     def signals(
         self, example: Example, group: Sequence[Rollout], selection: Selection
     ) -> tuple[float, ...]:
-        """A number for each rollout of an example, `batch.signals`. By default the rewards.
-
-        `group` are all rollouts of the example's problem.
-        """
+        """`batch.signals`, by default rewards. `group`: all rollouts of the example's problem."""
         return tuple(rollout.reward for rollout in example)
 
     def doubts(self, origin: Origin) -> Iterator[str]:
         """Sentences for the report where rollouts are not what the method takes them for."""
         yield from ()
-
-    def companions(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
-        """One for each example, scored without gradient before the step that learns from it."""
-        return []
-
-    def step_values(self, logps: Tensor, companions: Batch) -> Tensor:
-        """(n,): their mean over a step's companions, all processes' together, is `statistic()`."""
-        raise TypeError(f"{type(self).__name__} has companions and does not say what they give")
 
     def reads(self, selection: Selection) -> dict[str, Any]:
         """The part of the selection's settings that `examples` depends on."""

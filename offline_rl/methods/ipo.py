@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losses import ipo_loss, mean_logps
 from offline_rl.batch import Batch
+from offline_rl.methods.base import Requires
 from offline_rl.methods.families import DPO_TRAINING, Preference, margin_measures, sides
 
 
@@ -22,7 +23,7 @@ class Ipo(Preference):
     kind: Literal["ipo"] = "ipo"
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
 
-    needs_reference: ClassVar[bool] = True
+    requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"margin": 0.0}
 

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losses import importance_weights, iw_sft_loss
 from offline_rl.batch import Batch
+from offline_rl.methods.base import Requires
 from offline_rl.methods.families import Clip, Imitation
 
 
@@ -26,7 +27,7 @@ class IwSft(Imitation):
         default=None, description="None: (0, 16) for sequences, (0.2, 1.8) for tokens"
     )
 
-    needs_reference: ClassVar[bool] = True
+    requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[Mapping[str, Any]] = {
         "lr": 1e-5,
         "epochs": 5.0,

@@ -10,10 +10,29 @@ from torch import Tensor
 
 from data_gen.types import DataError
 from losses import kto_loss, sequence_logps
-from offline_rl.batch import Batch, Row, TokenizedExample
+from offline_rl.batch import Batch, TokenizedExample
+from offline_rl.methods.base import Requires, StepStatistic
 from offline_rl.methods.families import DPO_TRAINING, Graded, Per
 
 _Weight = Field(default=1.0, gt=0, allow_inf_nan=False)
+
+
+def _mismatched(examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
+    """Raises DataError where all examples are of one problem."""
+    ordered = sorted(range(len(examples)), key=lambda i: examples[i][0].problem_id)
+    largest = max(Counter(row.problem_id for (row,) in examples).values(), default=0)
+    if largest == len(examples):
+        raise DataError("all rollouts are of one problem: kto compares them with another's")
+    found: dict[int, TokenizedExample] = {}
+    for place, number in enumerate(ordered):
+        (row,), (other,) = examples[number], examples[ordered[place - largest]]
+        tokens = [*row.tokens[: row.prompt_length], *other.tokens[other.prompt_length :]]
+        found[number] = (replace(row, tokens=tokens),)
+    return [found[number] for number in range(len(examples))]
+
+
+def _log_ratios(logps: Tensor, batch: Batch) -> Tensor:
+    return sequence_logps(logps - batch.reference(), batch.mask)
 
 
 class Kto(Graded):
@@ -33,28 +52,15 @@ class Kto(Graded):
     undesirable_weight: float = _Weight
 
     per: ClassVar[Per] = "example"
-    needs_reference: ClassVar[bool] = True
+    requires: ClassVar[Requires] = Requires(
+        reference=True, step_statistic=StepStatistic(_mismatched, _log_ratios)
+    )
     training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"reward": 0.0}
 
-    def companions(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
-        """Raises DataError where all examples are of one problem."""
-        ordered = sorted(range(len(examples)), key=lambda i: examples[i][0].problem_id)
-        largest = max(Counter(row.problem_id for (row,) in examples).values(), default=0)
-        if largest == len(examples):
-            raise DataError("all rollouts are of one problem: kto compares them with another's")
-        found: dict[int, TokenizedExample] = {}
-        for place, number in enumerate(ordered):
-            (row,), (other,) = examples[number], examples[ordered[place - largest]]
-            found[number] = (_behind_prompt(row, other),)
-        return [found[number] for number in range(len(examples))]
-
-    def step_values(self, logps: Tensor, companions: Batch) -> Tensor:
-        return sequence_logps(logps - companions.reference(), companions.mask)
-
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return kto_loss(
-            sequence_logps(logps - batch.reference(), batch.mask),
+            _log_ratios(logps, batch),
             batch.accepted,
             batch.statistic(),
             beta=self.beta,
@@ -64,15 +70,10 @@ class Kto(Graded):
 
     def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """beta times the log-ratios, as in TRL, and the step's KL in nats."""
-        reward = self.beta * sequence_logps(logps - batch.reference(), batch.mask)
+        reward = self.beta * _log_ratios(logps, batch)
         return {
             "reward": reward,
             "accepted_reward": reward[batch.accepted],
             "rejected_reward": reward[~batch.accepted],
             "kl": batch.statistic().clamp(min=0).view(1),
         }
-
-
-def _behind_prompt(row: Row, other: Row) -> Row:
-    tokens = [*row.tokens[: row.prompt_length], *other.tokens[other.prompt_length :]]
-    return replace(row, tokens=tokens)

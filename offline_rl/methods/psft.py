@@ -8,6 +8,7 @@ from torch import Tensor
 
 from losses import proximal_loss
 from offline_rl.batch import Batch
+from offline_rl.methods.base import Requires
 from offline_rl.methods.families import Clip, Imitation
 
 
@@ -28,8 +29,8 @@ class Psft(Imitation):
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-6, "weight_decay": 0.1}
 
     @property
-    def refresh_every(self) -> int | None:
-        return self.lag_steps
+    def requires(self) -> Requires:
+        return Requires(lag_steps=self.lag_steps)
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return proximal_loss(logps, batch.lagged(), clip=self.clip) * batch.mask

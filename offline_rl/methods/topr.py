@@ -7,7 +7,7 @@ from torch import Tensor
 
 from losses import tapers, topr_loss
 from offline_rl.batch import Batch
-from offline_rl.methods.base import Origin
+from offline_rl.methods.base import Origin, Requires
 from offline_rl.methods.families import Graded
 
 
@@ -23,7 +23,7 @@ class Topr(Graded):
     kind: Literal["topr"] = "topr"
     level: Literal["sum", "mean", "token"] = "sum"
 
-    needs_reference: ClassVar[bool] = True
+    requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
 
     def doubts(self, origin: Origin) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What methods ask for beyond the policy's own log-probabilities, served without knowing them."""
+"""What methods require beyond the policy's own log-probabilities, computed without knowing them."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from data_gen.types import DataError
 from offline_rl.batch import Batch
-from offline_rl.methods.base import Method
+from offline_rl.methods.base import Requires
 from offline_rl.training.base_kl import BaseDivergence
 from offline_rl.training.weight_snapshot import Snapshot
 
@@ -22,57 +22,56 @@ LAGGED = "lagged.safetensors"
 Forward = Callable[[Any, Batch], Any]
 
 
-class Needs:
-    """Serves a method its lagging policy, the divergence from the base, and a step's mean.
+class Auxiliary:
+    """Computes the lagging policy, the divergence from the base, and a step's mean.
 
     Make it while the model is still the base. `forward(model, batch)` scores a batch.
-    Raises DataError for a method that needs the divergence while FSDP parts the weights.
+    Raises DataError where the divergence is required while FSDP shards the weights.
     """
 
-    def __init__(self, method: Method, model: Any, forward: Forward, accelerator: Any) -> None:
-        self._method = method
+    def __init__(self, requires: Requires, model: Any, forward: Forward, accelerator: Any) -> None:
+        self._requires = requires
         self._forward = forward
         self._accelerator = accelerator
         self._step_mean: Tensor | None = None
-        parted = accelerator.distributed_type == DistributedType.FSDP
-        if method.needs_base_divergence and parted:
+        if requires.base_kl and accelerator.distributed_type == DistributedType.FSDP:
             raise DataError(
-                f"{type(method).__name__} compares whole distributions of policy and base, which"
-                " FSDP cannot give: train it without, training.launch.config: null"
+                "this method compares whole distributions of policy and base, which FSDP cannot"
+                " give: train it without, training.launch.config: null"
             )
         self._lagged: Snapshot | None = None
-        self._divergence = BaseDivergence(model) if method.needs_base_divergence else None
+        self._divergence = BaseDivergence(model) if requires.base_kl else None
 
     @property
     def passes(self) -> int:
-        """Forward passes without gradient that a step takes beside those it learns by."""
-        companions = self._step_mean is not None
-        lagged = self._method.refresh_every is not None
-        return sum((companions, lagged, self._divergence is not None))
+        """Forward passes without gradient that a step takes besides those it learns by."""
+        needs = self._requires
+        return sum((needs.step_statistic is not None, needs.lag_steps is not None, needs.base_kl))
 
-    def begin_step(self, model: Any, step: int, companions: Iterable[tuple[Batch, bool]]) -> None:
-        """Refreshes the lagging policy if it is time, and takes the mean over the companions.
+    def begin_step(self, model: Any, step: int, batches: Iterable[tuple[Batch, bool]]) -> None:
+        """Refreshes the lagging policy if it is time, and computes the step's statistic.
 
-        `step` counts the optimiser steps done. All processes' companions make one mean, to which
-        the idle ones, told by their flag, add nothing.
+        `step` counts the optimiser steps done. `batches` are of the statistic's examples: those of
+        all processes make one mean, to which the ones flagged as idle add nothing.
         """
-        every = self._method.refresh_every
+        every, statistic = self._requires.lag_steps, self._requires.step_statistic
         if every and step % every == 0:
-            self._lagged = Snapshot(self._bare(model))
+            self._lagged = Snapshot(self._accelerator.unwrap_model(model))
+        if statistic is None:
+            return
         values = []
         with self._still(model):
-            for batch, idle in companions:
+            for batch, idle in batches:
                 logps = self._forward(model, batch).log_probs.float()
-                values.append(self._method.step_values(logps, batch)[: 0 if idle else None])
-        if values:
-            joined = torch.cat(values).double()
-            both = torch.stack([joined.sum(), joined.new_tensor(len(joined))])
-            total, count = self._accelerator.reduce(both, reduction="sum")
-            self._step_mean = (total / count).float()
+                values.append(statistic.values(logps, batch)[: 0 if idle else None])
+        joined = torch.cat(values).double()
+        both = torch.stack([joined.sum(), joined.new_tensor(len(joined))])
+        total, count = self._accelerator.reduce(both, reduction="sum")
+        self._step_mean = (total / count).float()
 
     def score(self, model: Any, batch: Batch) -> tuple[Any, Batch]:
-        """The forward pass, and the batch with all that the method declared."""
-        bare = self._bare(model)
+        """The forward pass, and the batch with all that the method requires."""
+        bare = self._accelerator.unwrap_model(model)
         batch = replace(batch, step_mean=self._step_mean)
         if self._lagged is not None:
             with self._still(model), self._lagged.in_place(bare):
@@ -98,11 +97,8 @@ class Needs:
 
     def restore(self, folder: Path) -> None:
         """Goes on from a checkpoint that `save` was called for."""
-        if self._method.refresh_every is not None:
+        if self._requires.lag_steps is not None:
             self._lagged = Snapshot.of(load_file(folder / LAGGED))
-
-    def _bare(self, model: Any) -> Any:
-        return self._accelerator.unwrap_model(model)
 
     @contextmanager
     def _still(self, model: Any) -> Iterator[None]:

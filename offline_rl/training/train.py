@@ -85,7 +85,7 @@ def train(
         for callback in (early_stop, watch):
             if callback is not None:
                 trainer.add_callback(callback)
-        if method.needs_reference:
+        if method.requires.reference:
             trainer.add_reference()
         _run(trainer, early_stop, checkpoints)
     report = {

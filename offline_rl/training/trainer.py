@@ -18,7 +18,7 @@ from trl import SFTTrainer
 
 from offline_rl.batch import Batch, TokenizedExample, collate, longest, microbatches, with_reference
 from offline_rl.methods.base import Method
-from offline_rl.training.auxiliary import Needs
+from offline_rl.training.auxiliary import Auxiliary
 from offline_rl.training.lm_head import HeadKind, LossHead, Scored
 from offline_rl.training.model import causal_of
 from offline_rl.training.packing import Packed, Packing
@@ -59,11 +59,12 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         super().__init__(train_dataset=numbers, data_collator=_numbers, **kwargs)
         self._method = method
         self._examples = list(examples)
-        self._companions = method.companions(self._examples)
+        statistic = method.requires.step_statistic
+        self._statistic_examples = statistic.examples(self._examples) if statistic else []
         self._tokens_per_microbatch = tokens_per_microbatch
         self.packing = Packing(causal_of(self.model), packing, self.accelerator)
         self._head = LossHead(self.model, head, self.accelerator)
-        self._needs = Needs(method, self.model, self._forward, self.accelerator)
+        self._auxiliary = Auxiliary(method.requires, self.model, self._forward, self.accelerator)
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
         self.tokens_seen = 0
@@ -73,30 +74,29 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
     @torch.no_grad()
     def add_reference(self) -> None:
-        """Scores the training set and its companions with the model as it is now.
+        """Scores the training set and the step statistic's with the model as it is now.
 
         The values are kept beside them. Also measures how far rounding alone moves the method's
         start values, by scoring the first examples once more in another padding.
         """
-        scored = self._score(self._examples, self._tokens_per_microbatch)
-        self._examples = scored
-        self._companions = self._score(self._companions, self._tokens_per_microbatch)
-        probes = scored[:_ROUNDING_PROBES]
+        self._examples = self._score(self._examples)
+        self._statistic_examples = self._score(self._statistic_examples)
+        probes = self._examples[:_ROUNDING_PROBES]
         self._begin_step(self.model, range(len(probes)))
         for example in probes:
-            padded = collate([example, max(scored, key=longest)], self.args.device)
+            padded = collate([example, max(self._examples, key=longest)], self.args.device)
             with self.accelerator.autocast():
-                outputs, batch = self._needs.score(self.model, padded)
+                outputs, batch = self._auxiliary.score(self.model, padded)
             for name, values in self._method.measures(outputs.log_probs, batch).items():
                 if name in self._method.start_values:
                     gap = (values - self._method.start_values[name]).abs().max().item()
                     self._start_tolerance = max(self._start_tolerance, gap)
 
-    def _score(self, examples: Sequence[TokenizedExample], budget: int) -> list[TokenizedExample]:
+    def _score(self, examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
         self.model.eval()
         numbered = {id(example): i for i, example in enumerate(examples)}
         scored: dict[int, TokenizedExample] = {}
-        for piece, idle in self._share(microbatches(examples, budget)):
+        for piece, idle in self._share(microbatches(examples, self._tokens_per_microbatch)):
             with self.accelerator.autocast():
                 scores = self._head(self.model, collate(piece, self.args.device))
             rows = iter(scores.log_probs.cpu())
@@ -138,8 +138,10 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         model.train()
         examples = self._chosen(inputs)
         self._step_rows = [row.rollout_id for example in examples for row in example]
-        units = self._units(examples)
-        self._count(examples)
+        tokens = sum(row.trained_tokens for example in examples for row in example)
+        units = len(examples) if self._method.per == "example" else tokens
+        self.examples_seen += len(examples)
+        self.tokens_seen += tokens
         pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
         self._tallies = Tallies(self.args.device, entropy=self._logs_now())
@@ -152,7 +154,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
                 with contextlib.nullcontext() if last else self.accelerator.no_sync(model):
                     batch = collate(piece, self.args.device)
                     if idle:
-                        outputs, _ = self._needs.score(model, batch)
+                        outputs, _ = self._auxiliary.score(model, batch)
                         self.accelerator.backward(0 * outputs.log_probs.sum())
                         continue
                     loss = self.compute_loss(model, batch, num_items_in_batch=units)
@@ -173,7 +175,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
         Processes average their gradients, hence the factor of their number.
         """
-        outputs, inputs = self._needs.score(model, inputs)
+        outputs, inputs = self._auxiliary.score(model, inputs)
         logps = outputs.log_probs
         total = self._method.loss(logps, inputs).sum()
         loss: Tensor = total / num_items_in_batch * self.accelerator.num_processes
@@ -197,7 +199,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         parameters: int = sum(p.numel() for p in self.model.parameters())
         # The library adds up what the processes say, each of which sees the whole batch.
         processes: int = self.accelerator.num_processes
-        return (6 + 2 * self._needs.passes) * tokens * parameters // processes
+        return (6 + 2 * self._auxiliary.passes) * tokens * parameters // processes
 
     def note(self, name: str, value: float) -> None:
         """Puts a figure into the next log line."""
@@ -205,7 +207,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
 
     def save_beside(self, checkpoint: Path) -> None:
         """Adds to a checkpoint what the library does not know of; every process calls."""
-        self._needs.save(checkpoint)
+        self._auxiliary.save(checkpoint)
         if self.accelerator.is_main_process:
             seen = {"examples": self.examples_seen, "tokens": self.tokens_seen}
             (checkpoint / _SEEN).write_text(json.dumps(seen), encoding="utf-8")
@@ -214,25 +216,16 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         """Goes on from a checkpoint that `save_beside` was called for."""
         seen = json.loads((checkpoint / _SEEN).read_text(encoding="utf-8"))
         self.examples_seen, self.tokens_seen = seen["examples"], seen["tokens"]
-        self._needs.restore(checkpoint)
+        self._auxiliary.restore(checkpoint)
 
     def _begin_step(self, model: Any, numbers: Iterable[int]) -> None:
-        companions = [self._companions[number] for number in numbers] if self._companions else []
-        pieces = self._share(microbatches(companions, self._tokens_per_microbatch))
+        chosen = [self._statistic_examples[n] for n in numbers if self._statistic_examples]
+        pieces = self._share(microbatches(chosen, self._tokens_per_microbatch))
         batches = ((collate(piece, self.args.device), idle) for piece, idle in pieces)
-        self._needs.begin_step(model, self.state.global_step, batches)
+        self._auxiliary.begin_step(model, self.state.global_step, batches)
 
     def _chosen(self, inputs: dict[str, Any]) -> list[TokenizedExample]:
         return [self._examples[number] for number in inputs["examples"].tolist()]
-
-    def _count(self, examples: Sequence[TokenizedExample]) -> None:
-        self.examples_seen += len(examples)
-        self.tokens_seen += sum(row.trained_tokens for example in examples for row in example)
-
-    def _units(self, examples: Sequence[TokenizedExample]) -> int:
-        if self._method.per == "example":
-            return len(examples)
-        return sum(row.trained_tokens for example in examples for row in example)
 
     def _check_and_record(self, loss: Tensor) -> None:
         step = self.state.global_step + 1

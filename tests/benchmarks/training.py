@@ -197,7 +197,7 @@ def ours(
             ),
             **given,
         )
-        needed = METHODS[kind].needs_reference
+        needed = METHODS[kind]().requires.reference
         return measured(trainer, trainer.add_reference if needed else lambda: None)
 
 

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from data_gen.types import DataError
 from offline_rl.methods.registry import METHODS
 from offline_rl.tiny_base import TINY_BASE
-from offline_rl.training.auxiliary import Needs
+from offline_rl.training.auxiliary import Auxiliary
 from offline_rl.training.train import train
 from tests.helpers.launches import CASES, SHARDED, assert_close, case, told, validated, weights
 from tests.helpers.training import twelve_problems
@@ -94,4 +94,4 @@ def test_processes_that_share_the_weights_resume_to_the_same(trained_sharded):
 def test_a_method_of_whole_distributions_refuses_to_have_the_weights_parted():
     parted = SimpleNamespace(distributed_type=DistributedType.FSDP)
     with pytest.raises(DataError, match=r"FSDP cannot .*: train it without"):
-        Needs(METHODS["asft"](), None, None, parted)
+        Auxiliary(METHODS["asft"]().requires, None, None, parted)
