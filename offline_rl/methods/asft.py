@@ -34,7 +34,7 @@ class Asft(Imitation):
             return dft_loss(logps)
         return anchored_loss(logps, batch.divergence(), kl_weight=self.kl_weight)
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         if not self.requires.base_kl:
             return {}
         return {"base_divergence": batch.divergence()[batch.mask > 0]}

@@ -70,11 +70,11 @@ class Method(BaseModel, ABC):
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     """Training settings of the method's paper; the experiment's training section goes before."""
     start_values: ClassVar[Mapping[str, float]] = {}
-    """Measures whose every element is known before the first update, where policy = reference."""
+    """Metrics whose every element is known before the first update, where policy = reference."""
 
     @property
     def requires(self) -> Requires:
-        """What `loss` and `measures` read; a `ClassVar` where no setting changes it."""
+        """What `loss` and `metrics` read; a `ClassVar` where no setting changes it."""
         return Requires()
 
     @abstractmethod
@@ -105,10 +105,10 @@ class Method(BaseModel, ABC):
         `batch.mask` is 0.
         """
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Quantities worth a curve, each a 1-D tensor over this micro-batch's own units."""
         return {}
 
-    def summarise(self, measures: dict[str, Tensor]) -> dict[str, float]:
-        """What is logged of a step's measures, its micro-batches joined. By default the means."""
-        return {name: values.mean().item() for name, values in measures.items() if len(values)}
+    def summarise_metrics(self, metrics: dict[str, Tensor]) -> dict[str, float]:
+        """What is logged of a step's metrics, its micro-batches joined. By default the means."""
+        return {name: values.mean().item() for name, values in metrics.items() if len(values)}

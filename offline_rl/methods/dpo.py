@@ -10,7 +10,7 @@ from torch import Tensor
 from losses import dpo_loss, sequence_logps
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
-from offline_rl.methods.families import DPO_TRAINING, Preference, margin_measures, sides
+from offline_rl.methods.families import DPO_TRAINING, Preference, margin_metrics, sides
 
 
 class Dpo(Preference):
@@ -30,12 +30,12 @@ class Dpo(Preference):
         chosen, rejected = _log_ratios(logps, batch)
         return dpo_loss(chosen, rejected, beta=self.beta)
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         chosen, rejected = _log_ratios(logps, batch)
         return {
             "chosen_log_ratio": chosen,
             "rejected_log_ratio": rejected,
-            **margin_measures(self.loss(logps, batch), chosen, rejected),
+            **margin_metrics(self.loss(logps, batch), chosen, rejected),
         }
 
 

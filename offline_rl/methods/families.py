@@ -116,7 +116,7 @@ def sides(values: Tensor) -> tuple[Tensor, Tensor]:
     return values[::2], values[1::2]
 
 
-def margin_measures(loss: Tensor, chosen: Tensor, rejected: Tensor) -> dict[str, Tensor]:
+def margin_metrics(loss: Tensor, chosen: Tensor, rejected: Tensor) -> dict[str, Tensor]:
     """What is worth a curve for every preference method."""
     margin = chosen - rejected
     return {

@@ -9,7 +9,7 @@ from torch import Tensor
 from losses import ipo_loss, mean_logps
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
-from offline_rl.methods.families import DPO_TRAINING, Preference, margin_measures, sides
+from offline_rl.methods.families import DPO_TRAINING, Preference, margin_metrics, sides
 
 
 class Ipo(Preference):
@@ -31,8 +31,8 @@ class Ipo(Preference):
         chosen, rejected = _mean_log_ratios(logps, batch)
         return ipo_loss(chosen, rejected, beta=self.beta)
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return margin_measures(self.loss(logps, batch), *_mean_log_ratios(logps, batch))
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return margin_metrics(self.loss(logps, batch), *_mean_log_ratios(logps, batch))
 
 
 def _mean_log_ratios(logps: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:

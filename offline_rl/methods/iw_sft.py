@@ -49,16 +49,16 @@ class IwSft(Imitation):
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return iw_sft_loss(logps, batch.reference(), batch.mask, **self._weighting)
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The weight of every sequence, or of every trained token."""
         weights = importance_weights(logps, batch.reference(), batch.mask, **self._weighting)
         if self.level == "sequence":
             return {"weight": (weights * batch.mask).amax(-1)}
         return {"weight": weights[batch.mask > 0]}
 
-    def summarise(self, measures: dict[str, Tensor]) -> dict[str, float]:
+    def summarise_metrics(self, metrics: dict[str, Tensor]) -> dict[str, float]:
         """Mean, maximum, clipped share, and effective sample size as a share of the weights."""
-        weight = measures["weight"].double()
+        weight = metrics["weight"].double()
         low, high = self.bounds
         clipped = ((weight <= low) | (weight >= high)).double().mean()
         square = weight.square().sum()

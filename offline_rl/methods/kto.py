@@ -68,7 +68,7 @@ class Kto(Graded):
             undesirable_weight=self.undesirable_weight,
         )
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """beta times the log-ratios, as in TRL, and the step's KL in nats."""
         reward = self.beta * _log_ratios(logps, batch)
         return {

@@ -35,7 +35,7 @@ class Psft(Imitation):
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return proximal_loss(logps, batch.lagged(), clip=self.clip) * batch.mask
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The ratio of every trained token, and whether it lies above the clip."""
         ratio = (logps - batch.lagged()).exp()[batch.mask > 0]
         return {"ratio": ratio, "ratio_clipped_share": (ratio > self.clip[1]).to(ratio.dtype)}

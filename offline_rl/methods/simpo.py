@@ -8,7 +8,7 @@ from torch import Tensor
 
 from losses import mean_logps, simpo_loss
 from offline_rl.batch import Batch
-from offline_rl.methods.families import Preference, margin_measures, sides
+from offline_rl.methods.families import Preference, margin_metrics, sides
 
 
 class Simpo(Preference):
@@ -28,5 +28,5 @@ class Simpo(Preference):
         chosen, rejected = sides(mean_logps(logps, batch.mask))
         return simpo_loss(chosen, rejected, beta=self.beta, gamma=self.gamma)
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
-        return margin_measures(self.loss(logps, batch), *sides(mean_logps(logps, batch.mask)))
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+        return margin_metrics(self.loss(logps, batch), *sides(mean_logps(logps, batch.mask)))

@@ -40,7 +40,7 @@ class Topr(Graded):
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return topr_loss(logps, batch.reference(), batch.accepted, batch.mask, level=self.level)
 
-    def measures(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
+    def metrics(self, logps: Tensor, batch: Batch) -> dict[str, Tensor]:
         """The taper of every trained token of the wrong rollouts."""
         every = tapers(logps, batch.reference(), batch.mask, level=self.level)
         return {"taper": every[(batch.mask > 0) & ~batch.accepted[:, None]]}

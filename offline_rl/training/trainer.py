@@ -69,7 +69,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self.examples_seen = 0
         self.tokens_seen = 0
         self._tallies = Tallies(self.args.device, entropy=self._logs_now())
-        self._measures: dict[str, list[Tensor]] = {}
+        self._method_metrics: dict[str, list[Tensor]] = {}
         self._step_rows: list[str] = []
 
     @torch.no_grad()
@@ -87,7 +87,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             padded = collate([example, max(self._examples, key=longest)], self.args.device)
             with self.accelerator.autocast():
                 outputs, batch = self._auxiliary.score(self.model, padded)
-            for name, values in self._method.measures(outputs.log_probs, batch).items():
+            for name, values in self._method.metrics(outputs.log_probs, batch).items():
                 if name in self._method.start_values:
                     gap = (values - self._method.start_values[name]).abs().max().item()
                     self._start_tolerance = max(self._start_tolerance, gap)
@@ -145,7 +145,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
         self._tallies = Tallies(self.args.device, entropy=self._logs_now())
-        self._measures = {}
+        self._method_metrics = {}
         with self.maybe_activation_offload_context:
             for number, (piece, idle) in enumerate(pieces, 1):
                 last = number == len(pieces)
@@ -181,8 +181,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         loss: Tensor = total / num_items_in_batch * self.accelerator.num_processes
         with torch.no_grad():
             self._tallies.add(logps, outputs.entropy, inputs)
-            for name, values in self._method.measures(logps, inputs).items():
-                self._measures.setdefault(name, []).append(values.float())
+            for name, values in self._method.metrics(logps, inputs).items():
+                self._method_metrics.setdefault(name, []).append(values.float())
         return loss
 
     def _forward(self, model: Any, batch: Batch) -> Scored:
@@ -232,23 +232,23 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step}{self._rows_named()}")
         means = self._tallies.means(partial(self.accelerator.reduce, reduction="sum"))
-        measures = self._gathered_measures()
+        metrics = self._gathered_metrics()
         if step == 1:
-            self._check_start(measures)
-        for name, value in {**means, **self._method.summarise(measures)}.items():
+            self._check_start(metrics)
+        for name, value in {**means, **self._method.summarise_metrics(metrics)}.items():
             self.note(name, value)
 
-    def _gathered_measures(self) -> dict[str, Tensor]:
+    def _gathered_metrics(self) -> dict[str, Tensor]:
         """Those of all processes, joined; a process without a micro-batch has none."""
-        own = {name: torch.cat(values).cpu() for name, values in self._measures.items()}
-        everywhere = [measures for measures in gather_object([own]) if measures]
+        own = {name: torch.cat(values).cpu() for name, values in self._method_metrics.items()}
+        everywhere = [metrics for metrics in gather_object([own]) if metrics]
         names = everywhere[0] if everywhere else ()
-        return {name: torch.cat([measures[name] for measures in everywhere]) for name in names}
+        return {name: torch.cat([metrics[name] for metrics in everywhere]) for name in names}
 
-    def _check_start(self, measures: dict[str, Tensor]) -> None:
-        """Before the first update the policy is the reference, so some measures are known."""
+    def _check_start(self, metrics: dict[str, Tensor]) -> None:
+        """Before the first update the policy is the reference, so some metrics are known."""
         for name, expected in self._method.start_values.items():
-            gap = (measures[name] - expected).abs().max().item()
+            gap = (metrics[name] - expected).abs().max().item()
             message = (
                 f"{name} should be {expected:.4f} before the first update and is off by {gap:.2g}"
                 f" (measured rounding: {self._start_tolerance:.2g}): the policy is not the"
