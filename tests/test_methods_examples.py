@@ -1,4 +1,4 @@
-"""What methods learn from, what they refuse to, and which doubts of it are told."""
+"""What methods learn from, what they refuse to, and which caveats they state."""
 
 from dataclasses import replace
 
@@ -52,16 +52,16 @@ HERE = Origin(Sampling(), Filters(pass_rate=(0.1, 0.9)))
 
 
 @pytest.mark.parametrize("kind", METHODS)
-def test_no_method_doubts_rollouts_that_the_base_drew_and_no_filter_thinned(kind):
-    assert not list(METHODS[kind]().doubts(HERE))
+def test_rollouts_that_the_base_drew_and_no_filter_thinned_need_no_caveat(kind):
+    assert not list(METHODS[kind]().caveats(HERE))
 
 
 def test_a_mean_that_filters_may_have_moved_is_told():
     thinned = replace(HERE, filters=Filters(duplicates=True, max_accepted_per_problem=4))
-    doubting = {kind for kind, method in METHODS.items() if list(method().doubts(thinned))}
-    assert doubting == {"offline_grpo", "asymre"}
-    [doubt] = METHODS["asymre"]().doubts(thinned)
-    assert "the filters left (duplicates, max_accepted_per_problem)" in doubt
+    cautious = {kind for kind, method in METHODS.items() if list(method().caveats(thinned))}
+    assert cautious == {"offline_grpo", "asymre"}
+    [caveat] = METHODS["asymre"]().caveats(thinned)
+    assert "the filters left (duplicates, max_accepted_per_problem)" in caveat
 
 
 @pytest.mark.parametrize(
@@ -74,12 +74,12 @@ def test_a_mean_that_filters_may_have_moved_is_told():
 )
 def test_a_ratio_to_probabilities_that_drew_nothing_is_told(sampling, how):
     other = replace(HERE, sampling=sampling)
-    doubts = {kind: list(method().doubts(other)) for kind, method in METHODS.items()}
-    assert {kind for kind, told in doubts.items() if told} == {"topr"}
-    assert how in doubts["topr"][0]
+    caveats = {kind: list(method().caveats(other)) for kind, method in METHODS.items()}
+    assert {kind for kind, stated in caveats.items() if stated} == {"topr"}
+    assert how in caveats["topr"][0]
 
 
-def test_the_report_tells_the_doubts_of_what_was_trained():
+def test_the_report_has_the_caveats_of_what_was_trained():
     changes = ["methods={rft: {}, topr: {}, other: {kind: topr}}", "sampling.temperature=0.5"]
     experiment = load_experiment("demo", changes)
     [note] = method_notes(experiment, {"rft", "topr"})

@@ -222,11 +222,11 @@ def test_a_reason_names_the_place_in_a_package_s_own_file(site, monkeypatch):
     assert reason("1").endswith(place)
 
 
-def test_what_a_method_doubts_and_fails_at_is_a_note(monkeypatch):
-    def doubts(self, origin):
+def test_a_method_that_fails_to_state_its_caveats_is_a_note(monkeypatch):
+    def caveats(self, origin):
         return origin.nothing
 
-    monkeypatch.setattr(METHODS["rft"], "doubts", doubts)
+    monkeypatch.setattr(METHODS["rft"], "caveats", caveats)
     experiment = load_experiment("demo")
     [note] = method_notes(experiment, {"rft", "dft"})
-    assert note.startswith("rft could not tell its doubts: AttributeError: ")
+    assert note.startswith("rft failed to state its caveats: AttributeError: ")

@@ -89,7 +89,7 @@ class Method(BaseModel, ABC):
         """`batch.signals`, by default rewards. `group`: all rollouts of the example's problem."""
         return tuple(rollout.reward for rollout in example)
 
-    def doubts(self, origin: Origin) -> Iterator[str]:
+    def caveats(self, origin: Origin) -> Iterator[str]:
         """Sentences for the report where rollouts are not what the method takes them for."""
         yield from ()
 

@@ -97,7 +97,7 @@ class Baselined(Graded):
     identical ones count each, also where `selection.unique` has only one learnt from.
     """
 
-    def doubts(self, origin: Origin) -> Iterator[str]:
+    def caveats(self, origin: Origin) -> Iterator[str]:
         if names := origin.filters.of_completions:
             yield (
                 f"holds rewards against a problem's mean over what the filters left"

@@ -26,7 +26,7 @@ class Topr(Graded):
     requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
 
-    def doubts(self, origin: Origin) -> Iterator[str]:
+    def caveats(self, origin: Origin) -> Iterator[str]:
         taken = "takes the base model's own probabilities for those that drew the rollouts, but"
         drawn = origin.sampling
         if drawn is None:

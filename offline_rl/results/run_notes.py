@@ -1,4 +1,4 @@
-"""What a reader must know of a run's problems: overlaps, omissions, doubts."""
+"""What a reader must know of a run's problems: overlaps, omissions, caveats."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -59,11 +59,11 @@ def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[st
         if label not in trained:
             continue
         try:
-            doubts = list(method.doubts(origin))
-        # What a package's method doubts must not keep anybody from the results.
+            caveats = list(method.caveats(origin))
+        # A package's failing method must not keep anybody from the results.
         except Exception as error:
-            doubts = [f"could not tell its doubts: {reason_of(error, method)}."]
-        yield from (f"{label} {doubt}" for doubt in doubts)
+            caveats = [f"failed to state its caveats: {reason_of(error, method)}."]
+        yield from (f"{label} {caveat}" for caveat in caveats)
 
 
 def code_notes(trained: Iterable[tuple[str, PublishedStage]]) -> Iterator[str]:
