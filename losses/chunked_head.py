@@ -54,7 +54,7 @@ class _ChunkedLogps(torch.autograd.Function):
         chunk: int,
     ) -> tuple[Tensor, Tensor | None]:
         ctx.save_for_backward(hidden, weight, tokens)
-        ctx.dtype, ctx.slices = dtype, _slices(len(hidden), chunk)
+        ctx.dtype, ctx.slices = dtype, [slice(n, n + chunk) for n in range(0, len(hidden), chunk)]
         memory = _memory(hidden, weight.to(dtype), chunk)
         parts = [
             _softmax_gradient(logits, tokens[places], entropy=entropy)
@@ -95,10 +95,6 @@ def _wide(dtype: torch.dtype) -> torch.dtype:
 
 def _joined(parts: list[Tensor], like: Tensor) -> Tensor:
     return torch.cat(parts) if parts else like.new_zeros(0, dtype=_wide(like.dtype))
-
-
-def _slices(count: int, chunk: int) -> list[slice]:
-    return [slice(start, min(start + chunk, count)) for start in range(0, count, chunk)]
 
 
 def _memory(hidden: Tensor, weight: Tensor, chunk: int) -> Tensor:

@@ -1,7 +1,7 @@
 """What the commands share that run an experiment or end in a report."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 from rich.console import Console
@@ -35,15 +35,11 @@ def run_experiment(
     from offline_rl.workflows.experiment import run as run_one
     from offline_rl.workflows.several_models import run_several_models
 
-    progress = Terminal(console())
+    how: Any = {"until": until, "progress": Terminal(console()), "retry_failed": retry_failed}
     if isinstance(loaded, SeveralModels):
-        finished = run_several_models(
-            loaded, folder, until=until, progress=progress, retry_failed=retry_failed
-        )
+        finished = run_several_models(loaded, folder, **how)
     else:
-        finished = run_one(
-            loaded, folder, until=until, progress=progress, retry_failed=retry_failed
-        )
+        finished = run_one(loaded, folder, **how)
     conclude(finished, folder)
 
 

@@ -87,7 +87,7 @@ def curves_table(records: Sequence[Mapping[str, Any]], *, model: str) -> pd.Data
 def data_table(summary: Mapping[str, Mapping[str, Any] | None], *, model: str) -> pd.DataFrame:
     """Rows of stage, statistic and value, in the order given; lists become text."""
     rows = [
-        (model, stage, name, _told(value))
+        (model, stage, name, ", ".join(map(str, value)) if isinstance(value, list) else value)
         for stage, counts in summary.items()
         for name, value in _flat(counts or {})
     ]
@@ -100,10 +100,6 @@ def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value
-
-
-def _told(value: Any) -> Any:
-    return ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
 
 
 def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:

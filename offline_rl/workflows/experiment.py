@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -86,7 +85,10 @@ def run(
             chosen = sweep_step(work, dataset, retry_failed=retry_failed)
             work = replace(work, settings=chosen)
             policies = policies_step(
-                work, dataset, retry_failed=retry_failed, awaited=partial(_unevaluated, work)
+                work,
+                dataset,
+                retry_failed=retry_failed,
+                awaited=lambda one: not all(work.finished(j.stage) for j in policy_jobs(work, one)),
             )
             if until == "train":
                 return None
@@ -131,10 +133,6 @@ def _data(work: Run[DataSettings]) -> Stage:
     rollouts = rollouts_step(work)
     _write_environment(work.folder)
     return dataset_step(work, rollouts)
-
-
-def _unevaluated(work: Run[Experiment], policy: Policy) -> bool:
-    return any(not work.finished(job.stage) for job in policy_jobs(work, policy))
 
 
 def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:

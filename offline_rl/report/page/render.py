@@ -59,7 +59,9 @@ def render(report: Report) -> str:
     models = [model_view(report, name, look) for name in report.comparison["model"].unique()]
     drawn = sum(len(p.svg) for m in models for found in m.pictures.values() for p in found)
     samples = browse(report, max(0, min(_SAMPLES, _PAGE - 2 * drawn)))
-    style, script, flags = _text("page.css"), _script(), budget_flags(report.training)
+    style, flags = _text("page.css"), budget_flags(report.training)
+    # The scripts as one, which leaves no names behind.
+    script = "(() => {\n" + "\n".join(map(_text, _SCRIPTS)) + "})();\n"
     benchmarks = [name for name in report.comparison["benchmark"].unique() if name != MACRO]
     return _template().render(
         report=report,
@@ -86,11 +88,6 @@ def render(report: Report) -> str:
 
 def _text(name: str) -> str:
     return (_HERE / name).read_text(encoding="utf-8")
-
-
-def _script() -> str:
-    """The scripts as one, which leaves no names behind."""
-    return "(() => {\n" + "\n".join(map(_text, _SCRIPTS)) + "})();\n"
 
 
 def _digest(text: str) -> str:

@@ -120,10 +120,7 @@ def browse(report: Report, budget: int) -> Browsed:
     shelf = _Shelf({place: _Problem() for place in chosen.problems}, budget)
     for policy, one in enumerate(report.samples):
         _add(shelf, policy, one, chosen.samples)
-    contents = {
-        **_policies(report),
-        "benchmarks": _benchmarks(report, shelf.problems),
-    }
+    contents = {**_policies(report), "benchmarks": _benchmarks(report, shelf.problems)}
     written = json.dumps(contents, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # Of millions of signs hardly any is one of these: `str.translate` looks each one up.
     for sign in _UNSAFE:
