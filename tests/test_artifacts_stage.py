@@ -113,7 +113,8 @@ def test_a_published_stage_hashes_each_file_once(stage, monkeypatch):
     fill(stage)
     hashed = []
     monkeypatch.setattr(
-        "offline_rl.artifacts.published.sha256", lambda path: hashed.append(path) or sha256(path)
+        "offline_rl.artifacts.published_stage.sha256",
+        lambda path: hashed.append(path) or sha256(path),
     )
     published = stage.published
     assert published.damage() is published.damage() is None

@@ -8,7 +8,7 @@ import yaml
 
 from data_gen.exchange.hub import check_destination
 from offline_rl.artifacts.checksums import sealed
-from offline_rl.config.multi_model import load_settings
+from offline_rl.config.several_models import load_settings
 from offline_rl.config.yaml_io import UsageError
 from offline_rl.progress import printable
 from tests.helpers.hostile_texts import HALF, PAYLOADS, command, inert, tree

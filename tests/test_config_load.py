@@ -13,8 +13,8 @@ from offline_rl.config.load import (
     load_experiment,
     shipped_experiments,
 )
-from offline_rl.config.multi_model import load_settings
 from offline_rl.config.schema import Experiment
+from offline_rl.config.several_models import load_settings
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import resolve_training
 from offline_rl.stages.policies import policy_settings

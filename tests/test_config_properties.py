@@ -15,7 +15,7 @@ from data_gen.types import DataError
 from offline_rl.artifacts.checksums import sealed, unsealed
 from offline_rl.cli.show_dataset import print_overview
 from offline_rl.config.load import data_settings_of, label_of
-from offline_rl.config.multi_model import load_settings
+from offline_rl.config.several_models import load_settings
 from offline_rl.config.yaml_io import UsageError, check_values, parse_yaml, to_yaml
 from offline_rl.report.text import one_line, plain
 from offline_rl.results.checkpoint_results import collect_checkpoints

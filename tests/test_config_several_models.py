@@ -3,7 +3,7 @@
 import pytest
 
 from offline_rl.config.load import UsageError, load_experiment
-from offline_rl.config.multi_model import SeveralModels, dump_several_models, load_settings
+from offline_rl.config.several_models import SeveralModels, dump_several_models, load_settings
 from tests.helpers.several_models import SERIES
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import sealed
-from offline_rl.artifacts.object_store.manifests import content_of
+from offline_rl.artifacts.object_store.read_stored import content_of
 from offline_rl.artifacts.object_store.run_store import fetch
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage

@@ -22,7 +22,7 @@ from offline_rl.report import (
 )
 from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.report.paper_tables import latex
-from offline_rl.report.write_files import csv_tables
+from offline_rl.report.write_report import csv_tables
 from tests.helpers.full_report import RECORDS, TABLES, evaluations, make_report, printed, trained
 
 FILES = sorted([*TABLES, "index.html", "samples.csv.gz"])

@@ -12,7 +12,7 @@ import pytest
 
 from offline_rl.report import write_report
 from offline_rl.report.text import plain
-from offline_rl.report.write_files import csv_text
+from offline_rl.report.write_report import csv_text
 from tests.helpers.full_report import TABLES, make_report, printed
 
 ESCAPES = "\x1b[31mred\x1b]0;title\x07\x9b1m\u202egnp\u2066\x00"

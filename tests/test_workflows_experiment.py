@@ -135,7 +135,8 @@ def test_report_and_show_read_a_finished_run(forked, finished):
 def test_a_report_hashes_each_file_of_a_run_once(tiny, monkeypatch):
     hashed = []
     monkeypatch.setattr(
-        "offline_rl.artifacts.published.sha256", lambda path: hashed.append(path) or sha256(path)
+        "offline_rl.artifacts.published_stage.sha256",
+        lambda path: hashed.append(path) or sha256(path),
     )
     load_run(tiny)
     assert len(hashed) == len(set(hashed)) > 10

@@ -12,7 +12,7 @@ from data_gen.types import DataError
 from offline_rl import load_run, run
 from offline_rl.artifacts.checksums import sealed
 from offline_rl.config.load import load_experiment
-from offline_rl.config.multi_model import load_settings
+from offline_rl.config.several_models import load_settings
 from offline_rl.progress import Silent
 from offline_rl.report import write_report
 from offline_rl.results.find import collect_results

@@ -54,13 +54,13 @@ class File(Strict):
         return cls(bytes=path.stat().st_size, sha256=sha256(path))
 
 
-class Listing(Strict):
+class FileListing(Strict):
     """Files by their paths in a folder."""
 
     files: dict[str, File]
 
 
-class StageManifest(Listing):
+class StageManifest(FileListing):
     """`inputs` are all that the result depends on; `dropped` are files deleted since, with their
     checksums; `uncounted` names files that no digest counts, for they hold clock readings."""
 

@@ -20,7 +20,7 @@ from offline_rl.artifacts.manifest import (
     StageManifest,
     read_manifest,
 )
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 
 FAILURE = "failure.json"
 """Why a stage holds nothing else."""

@@ -104,7 +104,7 @@ def run(
     if not dry_run:
         run_experiment(experiment, overrides, out, "report", retry_failed=retry_failed)
         return
-    from offline_rl.config.multi_model import SeveralModels, load_settings
+    from offline_rl.config.several_models import SeveralModels, load_settings
     from offline_rl.workflows.dry_run import print_plan
 
     loaded = load_settings(experiment, overrides or [])

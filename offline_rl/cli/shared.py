@@ -26,7 +26,7 @@ def run_experiment(
     retry_failed: bool,
 ) -> None:
     """Runs the steps up to `until` of an experiment, on one base model or several."""
-    from offline_rl.config.multi_model import SeveralModels, load_settings
+    from offline_rl.config.several_models import SeveralModels, load_settings
 
     loaded = load_settings(experiment, overrides or [])
     folder = out or Path("runs") / loaded.name

@@ -5,7 +5,7 @@ from offline_rl.report.contents import Report, Samples
 from offline_rl.report.summary import verdict
 from offline_rl.report.tables import curves_table, data_table, training_table
 from offline_rl.report.terminal import print_report
-from offline_rl.report.write_files import FIRST_FILES, write_report
+from offline_rl.report.write_report import FIRST_FILES, write_report
 
 __all__ = [
     "COLUMNS",

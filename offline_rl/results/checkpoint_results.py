@@ -7,7 +7,7 @@ from typing import Any
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     command_of,

@@ -11,7 +11,7 @@ from data_gen.types import DataError
 from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, SETTINGS, SUMMARY
 from offline_rl.artifacts.provenance import public_name
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Samples, curves_table, data_table, training_table

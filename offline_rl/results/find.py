@@ -6,8 +6,8 @@ from pathlib import Path
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import SETTINGS, holds_checkpoint_evaluations
 from offline_rl.config.load import read_settings
-from offline_rl.config.multi_model import SeveralModels, dump_several_models, load_settings
 from offline_rl.config.schema import Experiment
+from offline_rl.config.several_models import SeveralModels, dump_several_models, load_settings
 from offline_rl.report import Report
 from offline_rl.results.checkpoint_results import collect_checkpoints
 from offline_rl.results.collect import again, collect_run

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from eval.evaluation import load_evaluation
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.report import Samples
 from offline_rl.stages.evaluate import Evaluating, evaluation_folder, sampling_setups
 

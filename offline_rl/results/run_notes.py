@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from offline_rl.artifacts.layout import ABOUT
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.config.schema import Experiment
 from offline_rl.methods.base import Origin
 from offline_rl.methods.failure import reason_of

@@ -5,7 +5,7 @@ from typing import Any
 
 from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Budget, Experiment
 from offline_rl.methods import Method

@@ -5,7 +5,7 @@ from typing import Any
 
 from data_gen.store.rollouts import iterate_rollouts
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.stages.context import Run, write_json

@@ -7,7 +7,7 @@ from typing import Any
 from offline_rl.artifacts.checksums import problems_digest
 from offline_rl.artifacts.layout import TRAINING
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.stage import FAILURE, Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method

@@ -11,7 +11,7 @@ from eval.metrics import avg_at_k
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import read_sealed, sealed
 from offline_rl.artifacts.layout import TRIALS
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants

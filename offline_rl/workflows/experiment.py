@@ -11,14 +11,14 @@ from offline_rl.artifacts.checksums import DamagedArtifact, sealed
 from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
 from offline_rl.report.trackers import log_comparison
-from offline_rl.results.write_report import results_step
+from offline_rl.results.compare_run import compare_run
 from offline_rl.settings.data import DataSettings
 from offline_rl.stages.budget import budget_step
 from offline_rl.stages.context import Run
@@ -98,7 +98,7 @@ def run(
         _drop_weights(experiment, policies)
         if until == "evaluate":
             return None
-        report = results_step(experiment, folder)
+        report = compare_run(experiment, folder)
         if experiment.training.report_to:
             tracked = folder / REPORT / "trackers"
             log_comparison(report, experiment.training.report_to, tracked, work.progress)

@@ -10,10 +10,10 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.config.schema import Experiment
 from offline_rl.config.yaml_io import UsageError
 from offline_rl.report import Report, write_report
+from offline_rl.results.compare_run import compare_run
 from offline_rl.results.find import collect_results, run_settings
 from offline_rl.results.merge import merge_runs
 from offline_rl.results.run_results import report_on
-from offline_rl.results.write_report import results_step
 from offline_rl.settings.report import CSV_AND_PAGE, Format
 
 
@@ -26,7 +26,7 @@ def report_again(folder: str | Path, formats: Sequence[Format] | None = None) ->
         if not holds_checkpoint_evaluations(folder):
             settings = run_settings(folder)
             if isinstance(settings, Experiment):
-                return results_step(settings, folder, formats)
+                return compare_run(settings, folder, formats)
             asked = settings.formats
         else:
             asked = CSV_AND_PAGE

@@ -11,7 +11,7 @@ from data_gen.types import DataError
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.run_store import fetch, put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Silent
 from offline_rl.results.find import load_run

@@ -6,7 +6,7 @@ from data_gen.types import DataError
 from offline_rl.artifacts.object_store.run_store import fetch, put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
-from offline_rl.config.multi_model import dump_several_models, load_settings
+from offline_rl.config.several_models import dump_several_models, load_settings
 from offline_rl.progress import Silent
 from offline_rl.results.find import load_run
 from tests.helpers import object_store

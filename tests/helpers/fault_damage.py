@@ -8,7 +8,7 @@ from random import Random
 from data_gen.types import DataError
 from offline_rl import load_run
 from offline_rl.artifacts.checksums import unsealed
-from offline_rl.artifacts.published import PublishedStage
+from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.training.checkpoints import last_checkpoint
 from tests.helpers.faults import SWEPT, check_end, command, held
 

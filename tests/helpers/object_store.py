@@ -8,8 +8,8 @@ from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
 from offline_rl.artifacts.checksums import unsealed
-from offline_rl.artifacts.object_store.manifests import content_of
 from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.read_stored import content_of
 from offline_rl.artifacts.stage import Stage
 
 SECRET = "a-planted-secret-key-of-the-store"

@@ -205,7 +205,7 @@ def import_everything():
         "offline_rl.training.launch",
         "offline_rl.report.page.model_section",
         "offline_rl.workflows.reports",
-        "offline_rl.config.multi_model",
+        "offline_rl.config.several_models",
         "offline_rl.training.train",
         "torch.utils.data._utils",
         "transformers.models.llama.modeling_llama",

@@ -22,14 +22,14 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.manifest import (
     MANIFEST,
     File,
-    Listing,
+    FileListing,
     StageManifest,
     Strict,
     inside,
     read_manifest,
 )
-from offline_rl.artifacts.object_store.manifests import content_of, read_stored
 from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.read_stored import content_of, read_stored
 from offline_rl.artifacts.object_store.stage_store import (
     StageStore,
     pointed_at,
@@ -71,7 +71,7 @@ class _Stored(Strict):
     runs: list[Annotated[str, AfterValidator(inside)]]
 
 
-class RunManifest(Listing):
+class RunManifest(FileListing):
     """Of settings and report of a run, with the places of its stages and the runs inside."""
 
     inputs: _Stored

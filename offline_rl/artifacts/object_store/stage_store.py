@@ -5,9 +5,9 @@ from pathlib import Path
 
 from data_gen.store.atomic_files import sha256
 from offline_rl.artifacts.checksums import DamagedArtifact, digest, sealed, unsealed
-from offline_rl.artifacts.manifest import MANIFEST, Listing, StageManifest
-from offline_rl.artifacts.object_store.manifests import content_of, read_stored
+from offline_rl.artifacts.manifest import MANIFEST, FileListing, StageManifest
 from offline_rl.artifacts.object_store.objects import Objects
+from offline_rl.artifacts.object_store.read_stored import content_of, read_stored
 from offline_rl.artifacts.stage import FAILURE, Stage
 
 FIRST = "first.json"
@@ -70,7 +70,7 @@ class StageStore:
 
 
 def send(
-    objects: Objects, place: str, folder: Path, manifest: Listing, *, again: bool = False
+    objects: Objects, place: str, folder: Path, manifest: FileListing, *, again: bool = False
 ) -> None:
     """Puts the files that a manifest lists, and then the manifest, unless that is there.
 
@@ -103,7 +103,7 @@ def restore(objects: Objects, place: str, manifest: StageManifest, stage: Stage)
         receive(objects, place, manifest, folder)
 
 
-def receive(objects: Objects, place: str, manifest: Listing, folder: Path) -> None:
+def receive(objects: Objects, place: str, manifest: FileListing, folder: Path) -> None:
     """Fetches the files that a manifest lists. Raises DamagedArtifact: one is not what was sent."""
     for name, file in manifest.files.items():
         path = folder / name

@@ -17,7 +17,7 @@ from offline_rl.settings.report import Format
 _COMMON = "manifest.json"
 
 
-def results_step(
+def compare_run(
     experiment: Experiment, folder: Path, formats: Sequence[Format] | None = None
 ) -> Report:
     """Compares the finished evaluations and writes the report's files, those of the settings unless
