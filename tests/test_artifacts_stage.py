@@ -109,6 +109,19 @@ def test_a_manifest_of_another_shape_is_refused_with_its_path_and_field(stage):
         stage.finished()
 
 
+def test_hidden_files_of_the_system_are_not_published_and_odd_names_are_named(stage):
+    with stage.work() as folder:
+        (folder / "file.txt").write_text("result")
+        (folder / ".nfs0001").write_text("")
+    assert stage.finished()
+    assert set(stage.published.manifest.files) == {"file.txt"}
+    with (
+        pytest.raises(DataError, match=r"dft\.partial: files\.a"),
+        changed(stage, lr=2.0).work() as folder,
+    ):
+        (folder / "a\\b.txt").write_text("")
+
+
 def test_a_published_stage_hashes_each_file_once(stage, monkeypatch):
     fill(stage)
     hashed = []

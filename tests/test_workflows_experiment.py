@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 
 from data_gen.store.atomic_files import sha256
 from data_gen.store.rollouts import load_rollouts, save_rollouts
@@ -261,17 +262,23 @@ def test_bad_input_is_one_line_and_no_traceback(arguments, message, warm, tmp_pa
     assert "Traceback" not in said
 
 
-def test_a_folder_of_version_0_3_is_refused_in_one_line_and_left_alone(forked, tiny_copy):
+def test_a_folder_of_version_0_3_is_refused_in_one_line_and_left_alone(forked, tiny, tiny_copy):
     for path in tiny_copy.rglob("stage.json"):
         manifest = unsealed(path.read_bytes())
         del manifest["format"]
         path.write_text(sealed(manifest))
+    # Every settings file of 0.3 held settings that are gone.
+    settings = yaml.safe_load((tiny_copy / "experiment.yaml").read_text())
+    settings["verifier"] = {"kind": "math", "shortcuts": True, "remember": True}
+    (tiny_copy / "experiment.yaml").write_text(yaml.safe_dump(settings))
     files = [path for path in tiny_copy.rglob("*") if path.is_file() and path.name != ".lock"]
     before = {path: path.read_bytes() for path in files}
     commands = [
         ["run", "demo", *TINY, "methods.rft.training.lr=0.01", "--out", tiny_copy],
+        ["run", "demo", *TINY, "--dry-run", "--out", tiny_copy],
         ["report", tiny_copy],
         ["show", tiny_copy],
+        ["compare", tiny_copy, tiny, "--out", tiny_copy.parent / "both"],
         ["export", tiny_copy, "--format", "preference", "--out", tiny_copy.parent / "pairs.jsonl"],
     ]
     for command in commands:
@@ -281,6 +288,16 @@ def test_a_folder_of_version_0_3_is_refused_in_one_line_and_left_alone(forked, t
     new = tiny_copy.parent / "new"
     forked("generate", "--model=tiny", f"--rollouts={tiny_copy / 'rollouts'}", "--out", new)
     assert load_rollouts(new / "rollouts") == load_rollouts(tiny_copy / "rollouts")
+
+
+def test_a_run_that_0_3_had_begun_is_refused_and_its_samples_stay(forked, tmp_path):
+    begun = tmp_path / "run" / "rollouts.partial"
+    begun.mkdir(parents=True)
+    (begun / "inputs.json").write_text('{"model": {}, "problems": "a", "versions": {}}')
+    (begun / "part-00000.parquet").write_bytes(b"hours of sampling")
+    said = forked("run", "demo", *TINY, "--out", tmp_path / "run", check=1)
+    assert "inputs.json: written by another version of offline-rl (0.3 or older)" in said
+    assert (begun / "part-00000.parquet").read_bytes() == b"hours of sampling"
 
 
 def test_an_error_is_a_line_of_standard_error():

@@ -1,5 +1,6 @@
 """`stage.json`: what a stage was made from, and the size and checksum of each of its files."""
 
+import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
@@ -88,23 +89,43 @@ def read_manifest(folder: Path) -> StageManifest | None:
         return None
     if value is None:
         return None
-    if value.get("format") != FORMAT:
-        version = "0.3 or older" if "format" not in value else "a newer one"
-        raise DataError(
-            f"{folder}: written by another version of offline-rl ({version}), whose run folders"
-            " this version does not read: run the experiment into a new folder (--out); rollouts"
-            " can be imported (--rollouts)"
-        )
+    check_version(value, str(folder))
+    return checked_manifest(value, str(folder / MANIFEST))
+
+
+def checked_manifest(value: Any, where: str) -> StageManifest:
+    """`value` as a manifest. Raises DataError naming `where` it stands and the field."""
     try:
         return StageManifest.model_validate(value)
     except ValidationError as error:
         fault = error.errors()[0]
         path = ".".join(map(str, fault["loc"]))
-        raise DataError(f"{folder / MANIFEST}: {path}: {fault['msg']}") from error
+        raise DataError(f"{where}: {path}: {fault['msg']}") from error
+
+
+def check_version(value: Any, where: str) -> None:
+    """Raises DataError for what another version wrote in another format."""
+    found = value.get("format") if isinstance(value, dict) else None
+    if found != FORMAT:
+        version = "0.3 or older" if found is None else "a newer one"
+        raise DataError(
+            f"{where}: written by another version of offline-rl ({version}), whose run folders"
+            " this version does not read: run the experiment into a new folder (--out); rollouts"
+            " can be imported (--rollouts)"
+        )
 
 
 def check_format(folder: Path) -> None:
-    """Raises DataError for the folder of a run whose stages another version wrote."""
-    stage = next(folder.rglob(MANIFEST), None)
-    if stage is not None:
-        read_manifest(stage.parent)
+    """Raises DataError for the folder of a run with a stage, finished or begun, of another version.
+
+    A damaged one is passed over: its own stage says so.
+    """
+    for manifest in folder.rglob(MANIFEST):
+        read_manifest(manifest.parent)
+    for inputs in folder.rglob(f"*.partial/{INPUTS}"):
+        try:
+            value = json.loads(inputs.read_bytes())
+        except ValueError:
+            continue
+        if isinstance(value, dict) and "inputs" not in value:
+            check_version(value, str(inputs))

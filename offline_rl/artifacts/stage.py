@@ -18,6 +18,7 @@ from offline_rl.artifacts.manifest import (
     MANIFEST,
     File,
     StageManifest,
+    checked_manifest,
     read_manifest,
 )
 from offline_rl.artifacts.published_stage import PublishedStage
@@ -80,8 +81,8 @@ class Stage:
         if not begun.is_file():
             return None
         try:
-            inputs = json.loads(begun.read_bytes())
-        except ValueError:
+            inputs = json.loads(begun.read_bytes())["inputs"]
+        except (ValueError, LookupError, TypeError):
             return f"{begun.name} of {self.partial.name} is damaged"
         return first_change(inputs, plain(self.inputs))
 
@@ -98,14 +99,15 @@ class Stage:
             yield partial
             files = {}
             for path in sorted(partial.rglob("*")):
-                if path.is_file() and path != partial / INPUTS:
+                name = path.relative_to(partial)
+                # Systems leave files with a dot, such as .nfs0001, which are nobody's result.
+                is_hidden = any(part.startswith(".") for part in name.parts)
+                if path.is_file() and path != partial / INPUTS and not is_hidden:
                     sync(path)
-                    files[str(path.relative_to(partial))] = File.at(path)
-            manifest = StageManifest(
-                format=FORMAT,
-                inputs=plain(self.inputs),
-                files=files,
-                uncounted=list(self.uncounted),
+                    files[str(name)] = File.at(path).model_dump()
+            made_with = {"format": FORMAT, "inputs": plain(self.inputs)}
+            manifest = checked_manifest(
+                {**made_with, "files": files, "uncounted": list(self.uncounted)}, str(partial)
             )
             write_atomically(partial / MANIFEST, manifest.text())
             self._publish()
@@ -143,7 +145,8 @@ class Stage:
 
     def _begin(self) -> None:
         partial, inputs = self.partial, self.partial / INPUTS
-        text = json.dumps(plain(self.inputs), indent=1, sort_keys=True) + "\n"
+        begun = {"format": FORMAT, "inputs": plain(self.inputs)}
+        text = json.dumps(begun, indent=1, sort_keys=True) + "\n"
         if not inputs.is_file() or inputs.read_bytes() != text.encode():
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)

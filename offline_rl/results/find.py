@@ -5,6 +5,7 @@ from pathlib import Path
 
 from data_gen.types import DataError
 from offline_rl.artifacts.layout import SETTINGS, holds_checkpoint_evaluations
+from offline_rl.artifacts.manifest import check_format
 from offline_rl.config.load import read_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.config.several_models import SeveralModels, dump_several_models, load_settings
@@ -26,6 +27,7 @@ def load_run(folder: str | Path) -> Report:
 
 def collect_results(folder: Path) -> RunResults:
     """All that is finished in the folder of a run, a series, or evaluations alone."""
+    check_format(folder)
     if holds_checkpoint_evaluations(folder):
         return collect_checkpoints(folder)
     settings = run_settings(folder)
@@ -55,6 +57,7 @@ def run_settings(folder: Path) -> Experiment | SeveralModels:
         compared = (folder / "comparison.csv").is_file()
         hint = ": it holds a comparison's files; name the runs" if compared else ""
         raise DataError(f"{folder}: no {SETTINGS} in it, so it is no run's folder{hint}")
+    check_format(folder)
     raw, _ = read_settings(folder / SETTINGS)
     if not raw.keys() & {"methods", "models", "evaluation"}:
         raise DataError(

@@ -60,6 +60,8 @@ class Run(Generic[Settings]):
             reason = str(error)
         if reason != "not done yet":
             self.progress.say(f"{name}: done again, since {reason}")
+        elif conflict := stage.conflict():
+            self.progress.say(f"{name}: begun again from nothing, since {conflict}")
         return True
 
     def finished(self, stage: Stage) -> bool:

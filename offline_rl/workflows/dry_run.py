@@ -9,6 +9,7 @@ from rich.table import Table
 from data_gen.problems.presets import BUILT_IN_COUNT, PRESETS
 from data_gen.problems.sources import BUILT_IN, ProblemSource
 from data_gen.types import DataError, Sampling
+from offline_rl.artifacts.manifest import check_format
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.evaluation import BASE
@@ -77,6 +78,7 @@ def plan(experiment: Experiment) -> list[Cost]:
 
 def print_plan(experiment: Experiment, folder: Path, console: Console) -> None:
     """Prints the resolved settings and a table of the steps. Raises DataError, as `plan` does."""
+    check_format(folder)
     costs = plan(experiment)
     console.print(dump_settings(experiment), markup=False, soft_wrap=True)
     table = Table("step", "what", title=f"{experiment.name} -> {folder}")

@@ -116,7 +116,8 @@ def begun_again(folder, stage):
     (folder / stage).rename(partial)
     for name in ("stage.json", "summary.json", "about.json", "README.md"):
         (partial / name).unlink(missing_ok=True)
-    text = json.dumps(manifest["inputs"], indent=1, sort_keys=True) + "\n"
+    begun = {"format": manifest["format"], "inputs": manifest["inputs"]}
+    text = json.dumps(begun, indent=1, sort_keys=True) + "\n"
     (partial / "inputs.json").write_text(text)
     return partial
 

@@ -6,7 +6,7 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from offline_rl.artifacts.checksums import DamagedArtifact, unsealed
-from offline_rl.artifacts.manifest import MANIFEST, Strict
+from offline_rl.artifacts.manifest import MANIFEST, StageManifest, Strict, check_version
 from offline_rl.artifacts.object_store.objects import Objects
 
 M = TypeVar("M", bound=Strict)
@@ -26,6 +26,8 @@ def read_stored(objects: Objects, place: str, kind: type[M]) -> M:
     value = unsealed(text)
     if value is None or content_of(text.decode()) != place.rpartition("/")[2]:
         raise DamagedArtifact(f"{at} is damaged")
+    if issubclass(kind, StageManifest):
+        check_version(value, at)
     try:
         return kind.model_validate(value)
     except ValidationError as error:
