@@ -30,6 +30,12 @@ def pytest_collection_modifyitems(items):
             item.add_marker(pytest.mark.xdist_group(item.path.name))
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_node_collection_finished(node, ids):
+    """The process that hands out the tests collects none itself."""
+    gc.enable()
+
+
 def pytest_collection_finish():
     """From here on the collector of garbage looks only at what comes later."""
     gc.freeze()

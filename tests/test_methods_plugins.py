@@ -130,6 +130,15 @@ def test_a_kind_of_two_packages_is_of_neither(site):
     assert faults["focal"].endswith(" 0.1: ValueError: another method has this kind")
 
 
+def test_a_package_with_unreadable_entry_points_costs_nobody_else(site):
+    installed(site, {"focal": FOCAL}, [("focal", ENTRY)])
+    installed(site, {}, [], "broken")
+    (site / "broken-0.1.dist-info" / "entry_points.txt").write_text("[console_scripts]\nno\n")
+    found, faults = installed_methods(BUILT_IN)
+    assert list(found) == ["focal"]
+    assert faults["(broken)"].startswith("its entry points: ")
+
+
 def test_settings_tell_why_a_method_is_not_there(monkeypatch):
     faults = {"focal": "focal:Focal of focal 0.1: ImportError: no such file"}
     monkeypatch.setattr("offline_rl.config.errors.FAULTS", faults)

@@ -86,6 +86,17 @@ def test_clock_readings_are_masked(runs, copy):
     assert differences(runs[0], copy, NONE) == []
 
 
+def test_a_declared_file_may_be_missing_and_may_not_differ(runs, copy):
+    declared = Declared(files=["report/checks.csv"])
+    path = copy / "report/checks.csv"
+    path.write_text(path.read_text().replace("value", "value2", 1))
+    assert differences(runs[0], copy, declared) == [
+        "report/checks.csv: columns gone: ['value'], added: ['value2']"
+    ]
+    path.unlink()
+    assert differences(runs[0], copy, declared) == []
+
+
 def test_declared_renames_and_additions_are_no_differences(runs, copy):
     path = copy / "report/comparison.csv"
     path.write_text(path.read_text().replace("problems,", "problem_count,", 1))

@@ -19,7 +19,7 @@ from data_gen.types import DataError
 # Threads for matrices, of which there are none, and memory that is only reserved count as used.
 _FRUGAL = {"OPENBLAS_NUM_THREADS": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
 _WORKER = Path(__file__).with_name("untrusted_parquet_worker.py")
-# As there.
+# The exit code of the worker for a file that is refused; as in untrusted_parquet_worker.py.
 _REFUSED = 3
 
 

@@ -1,4 +1,4 @@
-"""The process that decodes a Parquet file for `decoding`, under a limit on its memory.
+"""The process that decodes a Parquet file for `untrusted_parquet`, under a limit on its memory.
 
 It imports nothing of this package, which would take longer than most files.
 """

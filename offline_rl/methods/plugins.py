@@ -4,7 +4,7 @@ import inspect
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, distributions
 from typing import Annotated, Any, get_args
 
 from pydantic import Field, TypeAdapter
@@ -42,11 +42,17 @@ def installed_methods(taken: Collection[str]) -> tuple[dict[str, Added], dict[st
     """
     found: dict[str, Added] = {}
     faults: dict[str, str] = {}
-    entries = entry_points(group=GROUP)
+    entries: list[EntryPoint] = []
+    # As with imports, the first of a name on the path counts.
+    for installed in {one.name: one for one in reversed(list(distributions()))}.values():
+        try:
+            entries += installed.entry_points.select(group=GROUP)
+        except Exception as error:
+            faults[f"({installed.name})"] = f"its entry points: {type(error).__name__}: {error}"
     count = Counter(entry.name for entry in entries)
     for entry in sorted(entries, key=lambda entry: entry.name):
         about = entry.dist
-        assert about is not None  # entry_points() sets it
+        assert about is not None  # a distribution's own entry points have it
         try:
             if entry.name in taken or count[entry.name] > 1:
                 raise ValueError("another method has this kind")

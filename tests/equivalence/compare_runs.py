@@ -49,14 +49,14 @@ class Declared:
 def differences(old: Path, new: Path, declared: Declared, *, most: int = 5) -> list[str]:
     """A line for each difference, at most `most` a file; empty where the runs are the same."""
     tables = _tables(old) | _tables(new)
-    names = [name for name in (*sorted(tables), *TEXTS) if name not in declared.files]
     found: list[str] = []
-    for name in names:
+    for name in (*sorted(tables), *TEXTS):
         before, after = old / name, new / name
         if not before.exists() and not after.exists():
             continue
         if before.exists() != after.exists():
-            found.append(f"{name}: only in the {'old' if before.exists() else 'new'} run")
+            if name not in declared.files:
+                found.append(f"{name}: only in the {'old' if before.exists() else 'new'} run")
             continue
         compare = _compare_tables if name in tables else _compare_texts
         lines = compare(name, before, after, declared)
@@ -72,15 +72,17 @@ def _tables(folder: Path) -> set[str]:
 
 
 def _compare_tables(name: str, old: Path, new: Path, declared: Declared) -> list[str]:
-    before, after = _rows(old), _rows(new)
+    (columns, before), (now, after) = _rows(old), _rows(new)
     renamed = declared.columns.get(old.name, {})
     masked = CLOCK_COLUMNS.get(old.name, set())
     gone = {column for column, other in renamed.items() if other is None} | masked
+    added = {*declared.added.get(old.name, []), *masked}
+    columns = [renamed.get(column) or column for column in columns if column not in gone]
+    now = [column for column in now if column not in added]
+    if columns != now:
+        return [f"{name}: columns {_unlike(columns, now)}"]
     before = [_without(row, gone, renamed) for row in before]
-    after = [_without(row, {*declared.added.get(old.name, []), *masked}, {}) for row in after]
-    columns = [list(rows[0]) if rows else [] for rows in (before, after)]
-    if columns[0] != columns[1]:
-        return [f"{name}: columns {_unlike(*columns)}"]
+    after = [_without(row, added, {}) for row in after]
     if len(before) != len(after):
         return [f"{name}: {len(before)} rows, now {len(after)}"]
     return [
@@ -91,10 +93,11 @@ def _compare_tables(name: str, old: Path, new: Path, declared: Declared) -> list
     ]
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def _rows(path: Path) -> tuple[list[str], list[dict[str, str]]]:
     content = path.read_bytes()
     text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8")
-    return list(csv.DictReader(io.StringIO(text, newline="")))
+    reader = csv.DictReader(io.StringIO(text, newline=""))
+    return list(reader.fieldnames or []), list(reader)
 
 
 def _without(row: dict[str, str], gone: set[str], renamed: dict[str, Any]) -> dict[str, str]:
