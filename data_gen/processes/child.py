@@ -4,6 +4,8 @@ import json
 import os
 import queue
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -14,6 +16,8 @@ from multiprocessing.connection import Connection
 from typing import IO, Any
 
 _LOG_TAIL_BYTES = 20_000
+# A message that has begun goes on within this time, or its sender is taken for dead.
+_STALL_SECONDS = 30
 
 Message = tuple[Any, bytes]
 """A JSON value, with raw bytes behind it where numbers are many."""
@@ -33,6 +37,10 @@ class Child:
 
     def __init__(self, module: str, environment: Mapping[str, str] | None = None) -> None:
         self.connection, theirs = Pipe()
+        with socket.socket(fileno=os.dup(self.connection.fileno())) as own:
+            own.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVTIMEO, struct.pack("ll", _STALL_SECONDS, 0)
+            )
         self._log: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 (`kill` closes it)
         with theirs:
             self._process = subprocess.Popen(
@@ -65,21 +73,24 @@ class Child:
     def receive(self, timeout_seconds: float | None = None) -> Any:
         """The next message. Raises ChildDied when the child ends instead.
 
-        TimeoutError when no message begins to come within `timeout_seconds`.
+        TimeoutError when no message begins to come within `timeout_seconds`; ChildDied also for one
+        that stops half-way.
         """
         return self.receive_with_payload(timeout_seconds)[0]
 
     def receive_with_payload(self, timeout_seconds: float | None = None) -> Message:
         """As `receive`, with the bytes that came behind the message."""
-        if not self.connection.poll(timeout_seconds):
-            raise TimeoutError
         try:
-            return _receive(self.connection)
+            if self.connection.poll(timeout_seconds):
+                return _receive(self.connection)
         except (EOFError, OSError) as error:
             raise ChildDied(self._epitaph()) from error
+        raise TimeoutError
 
     def output(self) -> str:
-        """The end of what the child has printed."""
+        """The end of what the child has printed; nothing once it was killed here."""
+        if self._log.closed:
+            return ""
         self._log.flush()
         size = self._log.seek(0, os.SEEK_END)
         self._log.seek(max(0, size - _LOG_TAIL_BYTES))
