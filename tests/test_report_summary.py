@@ -87,7 +87,7 @@ def test_equals_share_the_highest_and_none_exceeds_an_equal_base():
 
 def test_how_far_apart_those_are_that_cannot_be_told_apart():
     told = sentences({"base": 0.2, "dft": 0.6, "rft": 0.58, "dpo": 0.55})
-    [level] = [one for one in told if one.startswith("It cannot be told apart there")]
+    [level] = [one for one in told if one.startswith("It is not distinguishable there")]
     assert re.search(
         r"there from rft \(\+\d\S+ points\), nor among \d+ undeclared questions from dpo \(\+\d",
         level,

@@ -19,7 +19,7 @@ from data_gen.verifiers import verify
 from offline_rl.config.load import load_experiment
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora, TrainingSettings
-from offline_rl.settings.validation import Exam, Validation
+from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.early_stopping import EarlyStop
 from offline_rl.training.train import train
@@ -28,7 +28,7 @@ from tests.helpers.faults import train_with_kills
 from tests.helpers.training import SELECTION
 
 HELD_OUT = ProblemSource(source="arithmetic", split="validation", limit=24)
-EXAM = Exam(
+EXAM = ValidationSetup(
     prompt="raw", sampling=Sampling(samples=2, max_tokens=48, seed=3), verifier={"kind": "exact"}
 )
 EVERY, PATIENCE = 2, 3
@@ -48,7 +48,7 @@ def taught():
 
 
 def trained(rollouts, folder, training, **changes):
-    told = {"model": str(TINY_BASE), "selection": SELECTION, "seed": SEED, "exam": EXAM}
+    told = {"model": str(TINY_BASE), "selection": SELECTION, "seed": SEED, "setup": EXAM}
     return train(METHODS["rft"](), rollouts, Path(folder), training=training, **{**told, **changes})
 
 
@@ -192,7 +192,7 @@ def test_weights_in_parts_are_refused():
 
 def test_nothing_that_says_how_to_ask_is_an_error(taught, tmp_path):
     with pytest.raises(DataError, match="nothing says how its problems are asked and judged"):
-        trained(taught, tmp_path, STOPPED, exam=None)
+        trained(taught, tmp_path, STOPPED, setup=None)
 
 
 def test_a_context_too_short_for_every_prompt_is_an_error(taught, tmp_path):

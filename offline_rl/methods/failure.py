@@ -11,15 +11,15 @@ from offline_rl.redaction import redacted
 
 def reason_of(error: Exception, method: Method) -> str:
     """The error's own words, and where it comes from unless they were written for a user."""
-    told = redacted(" ".join(str(error).split())) or type(error).__name__
+    message = redacted(" ".join(str(error).split())) or type(error).__name__
     # Out of memory is a RuntimeError of torch, settings that a library refuses a ValueError.
     worded = isinstance(error, RuntimeError | ValueError | ImportError | MemoryError)
     if worded and method.kind not in ADDED:
-        return told
+        return message
     frames = traceback.extract_tb(error.__traceback__)
     file = sys.modules[type(method).__module__].__file__
     own = [frame for frame in frames if frame.filename == file]
     places = own or ([] if worded else frames)
     kind = "" if worded else f"{type(error).__name__}: "
     where = "".join(f" ({Path(one.filename).name}, line {one.lineno})" for one in places[-1:])
-    return f"{kind}{told}{where}"
+    return f"{kind}{message}{where}"

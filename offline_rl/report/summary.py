@@ -20,19 +20,19 @@ def verdict(report: Report) -> tuple[str, ...]:
     """Sentences in the order of their weight: the best, what it beats, the reference, the base.
 
     A difference is said to be one where its Holm-adjusted p-value is below 0.05. Names are inert
-    and short. With several base models each is told by itself.
+    and short. Several base models are summarised one by one.
     """
     sentences = list(_without(report.absent))
     models = list(report.comparison["model"].unique())
     for model in models:
         about = f"{_name(model)}: " if len(models) > 1 else ""
-        told = _of_model(
+        summary = _of_model(
             report.comparison[report.comparison["model"] == model],
             report.pairwise[report.pairwise["model"] == model],
             report.baseline,
             asked=int((report.pairwise["family"] == _UNDECLARED).sum()),
         )
-        sentences += [f"{about}{sentence}" for sentence in told]
+        sentences += [f"{about}{sentence}" for sentence in summary]
     return tuple(sentences)
 
 
@@ -102,7 +102,7 @@ def _best(
 
 
 def _rivals(best: Any, pairwise: pd.DataFrame, asked: int, *, among: str) -> Iterator[str]:
-    """Whom the best cannot be told apart from."""
+    """Which others the best is not distinguishable from."""
     macro = pairwise[pairwise["benchmark"] == MACRO]
     rivals = [
         row
@@ -118,11 +118,11 @@ def _rivals(best: Any, pairwise: pd.DataFrame, asked: int, *, among: str) -> Ite
             ahead = signed(row.difference_points if first else -row.difference_points)
             other = f"{_name(row.against if first else row.label)} ({ahead} points)"
             (undeclared if row.family == _UNDECLARED else declared).append(other)
-    told = [f"from {_listed(declared)}"] if declared else []
+    others = [f"from {_listed(declared)}"] if declared else []
     if undeclared:
-        told.append(f"among {asked} undeclared questions from {_listed(undeclared)}")
-    if told:
-        yield f"It cannot be told apart there {', nor '.join(told)}."
+        others.append(f"among {asked} undeclared questions from {_listed(undeclared)}")
+    if others:
+        yield f"It is not distinguishable there {', nor '.join(others)}."
     elif rivals:
         yield f"It is distinguishable from every other{among} there."
 
@@ -152,7 +152,8 @@ def _pair(row: Any, pairwise: pd.DataFrame, metric: str) -> str:
         return f"{label} {verb} {against}: {span} points on {metric} ({tested}{found})."
     smallest = number(row.minimum_detectable_points)
     return (
-        f"{label} cannot be told apart from {against}: {span} points on {metric} ({tested}{found})."
+        f"{label} is not distinguishable from {against}: {span} points on {metric}"
+        f" ({tested}{found})."
         f" A true difference below {smallest} may well go unseen, even before Holm's correction."
         if row.minimum_detectable_points != 0
         else f"{label} and {against} are right equally often on every problem."

@@ -25,7 +25,7 @@ class Validation(Frozen):
     )
 
 
-class Exam(Frozen):
+class ValidationSetup(Frozen):
     """How an experiment asks a policy in training, and who judges the answers."""
 
     prompt: str

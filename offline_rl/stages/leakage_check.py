@@ -11,7 +11,7 @@ from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
 from offline_rl.stages.context import Run
-from offline_rl.stages.policies import validation_of
+from offline_rl.stages.policies import training_of
 
 
 def check_apart(run: Run[Experiment]) -> None:
@@ -68,7 +68,7 @@ def choosing(experiment: Experiment) -> Iterator[tuple[str, str, ProblemSource]]
     if experiment.sweep is not None:
         yield "sweep.problems", "settings", experiment.sweep.problems
     for label, method in candidates(experiment.methods, experiment.sweep):
-        validation = validation_of(experiment, method)
+        validation = training_of(experiment, method).validation
         if validation is not None:
             setting = f"training.validation.problems (of {label})"
             yield setting, "weights", validation.problems

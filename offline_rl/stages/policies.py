@@ -13,7 +13,7 @@ from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import TrainingSettings, resolve_training
-from offline_rl.settings.validation import Exam, Validation
+from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.stages.context import Run
 
 
@@ -83,14 +83,9 @@ def training_of(experiment: Experiment, method: Method) -> TrainingSettings:
     return resolve_training(method.training_defaults, experiment.training, method.training)
 
 
-def validation_of(experiment: Experiment, method: Method) -> Validation | None:
-    """The validation problems that a method's training is to be stopped by."""
-    return training_of(experiment, method).validation
-
-
-def exam_of(experiment: Experiment, validation: Validation) -> Exam:
+def validation_setup_of(experiment: Experiment, validation: Validation) -> ValidationSetup:
     """How a policy in training is asked validation problems, and who judges it."""
-    return Exam(
+    return ValidationSetup(
         prompt=experiment.prompt,
         sampling=validation.sampling or experiment.evaluation.sampling,
         verifier=experiment.verifier,
@@ -99,12 +94,12 @@ def exam_of(experiment: Experiment, validation: Validation) -> Exam:
 
 def _validated(run: Run[Experiment], method: Method) -> dict[str, Any]:
     """What the weights depend on where they are chosen on validation problems."""
-    validation = validation_of(run.settings, method)
+    validation = training_of(run.settings, method).validation
     if validation is None:
         return {}
     problems = run.problems(validation.problems)
-    exam = exam_of(run.settings, validation)
+    setup = validation_setup_of(run.settings, validation)
     return {
         "validation_problems": problems_digest(problems, solutions=False),
-        "exam": {**exam.model_dump(mode="json"), "verifier": exam.verifier.description},
+        "setup": {**setup.model_dump(mode="json"), "verifier": setup.verifier.description},
     }

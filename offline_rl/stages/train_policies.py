@@ -27,7 +27,13 @@ from offline_rl.methods.registry import code_of
 from offline_rl.progress import Lines
 from offline_rl.settings.training import CHECKPOINTS
 from offline_rl.stages.context import Run
-from offline_rl.stages.policies import Policy, exam_of, policy, policy_folder, training_of
+from offline_rl.stages.policies import (
+    Policy,
+    policy,
+    policy_folder,
+    training_of,
+    validation_setup_of,
+)
 
 
 def policies_step(
@@ -179,7 +185,9 @@ def _train(
         "training": training,
         "selection": experiment.selection,
         "seed": policy.training_seed,
-        "exam": None if training.validation is None else exam_of(experiment, training.validation),
+        "setup": None
+        if training.validation is None
+        else validation_setup_of(experiment, training.validation),
     }
     try:
         with run.progress.task(title, "steps") as task:

@@ -31,7 +31,7 @@ def clear(checkpoints: Path) -> None:
 class Watch(TrainerCallback):  # type: ignore[misc] # the library is taken as Any
     """Passes log lines on, marks whole checkpoints, keeps the peak of the memory held.
 
-    To be told of a step's end after `early_stop`.
+    To be called at a step's end after `early_stop`.
     """
 
     def __init__(

@@ -21,7 +21,7 @@ from data_gen.samplers.transformers import TransformersEngine
 from data_gen.store.atomic_files import replacing
 from data_gen.types import DataError
 from data_gen.verifiers import verify
-from offline_rl.settings.validation import Exam, Validation
+from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.training.model import causal_of
 from offline_rl.training.trainer import OfflineTrainer
 
@@ -34,29 +34,31 @@ class EarlyStop(TrainerCallback):  # type: ignore[misc] # the library is taken a
 
     The best of the weights are those with the highest avg@k, the first of equals; they lie in
     `folder` until `take_best`. Several processes share the problems and come to the same decision.
-    Raises DataError for weights that are parted over processes, and problems that all are too long.
+    Raises DataError for sharded weights, and problems that all are too long.
     """
 
     def __init__(
         self,
         settings: Validation,
-        exam: Exam,
+        setup: ValidationSetup,
         trainer: OfflineTrainer,
         tokenizer: Tokenizer,
         folder: Path,
     ) -> None:
         if trainer.is_fsdp_enabled:
             raise DataError(
-                "training.validation samples from whole weights, which FSDP parts: train it"
+                "training.validation samples from whole weights, which FSDP shards: train it"
                 " without, training.launch.config: null"
             )
         self._settings = settings
-        self._exam = exam
+        self._setup = setup
         self._trainer = trainer
         self._folder = folder
         self._policy = causal_of(trainer.model)
         self._sampler = ModelSampler(
-            InTraining(self._policy, tokenizer, settings.batch_size), tokenizer, exam.prompt
+            InTraining(self._policy, tokenizer, settings.batch_size),
+            tokenizer,
+            setup.prompt,
         )
         self._problems, self._too_long = self._sampler.fitting(settings.problems.load())
         if not self._problems:
@@ -101,26 +103,26 @@ class EarlyStop(TrainerCallback):  # type: ignore[misc] # the library is taken a
 
     def save(self, checkpoint: Path) -> None:
         """Puts scores and best weights into a checkpoint; the weights as a link, if they can."""
-        told = json.dumps(list(self._scores.items()))
-        (checkpoint / _SCORES).write_text(told, encoding="utf-8")
+        stored = json.dumps(list(self._scores.items()))
+        (checkpoint / _SCORES).write_text(stored, encoding="utf-8")
         if self._scores:
             _link(self._folder / BEST, checkpoint / BEST)
 
     def restore(self, checkpoint: Path) -> None:
         """Goes on from a checkpoint that `save` was called for."""
-        told = json.loads((checkpoint / _SCORES).read_text(encoding="utf-8"))
-        self._scores = {int(step): score for step, score in told}
+        stored = json.loads((checkpoint / _SCORES).read_text(encoding="utf-8"))
+        self._scores = {int(step): score for step, score in stored}
         if self._scores and self._trainer.accelerator.is_main_process:
             (self._folder / BEST).unlink(missing_ok=True)
             _link(checkpoint / BEST, self._folder / BEST)
 
     def _score(self) -> float:
         """The share of correct samples, of all processes' problems together."""
-        accelerator, sampling = self._trainer.accelerator, self._exam.sampling
+        accelerator, sampling = self._trainer.accelerator, self._setup.sampling
         own = self._problems[accelerator.process_index :: accelerator.num_processes]
         right = 0
         if own:
-            judge = partial(verify, **self._exam.verifier.model_dump())
+            judge = partial(verify, **self._setup.verifier.model_dump())
             with _at_rest(self._policy), accelerator.autocast():
                 rollouts = collect(own, self._sampler, judge, sampling)
             right = sum(rollout.verdict.label == "correct" for rollout in rollouts)

@@ -20,7 +20,7 @@ from data_gen.store.rollouts import save_rollouts
 from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
 from offline_rl.settings.training import Launch, TrainingSettings
-from offline_rl.settings.validation import Exam
+from offline_rl.settings.validation import ValidationSetup
 
 CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
 _LOG_TAIL_BYTES = 4000
@@ -42,7 +42,7 @@ def launch_training(
     training: TrainingSettings,
     selection: Selection,
     seed: int,
-    exam: Exam | None = None,
+    setup: ValidationSetup | None = None,
     on_log: OnLog | None = None,
 ) -> None:
     """As offline_rl.training.train.train, in `launch.processes` processes of this machine.
@@ -61,7 +61,7 @@ def launch_training(
     with tempfile.TemporaryDirectory() as scratch:
         job = Path(scratch) / "job.json"
         save_rollouts(rollouts, Path(scratch) / "rollouts.parquet")
-        told = {
+        arguments = {
             "method": method.model_dump(mode="json"),
             "rollouts": f"{scratch}/rollouts.parquet",
             "folder": str(folder.resolve()),
@@ -70,9 +70,9 @@ def launch_training(
             "training": training.model_copy(update={"launch": None}).model_dump(mode="json"),
             "selection": selection.model_dump(mode="json"),
             "seed": seed,
-            "exam": None if exam is None else exam.model_dump(mode="json"),
+            "setup": None if setup is None else setup.model_dump(mode="json"),
         }
-        job.write_text(json.dumps(told), encoding="utf-8")
+        job.write_text(json.dumps(arguments), encoding="utf-8")
         # Without a folder of theirs they leave one in the system's for temporary files.
         logs = ["--log_dir", f"{scratch}/logs"]
         command = [*_starter(launch), *logs, "-m", "offline_rl.training.launch_worker", str(job)]

@@ -17,7 +17,7 @@ from offline_rl.methods import Method
 from offline_rl.methods.failure import reason_of
 from offline_rl.methods.registry import AnyMethod
 from offline_rl.settings.training import TrainingSettings
-from offline_rl.settings.validation import Exam
+from offline_rl.settings.validation import ValidationSetup
 
 FAILED = 1
 
@@ -50,7 +50,7 @@ def main(path: Path) -> int:
             training=TrainingSettings.model_validate(job["training"]),
             selection=Selection.model_validate(job["selection"]),
             seed=job["seed"],
-            exam=None if job["exam"] is None else Exam.model_validate(job["exam"]),
+            setup=None if job["setup"] is None else ValidationSetup.model_validate(job["setup"]),
             on_log=_tell if first else None,
         )
     # A full disk is no fault of the method; the parent ends with it.

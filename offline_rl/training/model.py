@@ -127,7 +127,7 @@ def save_policy(policy: Any, folder: str, *, keep_adapter: bool = False) -> None
     if keep_adapter and isinstance(policy, PeftModel):
         policy.save_pretrained(f"{folder}/adapter")
     merged = policy.merge_and_unload() if isinstance(policy, PeftModel) else policy
-    # Whoever trains it further is told of the dropout that it came with.
+    # Whoever trains it further finds the dropout that it came with.
     for config, name, value in merged.dropout_of_base:
         setattr(config, name, value)
     merged.save_pretrained(folder)

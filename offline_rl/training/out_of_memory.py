@@ -1,4 +1,4 @@
-"""Out of memory, told with the settings that need less of it."""
+"""Out of memory: an error that names the settings that need less of it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -146,11 +146,11 @@ def _read(
         "attention_mask": None,
         "use_cache": False,
     }
-    told: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     if kind == VARLEN:
-        told = boundaries(lengths, tokens.device)
+        extra = boundaries(lengths, tokens.device)
     with without_mask():
-        states: Tensor = layers(**inputs, **told).last_hidden_state
+        states: Tensor = layers(**inputs, **extra).last_hidden_state
     return states
 
 
@@ -234,5 +234,5 @@ def _attention_of(causal: Any) -> str:
 
 def _one_row(kind: str) -> bool:
     """Whether attention needs no mask: such kernels find the texts where positions restart, or are
-    told, and only in a batch of one row."""
+    given them, and only in a batch of one row."""
     return kind == VARLEN or kind.startswith("flash_attention")

@@ -10,7 +10,7 @@ from offline_rl.batch import Batch
 _SIDES = ("accepted", "rejected")
 
 
-class Tallies:
+class TokenStats:
     """Sums over micro-batches; every process has the same ones, so that they can be reduced."""
 
     def __init__(self, device: torch.device, *, entropy: bool) -> None:

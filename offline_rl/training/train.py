@@ -22,7 +22,7 @@ from offline_rl.artifacts.layout import TRAINING
 from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
 from offline_rl.methods.base import Method
 from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
-from offline_rl.settings.validation import Exam, Validation
+from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.training.bf16_update import update_kept
 from offline_rl.training.callbacks import OnLog, Watch, clear
 from offline_rl.training.checkpoints import last_checkpoint
@@ -46,13 +46,13 @@ def train(
     selection: Selection,
     seed: int,
     revision: str | None = None,
-    exam: Exam | None = None,
+    setup: ValidationSetup | None = None,
     on_log: OnLog | None = None,
 ) -> dict[str, Any]:
     """Trains, and saves weights, tokenizer and training.json in `folder`; returns training.json.
 
     With `checkpoint_every`, an interrupted call with the same arguments goes on at the last whole
-    checkpoint. `on_log(step, steps, values)` is called as training goes. `exam` says how the
+    checkpoint. `on_log(step, steps, values)` is called as training goes. `setup` says how the
     problems of `training.validation` are asked.
     Raises NothingToLearn, DataError for a model that does not load, TrainingError on divergence,
     OSError for what could not be written.
@@ -80,7 +80,7 @@ def train(
             processing_class=tokenizer,
         )
         trainer.remove_callback(PrinterCallback)
-        early_stop = _early_stop(training.validation, exam, trainer, tokenizer, checkpoints)
+        early_stop = _early_stop(training.validation, setup, trainer, tokenizer, checkpoints)
         watch = Watch(trainer, early_stop, steps, on_log)
         for callback in (early_stop, watch):
             if callback is not None:
@@ -117,16 +117,16 @@ def train(
 
 def _early_stop(
     settings: Validation | None,
-    exam: Exam | None,
+    setup: ValidationSetup | None,
     trainer: OfflineTrainer,
     tokenizer: Any,
     checkpoints: Path,
 ) -> EarlyStop | None:
     if settings is None:
         return None
-    if exam is None:
+    if setup is None:
         raise DataError("training.validation: nothing says how its problems are asked and judged")
-    return EarlyStop(settings, exam, trainer, tokenizer, checkpoints)
+    return EarlyStop(settings, setup, trainer, tokenizer, checkpoints)
 
 
 def _run(trainer: OfflineTrainer, early_stop: EarlyStop | None, checkpoints: Path) -> None:

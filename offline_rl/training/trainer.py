@@ -22,7 +22,7 @@ from offline_rl.training.auxiliary import Auxiliary
 from offline_rl.training.lm_head import HeadKind, LossHead, Scored
 from offline_rl.training.model import causal_of
 from offline_rl.training.packing import Packed, Packing
-from offline_rl.training.token_stats import Tallies
+from offline_rl.training.token_stats import TokenStats
 
 logger = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
         self.tokens_seen = 0
-        self._tallies = Tallies(self.args.device, entropy=self._logs_now())
+        self._token_stats = TokenStats(self.args.device, entropy=self._logs_now())
         self._method_metrics: dict[str, list[Tensor]] = {}
         self._step_rows: list[str] = []
 
@@ -144,7 +144,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self.tokens_seen += tokens
         pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
-        self._tallies = Tallies(self.args.device, entropy=self._logs_now())
+        self._token_stats = TokenStats(self.args.device, entropy=self._logs_now())
         self._method_metrics = {}
         with self.maybe_activation_offload_context:
             for number, (piece, idle) in enumerate(pieces, 1):
@@ -180,7 +180,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         total = self._method.loss(logps, inputs).sum()
         loss: Tensor = total / num_items_in_batch * self.accelerator.num_processes
         with torch.no_grad():
-            self._tallies.add(logps, outputs.entropy, inputs)
+            self._token_stats.add(logps, outputs.entropy, inputs)
             for name, values in self._method.metrics(logps, inputs).items():
                 self._method_metrics.setdefault(name, []).append(values.float())
         return loss
@@ -231,7 +231,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         step = self.state.global_step + 1
         if not torch.isfinite(loss):
             raise TrainingError(f"the loss is {loss.item()} at step {step}{self._rows_named()}")
-        means = self._tallies.means(partial(self.accelerator.reduce, reduction="sum"))
+        means = self._token_stats.means(partial(self.accelerator.reduce, reduction="sum"))
         metrics = self._gathered_metrics()
         if step == 1:
             self._check_start(metrics)

@@ -19,7 +19,7 @@ VARLEN = "varlen"
 """The name under which transformers finds it."""
 
 _WIDEST_HEAD = 256
-# torch 2.11 shares keys among queries without being told, later ones are told.
+# torch 2.11 shares keys among queries by itself, later ones need an argument.
 _SHARED = {"enable_gqa": True} if "enable_gqa" in signature(varlen_attn).parameters else {}
 # What a layer may hand over besides, and what nobody here computes.
 _UNKNOWN = ("softcap", "s_aux", "position_bias")
@@ -28,7 +28,7 @@ _maskless: ContextVar[bool] = ContextVar("maskless", default=False)
 
 
 def boundaries(lengths: Sequence[int], device: torch.device) -> dict[str, Any]:
-    """How a model is told, by transformers' names, where the texts of its one row lie."""
+    """The arguments, by transformers' names, that say where the texts of one row lie."""
     ends = torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
     longest = max(lengths)
     return {
@@ -97,8 +97,8 @@ def _by_kernel(
     query, key, value = rows
     # A window of transformers' counts the token itself.
     left = -1 if window is None else window - 1
-    told: dict[str, Any] = {"scale": scale, "window_size": (left, 0), **_SHARED}
-    attended: Any = varlen_attn(query, key, value, ends, ends, longest, longest, **told)
+    arguments: dict[str, Any] = {"scale": scale, "window_size": (left, 0), **_SHARED}
+    attended: Any = varlen_attn(query, key, value, ends, ends, longest, longest, **arguments)
     return attended
 
 

@@ -12,7 +12,7 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Launch, TrainingSettings
-from offline_rl.settings.validation import Exam, Validation
+from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.train import train
 from tests.helpers.training import SELECTION
@@ -44,7 +44,7 @@ CASES = [
 ]
 
 # The tiny base has some answers right, other than the untrained model of the other cases.
-EXAM = Exam(prompt="raw", sampling=Sampling(samples=1, max_tokens=64), verifier="exact")
+EXAM = ValidationSetup(prompt="raw", sampling=Sampling(samples=1, max_tokens=64), verifier="exact")
 HELD_OUT = {"source": "arithmetic", "split": "validation", "limit": 15}
 VALIDATED = QUICK.model_copy(
     update={"validation": Validation(problems=HELD_OUT, every=1, patience=2), "max_tokens": 256}
@@ -83,7 +83,7 @@ def solutions():
 
 
 def validated(folder):
-    told_all = {**told(str(TINY_BASE), VALIDATED), "exam": EXAM}
+    told_all = {**told(str(TINY_BASE), VALIDATED), "setup": EXAM}
     return train(METHODS["rft"](), solutions(), folder, **told_all)
 
 
