@@ -97,7 +97,10 @@ def test_machines_lost_at_random_moments_change_no_byte(warm, stored, address, t
         code, said = started.wait()
         if code >= 0:
             assert code == 0, said
-            break
+            if killed:
+                break
+            # On a fast machine it ended before its moment: once more, in another place.
+            settings = [*TWO, f"store={address}/{number}"]
     assert killed >= 1
     assert held(folder) == held(stored[0])
 
