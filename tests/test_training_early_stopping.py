@@ -186,7 +186,7 @@ def test_an_experiment_tells_where_its_methods_stopped(tmp_path):
 
 
 def test_weights_in_parts_are_refused():
-    with pytest.raises(DataError, match=r"FSDP parts: train it without"):
+    with pytest.raises(DataError, match=r"FSDP shards: train it without"):
         EarlyStop(VALIDATION, EXAM, SimpleNamespace(is_fsdp_enabled=True), None, None)
 
 
