@@ -5,14 +5,16 @@ import json
 from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from data_gen.store.atomic_files import sha256
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import DamagedArtifact, digest, first_change, plain
 from offline_rl.artifacts.manifest import MANIFEST, StageManifest, read_manifest
+from offline_rl.artifacts.records import Record
 
 _WEIGHTS = ".safetensors"
+R = TypeVar("R", bound=Record)
 
 
 class PublishedStage:
@@ -59,8 +61,15 @@ class PublishedStage:
         made_with = {name: self.manifest.inputs.get(name) for name in inputs}
         return first_change(made_with, plain(inputs)) is None
 
+    def read(self, kind: type[R]) -> R:
+        """One of its records. Raises DamagedArtifact where it is not what was written."""
+        return kind.parse(self._content(kind.FILE), self.folder / kind.FILE)
+
     def read_json(self, name: str) -> Any:
         """The JSON in one of its files. Raises DamagedArtifact where it is not what was written."""
+        return json.loads(self._content(name))
+
+    def _content(self, name: str) -> bytes:
         path = self.folder / name
         if self.manifest is None or name not in self.manifest.files:
             raise DamagedArtifact(
@@ -71,7 +80,7 @@ class PublishedStage:
             raise DamagedArtifact(
                 f"{path} is damaged: it does not hold what was written: run it again"
             )
-        return json.loads(content)
+        return content
 
     def without_weights(self) -> StageManifest:
         """The manifest as if weights had been dropped. Raises as `published`."""
