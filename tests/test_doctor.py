@@ -137,7 +137,7 @@ def test_the_samplers_log_probabilities_are_checked(patient):
     assert sampling_checks.log_probabilities(replace(patient, completions=others)).result == "fail"
     unknown = [replace(one, logps=()) for one in patient.completions]
     found = sampling_checks.log_probabilities(replace(patient, completions=unknown))
-    assert (found.result, found.figure) == ("skipped", "the sampler tells no log-probabilities")
+    assert (found.result, found.figure) == ("skipped", "the sampler gives no log-probabilities")
 
 
 def test_the_round_trip_is_checked(patient):

@@ -1,6 +1,5 @@
 """Methods of other installed packages: as the README writes one, and told why one is not had."""
 
-import json
 import os
 import re
 import subprocess
@@ -12,7 +11,8 @@ import pandas as pd
 import pytest
 import torch
 
-from offline_rl.artifacts.stage import FAILURE, Stage
+from offline_rl.artifacts.records import TrainingFailure
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.load import UsageError, load_experiment
 from offline_rl.methods import Imitation
 from offline_rl.methods.failure import reason_of
@@ -169,7 +169,9 @@ def test_a_training_on_a_cluster_takes_the_code_of_the_run_with_it(tmp_path, mon
     run = SimpleNamespace(settings=load_experiment("demo"), progress=Silent())
     one = Policy("rft", 0, METHODS["rft"](), Stage(tmp_path / "stage", {}))
     _train(run, one, [], tmp_path, lambda work, *told, **named: work(*told, **named))
-    assert OTHER in json.loads((tmp_path / FAILURE).read_text())["reason"]
+    failure = TrainingFailure.parse((tmp_path / TrainingFailure.FILE).read_bytes(), tmp_path)
+    assert OTHER in failure.reason
+    assert failure.code == CODE
 
 
 RUN = [*SHORT, "methods={rft: {}, focal: {gamma: 3}}"]

@@ -11,19 +11,20 @@ from offline_rl.report.fairness import (
     setting_notes,
     with_marks,
 )
+from offline_rl.settings.training import Lora
 from tests.helpers.full_report import RECORDS, make_report, printed, trained
+from tests.helpers.policies import SETTINGS, trial
 
 
-def changed(record, settings=(), **counts):
-    training = {**record["report"]["training"], **dict(settings)}
-    return {**record, "report": {**record["report"], **counts, "training": training}}
+def with_settings(label, **changes):
+    return trained(label, 0, settings=SETTINGS.model_copy(update=changes))
 
 
 def test_optimisation_that_differs_between_methods_is_told_by_its_values():
     records = [
-        changed(trained("rft", 0), {"lora": None}),
-        changed(trained("dft", 0), {"lora": None}),
-        changed(trained("dpo", 0), {"lora": None, "lr": 1e-6, "warmup": 0.05}),
+        with_settings("rft"),
+        with_settings("dft"),
+        with_settings("dpo", lr=1e-6, warmup=0.05),
     ]
     assert setting_notes(training_table(records[:2], model="m")) == []
     [note] = setting_notes(training_table(records, model="m"))
@@ -31,14 +32,14 @@ def test_optimisation_that_differs_between_methods_is_told_by_its_values():
         "learning rate 0.0001 (rft, dft), 1e-06 (dpo); warm-up 0.1 (rft, dft), 0.05 (dpo)." in note
     )
     assert "weight decay" not in note
-    adapted = [records[0], changed(trained("dft", 0), {"lora": {"rank": 8}})]
+    adapted = [records[0], with_settings("dft", lora=Lora(rank=8))]
     [note] = setting_notes(training_table(adapted, model="m"))
     assert "LoRA rank none (rft), 8 (dft)." in note
 
 
 def test_methods_that_left_out_much_as_too_long_are_told():
-    few = changed(trained("rft", 0), examples=320, examples_too_long=2)
-    much = [changed(trained("dpo", seed), examples=1, examples_too_long=3) for seed in (0, 1)]
+    few = trained("rft", 0, examples=320, examples_too_long=2)
+    much = [trained("dpo", seed, examples=1, examples_too_long=3) for seed in (0, 1)]
     assert left_out_notes(training_table([few], model="m")) == []
     [note] = left_out_notes(training_table([few, *much], model="m"))
     assert ": dpo 75% of what was found for it." in note
@@ -53,7 +54,7 @@ def test_the_comparison_repeats_what_each_method_took_and_pairs_tell_where_they_
     assert marks["dft", "rft"].isna().all()
     assert (marks["dpo", "rft"] == "trained_tokens_seen").all()
     assert marks["dpo", "base"].isna().all()
-    trials = [{**record, "number": 0, "score": 0.5} for record in RECORDS[:1]]
+    trials = [trial(RECORDS[0], 0, 0.5)]
     tried = with_marks(report.pairwise, training_table(RECORDS, trials, model="m"))
     assert (
         tried.set_index(["label", "against"])["budgets_that_differ"]["dft", "rft"] == "trials"
@@ -79,9 +80,7 @@ def test_methods_whose_budgets_differ_by_more_than_5_percent_are_flagged(tmp_pat
 def test_policies_whose_attention_was_computed_otherwise_are_said(tmp_path):
     assert kernel_notes(training_table(RECORDS, model="m")) == []
     varlen = [
-        {**one, "report": {**one["report"], "attention": "varlen"}}
-        if one["label"] == "dft" and "report" in one
-        else one
+        trained(one.label, one.training_seed, attention="varlen") if one.label == "dft" else one
         for one in RECORDS
     ]
     training = training_table(varlen, model="m")

@@ -12,6 +12,7 @@ import pytest
 
 from eval import compare
 from eval.comparison import CHECKS
+from offline_rl.artifacts.records import TrainingReport, ValidationReport
 from offline_rl.report import (
     COLUMNS,
     Samples,
@@ -24,6 +25,7 @@ from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.report.paper_tables import latex
 from offline_rl.report.write_report import csv_tables
 from tests.helpers.full_report import RECORDS, TABLES, evaluations, make_report, printed, trained
+from tests.helpers.policies import trial
 
 FILES = sorted([*TABLES, "index.html", "samples.csv.gz"])
 
@@ -102,16 +104,20 @@ def test_counts_stay_whole_numbers_beside_a_failed_method(tmp_path):
 
 
 def test_training_tells_at_which_step_validation_chose_the_weights():
-    chosen = {"best_step": 20, "best_avg_at_k": 0.25, "stopped_early": True}
-    record = trained("rft", 0)
-    record["report"]["validation"] = chosen
+    chosen = ValidationReport(
+        best_step=20,
+        best_avg_at_k=0.25,
+        stopped_early=True,
+        problems=8,
+        problems_too_long=0,
+        scores=[],
+    )
+    record = trained("rft", 0, validation=chosen)
     [row] = training_table([record], model="m").to_dict("records")
     assert (row["validation_best_step"], row["validation_avg_at_k_percent"]) == (20, 25.0)
     assert row["stopped_early"] is True
-    [trial] = training_table([], [{**record, "number": 1, "score": 0.5}], model="m").to_dict(
-        "records"
-    )
-    assert trial["validation_avg_at_k_percent"] == 50.0
+    [row] = training_table([], [trial(record, 1, 0.5)], model="m").to_dict("records")
+    assert row["validation_avg_at_k_percent"] == 50.0
 
 
 def test_equal_contents_give_equal_bytes(whole, tmp_path):
@@ -133,7 +139,12 @@ def test_a_format_that_is_there_is_written_anew_with_the_others(tmp_path):
 
 
 def test_clock_readings_stand_in_training_csv_alone(tmp_path):
-    slow = [r if "failure" in r else trained(r["label"], 7 + r["training_seed"]) for r in RECORDS]
+    slow = [
+        trained(one.label, 7 + one.training_seed)
+        if isinstance(one.outcome, TrainingReport)
+        else one
+        for one in RECORDS
+    ]
     report = make_report()
     write_report(tmp_path / "first", report, ("csv",))
     write_report(

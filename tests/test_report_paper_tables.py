@@ -10,6 +10,7 @@ from offline_rl.report import training_table
 from offline_rl.report.fairness import budget_flags, with_marks
 from offline_rl.report.paper_tables import _literal, latex, markdown
 from tests.helpers.full_report import RECORDS, make_report
+from tests.helpers.policies import trial
 
 
 def rows(text):
@@ -65,7 +66,7 @@ def test_every_row_has_its_training_seeds_and_a_pair_the_budgets_that_differ():
 
 
 def test_trials_that_differ_are_marked_and_equal_budgets_take_no_column():
-    trials = [{**record, "number": 0, "score": 0.5} for record in RECORDS[:1]]
+    trials = [trial(RECORDS[0], 0, 0.5)]
     report = make_report()
     tried = with_marks(report.pairwise, training_table(RECORDS, trials, model="m"))
     found = rows(markdown(replace(report, pairwise=tried)))

@@ -15,6 +15,7 @@ from offline_rl.settings.training import resolve_training
 from offline_rl.stages.run_sweep import best_trials, trial_notes
 from offline_rl.workflows.experiment import run
 from offline_rl.workflows.reports import report_again
+from tests.helpers.policies import failed, trial
 
 SMALL = [
     "problems.limit=30",
@@ -93,7 +94,7 @@ def test_unequal_trials_and_edges_are_noted(swept):
     grids = "sweep.grids={rft: {lr: [1e-4, 1e-3, 1e-2]}, dft: {lr: [1e-4, 1e-3, 1e-2]}}"
     experiment = load_experiment("demo", [*SMALL, grids])
     trials = [
-        {"label": label, "number": n, "score": score}
+        trial(failed(label, 0, "none was trained"), n, score)
         for label, scores in {"rft": (0.1, 0.2, 0.3), "dft": (0.1, 0.3, 0.2)}.items()
         for n, score in enumerate(scores)
     ]
@@ -103,7 +104,8 @@ def test_unequal_trials_and_edges_are_noted(swept):
 
 def test_the_best_is_the_first_of_equals_and_never_a_failure():
     def trials(*scores):
-        return [{"label": "a", "number": n, "score": score} for n, score in enumerate(scores)]
+        policy = failed("a", 0, "none was trained")
+        return [trial(policy, n, score) for n, score in enumerate(scores)]
 
     assert best_trials(trials(0.1, 0.3, 0.3)) == {"a": 1}
     assert best_trials(trials(None, 0.0, None)) == {"a": 1}

@@ -1,6 +1,5 @@
 """Training one can trust: it raises what it should, resumes to the bit, and stops in time."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -53,25 +52,25 @@ def test_training_raises_what_the_method_wants_raised(
     # Each step sees every example, so that steps are measured on the same.
     training = quick.model_copy(update={"examples_per_step": len(rollouts)})
     report = run_training(kind, rollouts, tmp_path, random_model, training)
-    first, last = report["history"][0], report["history"][3]
+    first, last = report.history[0], report.history[3]
     assert RISING[kind](last) > RISING[kind](first)
-    assert report["steps"] == 4
-    assert json.loads((tmp_path / "training.json").read_text()) == report
+    assert report.steps == 4
+    assert (tmp_path / "training.json").read_text() == report.text()
 
 
 def test_passes_without_gradient_are_counted_as_operations(random_model, rollouts, tmp_path, quick):
     right = [one for one in rollouts if one.verdict.label == "correct"]
     flops = {
-        kind: run_training(kind, right, tmp_path / kind, random_model, quick)["flops"]
+        kind: run_training(kind, right, tmp_path / kind, random_model, quick).flops
         for kind in ("rft", "psft", "asft")
     }
     assert flops["psft"] == flops["asft"] == flops["rft"] * 8 / 6
 
 
 def test_dpo_starts_at_ln_2_and_the_weights_of_iw_sft_at_1(random_model, rollouts, tmp_path, quick):
-    first = run_training("dpo", rollouts, tmp_path, random_model, quick)["history"][0]
+    first = run_training("dpo", rollouts, tmp_path, random_model, quick).history[0]
     assert first["pair_loss"] == pytest.approx(0.693147, abs=1e-4)
-    first = run_training("iw_sft", rollouts, tmp_path, random_model, quick)["history"][0]
+    first = run_training("iw_sft", rollouts, tmp_path, random_model, quick).history[0]
     assert first["weight_max"] == pytest.approx(1.0, abs=1e-4)
     assert first["weight_effective_share"] == pytest.approx(1.0, abs=1e-4)
 
@@ -131,7 +130,7 @@ def test_training_killed_after_its_last_step_takes_none_more(
     with pytest.raises(Stop):
         train(rft, rollouts, tmp_path / "cut", on_log=interrupt, **told)
     report = train(rft, rollouts, tmp_path / "cut", **told)
-    assert report["steps"] == 5
+    assert report.steps == 5
     files = [tmp_path / name / "model.safetensors" for name in ("whole", "cut")]
     assert files[0].read_bytes() == files[1].read_bytes()
 
@@ -187,8 +186,8 @@ def test_how_much_of_the_update_rounding_leaves_is_told(random_model, rollouts, 
     for lr in (1e-8, 1e-2):
         training = quick.model_copy(update={"lr": lr})
         report = run_training("rft", rollouts, tmp_path / str(lr), random_model, training)
-        shares.append(report["update_kept_in_bfloat16"])
-        assert json.loads((tmp_path / str(lr) / "training.json").read_text()) == report
+        shares.append(report.update_kept_in_bfloat16)
+        assert (tmp_path / str(lr) / "training.json").read_text() == report.text()
     assert 0 <= shares[0] < 0.1 < 0.9 < shares[1] <= 1
 
 
@@ -226,7 +225,7 @@ def test_adapters_train_and_leave_a_whole_model(kind, random_model, rollouts, tm
     moved = {name for name in before if not torch.equal(before[name], after[name])}
     assert moved
     assert all("proj" in name for name in moved)
-    assert report["training"]["lora"]["rank"] == 2
+    assert report.training["lora"]["rank"] == 2
 
 
 @pytest.mark.parametrize("kind", METHODS)
@@ -235,7 +234,7 @@ def test_bfloat16_starts_at_the_reference_within_its_rounding(
 ):
     training = quick.model_copy(update={"precision": "bfloat16"})
     report = run_training(kind, rollouts, tmp_path, random_model, training)
-    assert report["steps"] == 4
+    assert report.steps == 4
     stored = load_file(tmp_path / "model.safetensors")
     assert {tensor.dtype for tensor in stored.values()} == {torch.float32}
 

@@ -25,6 +25,7 @@ from offline_rl.training.early_stopping import EarlyStop
 from offline_rl.training.train import train
 from offline_rl.workflows.experiment import run
 from tests.helpers.faults import train_with_kills
+from tests.helpers.policies import read_training
 from tests.helpers.training import SELECTION
 
 HELD_OUT = ProblemSource(source="arithmetic", split="validation", limit=24)
@@ -64,16 +65,16 @@ def weights(folder):
 
 def test_training_ends_when_patience_does(stopped):
     report = stopped[1]
-    told, scores = report["validation"], [one["avg_at_k"] for one in report["validation"]["scores"]]
-    steps = [one["step"] for one in told["scores"]]
-    assert steps == list(range(EVERY, report["steps"] + 1, EVERY))
-    assert EVERY < told["best_step"] == report["steps"] - PATIENCE * EVERY
-    assert report["steps"] < UNSTOPPED.steps
-    assert told["stopped_early"] is True
-    assert told["best_avg_at_k"] == max(scores) > min(scores)
-    assert scores.index(max(scores)) == steps.index(told["best_step"])
+    chosen = report.validation
+    steps, scores = zip(*((one.step, one.avg_at_k) for one in chosen.scores), strict=True)
+    assert list(steps) == list(range(EVERY, report.steps + 1, EVERY))
+    assert EVERY < chosen.best_step == report.steps - PATIENCE * EVERY
+    assert report.steps < UNSTOPPED.steps
+    assert chosen.stopped_early is True
+    assert chosen.best_avg_at_k == max(scores) > min(scores)
+    assert scores.index(max(scores)) == steps.index(chosen.best_step)
     name = "validation_avg_at_k"
-    assert [(one["step"], one[name]) for one in report["history"] if name in one] == list(
+    assert [(one["step"], one[name]) for one in report.history if name in one] == list(
         zip(steps, scores, strict=True)
     )
 
@@ -82,10 +83,10 @@ def test_the_weights_kept_are_those_of_a_training_that_ends_at_the_best_step(
     stopped, taught, tmp_path
 ):
     folder, report = stopped
-    until = UNSTOPPED.model_copy(update={"steps": report["validation"]["best_step"]})
+    until = UNSTOPPED.model_copy(update={"steps": report.validation.best_step})
     shorter = trained(taught, tmp_path, until)
     assert weights(folder) == weights(tmp_path)
-    assert shorter["validation"] is None
+    assert shorter.validation is None
     assert not (folder / "checkpoints").exists()
 
 
@@ -96,25 +97,25 @@ def test_the_best_score_is_that_of_the_weights_that_were_saved(stopped):
         sampler = ModelSampler(engine, load_tokenizer(str(folder)), EXAM.prompt)
         rollouts = collect(HELD_OUT.load(), sampler, partial(verify, kind="exact"), EXAM.sampling)
     right = sum(one.verdict.label == "correct" for one in rollouts) / len(rollouts)
-    assert right == report["validation"]["best_avg_at_k"]
+    assert right == report.validation.best_avg_at_k
 
 
 def test_without_patience_training_goes_on_and_keeps_the_best_all_the_same(
     stopped, taught, tmp_path
 ):
     patient = VALIDATION.model_copy(update={"patience": None, "every": 6})
-    told = trained(taught, tmp_path, UNSTOPPED.model_copy(update={"validation": patient}))
-    steps = [one["step"] for one in told["validation"]["scores"]]
-    assert (told["steps"], steps) == (20, [6, 12, 18, 20])
-    assert told["validation"]["stopped_early"] is False
-    assert told["validation"]["best_step"] == stopped[1]["validation"]["best_step"] == 12
+    report = trained(taught, tmp_path, UNSTOPPED.model_copy(update={"validation": patient}))
+    steps = [one.step for one in report.validation.scores]
+    assert (report.steps, steps) == (20, [6, 12, 18, 20])
+    assert report.validation.stopped_early is False
+    assert report.validation.best_step == stopped[1].validation.best_step == 12
     assert weights(tmp_path) == weights(stopped[0])
 
 
 def test_adapters_are_validated_and_their_best_kept(taught, tmp_path):
     lora = UNSTOPPED.model_copy(update={"lora": Lora(rank=4), "steps": 6, "lr": 2e-2})
     validated = lora.model_copy(update={"validation": VALIDATION})
-    best = trained(taught, tmp_path / "all", validated)["validation"]["best_step"]
+    best = trained(taught, tmp_path / "all", validated).validation.best_step
     trained(taught, tmp_path / "until", lora.model_copy(update={"steps": best}))
     assert best < 6
     assert weights(tmp_path / "all") == weights(tmp_path / "until")
@@ -144,9 +145,9 @@ def test_killed_training_stops_at_the_same_step_with_the_same_weights(
     # The last may have ended before its kill.
     assert killed >= 3
     assert weights(tmp_path / "k") == weights(stopped[0])
-    told = json.loads((tmp_path / "k" / "training.json").read_text())
-    assert told["validation"] == stopped[1]["validation"]
-    assert told["steps"] == stopped[1]["steps"]
+    report = read_training(tmp_path / "k")
+    assert report.validation == stopped[1].validation
+    assert report.steps == stopped[1].steps
 
 
 def test_problems_of_a_benchmark_are_refused(tmp_path):
@@ -178,11 +179,11 @@ def test_an_experiment_tells_where_its_methods_stopped(tmp_path):
     ]
     run(load_experiment("demo", changes), folder)
     for label in ("rft", "dpo"):
-        told = json.loads((folder / f"models/{label}/seed-0/training.json").read_text())
-        steps = [one["step"] for one in told["validation"]["scores"]]
-        assert told["validation"]["problems"] == 8
-        assert told["steps"] == steps[-1]
-        assert told["validation"]["best_step"] in steps
+        report = read_training(folder / f"models/{label}/seed-0")
+        steps = [one.step for one in report.validation.scores]
+        assert report.validation.problems == 8
+        assert report.steps == steps[-1]
+        assert report.validation.best_step in steps
 
 
 def test_weights_in_parts_are_refused():

@@ -16,7 +16,6 @@ from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.logprob_gap import behaviour_gap, drawn
 
 MODEL = {"model": str(TINY_BASE), "revision": None}
-OFF = "share_of_tokens_with_ratio_off_by_a_tenth"
 
 
 @pytest.fixture(scope="module")
@@ -30,12 +29,12 @@ def rollouts(transformers_engine):
 
 def test_the_same_model_gives_the_same_log_probabilities(rollouts):
     gap = behaviour_gap(rollouts, training=TrainingSettings(), **MODEL)
-    assert gap["rollouts"] == len(rollouts)
-    assert gap["tokens"] == sum(len(rollout.completion.tokens) for rollout in rollouts)
-    assert gap["largest_absolute_difference_nats"] < 1e-4
-    assert gap[OFF] == 0
+    assert gap.rollouts == len(rollouts)
+    assert gap.tokens == sum(len(rollout.completion.tokens) for rollout in rollouts)
+    assert gap.largest_absolute_difference_nats < 1e-4
+    assert gap.share_of_tokens_with_ratio_off_by_a_tenth == 0
     rounded = behaviour_gap(rollouts, training=TrainingSettings(precision="bfloat16"), **MODEL)
-    assert 1e-5 < rounded["mean_absolute_difference_nats"] < 0.1
+    assert 1e-5 < rounded.mean_absolute_difference_nats < 0.1
     adapted = behaviour_gap(rollouts, training=TrainingSettings(lora=Lora()), **MODEL)
     assert adapted == gap
 
@@ -57,8 +56,10 @@ def test_other_log_probabilities_are_found(rollouts):
     ]
     gap = behaviour_gap(shifted, training=TrainingSettings(), **MODEL)
     off = sum(-(-len(rollout.completion.tokens) // 4) for rollout in rollouts)
-    assert gap[OFF] == pytest.approx(off / gap["tokens"])
-    assert gap["mean_difference_nats"] == pytest.approx(shift * gap[OFF], rel=1e-3)
+    assert gap.share_of_tokens_with_ratio_off_by_a_tenth == pytest.approx(off / gap.tokens)
+    assert gap.mean_difference_nats == pytest.approx(
+        shift * gap.share_of_tokens_with_ratio_off_by_a_tenth, rel=1e-3
+    )
 
 
 def test_which_rollouts_are_drawn_depends_on_them_alone(rollouts):
@@ -68,4 +69,4 @@ def test_which_rollouts_are_drawn_depends_on_them_alone(rollouts):
     assert len(first) == 10
     assert drawn(reversed(known), 10) == first
     assert len(drawn(known, 1000)) == len(known)
-    assert behaviour_gap(drawn(unknown, 5), training=TrainingSettings(), **MODEL)["tokens"] == 0
+    assert behaviour_gap(drawn(unknown, 5), training=TrainingSettings(), **MODEL).tokens == 0

@@ -44,8 +44,8 @@ def test_any_optimizer_and_scheduler_of_transformers_trains(
 ):
     training = TrainingSettings(steps=3, examples_per_step=4, lr=1e-3, **settings)
     report = run(random_model, answered, tmp_path, training)
-    assert report["steps"] == 3
-    assert report["training"]["scheduler_settings"] == settings.get("scheduler_settings", {})
+    assert report.steps == 3
+    assert report.training["scheduler_settings"] == settings.get("scheduler_settings", {})
 
 
 @pytest.mark.parametrize("dora", [False, True])

@@ -118,7 +118,7 @@ def test_a_second_run_does_nothing_and_gives_the_same_table(forked, finished):
     folder, _ = finished
     before = (folder / "report" / "comparison.csv").read_bytes()
     output = forked("run", folder / "experiment.yaml", "--out", folder)
-    stages = 3 + 3 * 2 + 4 * 2 + 4 * 2 * 2
+    stages = 4 + 3 * 2 + 4 * 2 + 4 * 2 * 2
     assert output.count("finished and unchanged, skipped") == stages
     assert "engine:" not in output
     assert (folder / "report" / "comparison.csv").read_bytes() == before

@@ -4,11 +4,12 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
-from offline_rl.artifacts.checksums import sealed, unsealed
+from offline_rl.artifacts.checksums import unsealed
+from offline_rl.artifacts.records import SealedRecord, Sha256, StrictModel
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
@@ -16,7 +17,7 @@ FORMAT: Final = 1
 """Of the files that a stage holds; a folder of another format is refused. 0.3 wrote none."""
 
 
-def inside(name: str) -> str:
+def relative_name(name: str) -> str:
     """A path that stays inside of its folder and hides from nobody. Raises ValueError."""
     parts = PurePosixPath(name).parts
     plain = all(part.isprintable() and not part.startswith((".", "/")) for part in parts)
@@ -28,37 +29,26 @@ def inside(name: str) -> str:
 def _of_a_stage(name: str) -> str:
     if name in (MANIFEST, INPUTS):
         raise ValueError(f"{name} is not a file of a stage")
-    return inside(name)
+    return relative_name(name)
 
 
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-
-
-class Strict(BaseModel):
-    """JSON of just this shape."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    def text(self) -> str:
-        """A file's content, with a checksum of itself; `unsealed` reads it."""
-        return sealed(self.model_dump(mode="json"))
-
-
-class File(Strict):
+class FileEntry(StrictModel):
     """What a manifest says of a file."""
 
     bytes: int = Field(ge=0)
     sha256: Sha256
 
     @classmethod
-    def at(cls, path: Path) -> "File":
+    def at(cls, path: Path) -> "FileEntry":
         return cls(bytes=path.stat().st_size, sha256=sha256(path))
 
 
-class FileListing(Strict):
+class FileListing(SealedRecord):
     """Files by their paths in a folder."""
 
-    files: dict[str, File]
+    FILE = MANIFEST
+
+    files: dict[str, FileEntry]
 
 
 class StageManifest(FileListing):
@@ -66,10 +56,10 @@ class StageManifest(FileListing):
     checksums; `uncounted` names files that no digest counts, for they hold clock readings."""
 
     format: Literal[1]
-    inputs: dict[str, Any]
-    files: dict[Annotated[str, AfterValidator(_of_a_stage)], File]
-    dropped: dict[str, Sha256] = {}
-    uncounted: list[str] = []
+    inputs: dict[str, JsonValue]
+    files: dict[Annotated[str, AfterValidator(_of_a_stage)], FileEntry]
+    dropped: dict[str, Sha256] = Field(default_factory=dict)
+    uncounted: list[str] = Field(default_factory=list)
 
     def without(self, names: set[str]) -> "StageManifest":
         """With these of its files among the dropped ones."""

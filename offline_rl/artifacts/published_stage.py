@@ -2,14 +2,13 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from data_gen.store.atomic_files import sha256
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import DamagedArtifact, digest, first_change, plain
+from offline_rl.artifacts.checksums import DamagedArtifact, digest
 from offline_rl.artifacts.manifest import MANIFEST, StageManifest, read_manifest
 from offline_rl.artifacts.records import Record
 
@@ -54,12 +53,13 @@ class PublishedStage:
         """Whether `drop` has taken files away."""
         return self.manifest is not None and bool(self.manifest.dropped)
 
-    def was_made_with(self, inputs: Mapping[str, Any]) -> bool:
-        """Whether the stage is whole and was made with these inputs, others aside."""
-        if self.manifest is None:
-            return False
-        made_with = {name: self.manifest.inputs.get(name) for name in inputs}
-        return first_change(made_with, plain(inputs)) is None
+    def inputs_digest(self) -> str | None:
+        """A hash of what the stage was made from; None where nothing whole is published."""
+        return None if self.manifest is None else digest(self.manifest.inputs)
+
+    def holds(self, kind: type[Record]) -> bool:
+        """Whether such a record is there, whole or damaged."""
+        return (self.folder / kind.FILE).is_file()
 
     def read(self, kind: type[R]) -> R:
         """One of its records. Raises DamagedArtifact where it is not what was written."""

@@ -1,39 +1,225 @@
 """The JSON files of a run that one part of the program writes and another reads, one model each."""
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
-from offline_rl.artifacts.atomic import disk_errors_name
-from offline_rl.artifacts.checksums import DamagedArtifact
+from data_gen.types import Sampling
+from offline_rl.artifacts.atomic import write_atomically
+from offline_rl.artifacts.checksums import DamagedArtifact, sealed, unsealed
+
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
-class Record(BaseModel):
-    """A JSON file of just these fields, by the name `FILE` in a stage's folder.
-
-    `PublishedStage.read` gives it back.
-    """
+class StrictModel(BaseModel):
+    """JSON of just these fields; no type is converted into another."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
+
+class Record(StrictModel):
+    """A JSON file called `FILE`. In a stage's folder, `PublishedStage.read` gives it back."""
+
     FILE: ClassVar[str]
 
+    def text(self) -> str:
+        """The file's content."""
+        return json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
+
     def write(self, folder: Path) -> None:
-        """Writes the file inside of a stage's unpublished folder."""
-        path = folder / self.FILE
-        text = json.dumps(self.model_dump(mode="json"), indent=1, allow_nan=False) + "\n"
-        with disk_errors_name(path):
-            path.write_text(text, encoding="utf-8")
+        """Writes the file into `folder`, whole or not at all."""
+        write_atomically(folder / self.FILE, self.text())
 
     @classmethod
-    def parse(cls, content: bytes, where: Path) -> Self:
+    def parse(cls, content: bytes, where: object) -> Self:
         """The record in a file's content. Raises DamagedArtifact naming the file and the field."""
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
             fault = error.errors(include_url=False)[0]
             field = ".".join(map(str, fault["loc"]))
+            reason = " ".join(fault["msg"].split())
             at = f"{where}: {field}" if field else str(where)
-            raise DamagedArtifact(f"{at}: {fault['msg']}: run it again") from error
+            raise DamagedArtifact(f"{at}: {reason}: run it again") from error
+
+
+class SealedRecord(Record):
+    """A record with a checksum of itself, for files that no stage.json lists."""
+
+    def text(self) -> str:
+        return sealed(self.model_dump(mode="json"))
+
+    @classmethod
+    def parse(cls, content: bytes, where: object) -> Self:
+        value = unsealed(content)
+        if value is None:
+            raise DamagedArtifact(
+                f"{where} is damaged: it does not hold what was written: run it again"
+            )
+        return super().parse(json.dumps(value).encode(), where)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The record in `folder`. Raises DamagedArtifact; OSError where there is none."""
+        return cls.parse((folder / cls.FILE).read_bytes(), folder / cls.FILE)
+
+
+class ValidationScore(StrictModel):
+    """avg@k of the policy in training on the validation problems, a share, after a step."""
+
+    step: int
+    avg_at_k: float
+
+
+class ValidationReport(StrictModel):
+    """How the best weights were chosen; numbers of problems are of those asked and left out."""
+
+    best_step: int
+    best_avg_at_k: float
+    stopped_early: bool
+    problems: int
+    problems_too_long: int
+    scores: list[ValidationScore]
+
+
+class TrainingReport(Record):
+    """How a policy was trained, with its learning curve; beside its weights.
+
+    `method` and `training` are resolved settings. `history` has an entry per logged step, with what
+    was logged there by name; `flops` are the library's estimate, and `update_kept_in_bfloat16` is
+    the share of moved weights that still differ from the base's in bfloat16. `code` identifies a
+    method of another package, and is empty for one of this.
+    """
+
+    FILE = "training.json"
+
+    code: dict[str, str]
+    method: dict[str, JsonValue]
+    training: dict[str, JsonValue]
+    seed: int
+    examples: int
+    examples_too_long: int
+    rollouts_per_example: int
+    packed: bool
+    attention: str
+    trained_tokens_per_epoch: int
+    steps: int
+    epochs: float
+    examples_seen: int
+    trained_tokens_seen: int
+    flops: int | float
+    seconds: float
+    peak_memory_gib: float
+    validation: ValidationReport | None
+    history: list[dict[str, int | float]]
+    update_kept_in_bfloat16: float | None
+
+
+class TrainingFailure(Record):
+    """Why a policy's stage holds nothing else."""
+
+    FILE = "failure.json"
+
+    reason: str
+    code: dict[str, str]
+
+
+@dataclass(frozen=True)
+class TrainedPolicy:
+    """What became of a method trained with a seed."""
+
+    label: str
+    training_seed: int
+    outcome: TrainingReport | TrainingFailure
+
+
+@dataclass(frozen=True)
+class FinishedTrial:
+    """A variant that a sweep tried: its place in the grid, and avg@k on the validation problems."""
+
+    policy: TrainedPolicy
+    number: int
+    score: float | None
+
+
+class TrialScore(StrictModel):
+    """avg@k of one trial, a share; None where its training failed."""
+
+    label: str
+    number: int
+    score: float | None
+
+
+class Trials(SealedRecord):
+    """Every trial of a sweep with its score, and the settings of the sweep."""
+
+    FILE = "trials.json"
+
+    sweep: dict[str, JsonValue]
+    trials: list[TrialScore]
+
+
+class MeasuredBudget(Record):
+    """What the first method of a comparison takes, in the unit that the budget names."""
+
+    FILE = "budget.json"
+
+    amount: int
+
+
+class LogprobGap(Record):
+    """Trainer less sampler over all tokens of some rollouts, in nats; None without any tokens."""
+
+    FILE = "gap.json"
+
+    rollouts: int
+    tokens: int
+    mean_difference_nats: float | None = None
+    mean_absolute_difference_nats: float | None = None
+    largest_absolute_difference_nats: float | None = None
+    share_of_tokens_with_ratio_off_by_a_tenth: float | None = None
+
+
+class EvaluationInfo(Record):
+    """How the samples of a policy on a benchmark were drawn and judged; beside them.
+
+    `doubt` speaks against the benchmark's problems.
+    """
+
+    FILE = "about.json"
+
+    label: str
+    training_seed: int | None
+    benchmark: str
+    sampling: Sampling
+    engine: dict[str, str]
+    verifier: dict[str, str]
+    left_out_too_long: list[str]
+    doubt: str | None
+
+
+class Overlap(Record):
+    """How many problems each benchmark has, and how many of them the data set has too."""
+
+    FILE = "overlap.json"
+
+    class Counts(StrictModel):
+        problems: int
+        shared: int
+
+    benchmarks: dict[str, Counts]
+
+
+class CurrentStages(SealedRecord):
+    """The hash of the inputs that each stage of a run has with the run's settings; in its folder.
+
+    A stage whose stage.json has others was made with other settings. Absent are stages whose inputs
+    are not known yet, since they follow from one that is not finished.
+    """
+
+    FILE = "stages.json"
+
+    stages: dict[str, Sha256]

@@ -16,15 +16,12 @@ from offline_rl.artifacts.manifest import (
     FORMAT,
     INPUTS,
     MANIFEST,
-    File,
+    FileEntry,
     StageManifest,
     checked_manifest,
     read_manifest,
 )
 from offline_rl.artifacts.published_stage import PublishedStage
-
-FAILURE = "failure.json"
-"""Why a stage holds nothing else."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,7 @@ class Stage:
                 is_hidden = any(part.startswith(".") for part in name.parts)
                 if path.is_file() and path != partial / INPUTS and not is_hidden:
                     sync(path)
-                    files[str(name)] = File.at(path).model_dump()
+                    files[str(name)] = FileEntry.at(path).model_dump()
             made_with = {"format": FORMAT, "inputs": plain(self.inputs)}
             manifest = checked_manifest(
                 {**made_with, "files": files, "uncounted": list(self.uncounted)}, str(partial)

@@ -47,7 +47,7 @@ def first_step(patient: Subject, start: Start) -> list[CheckResult]:
         training=_plain(patient, method),
         **_told(patient),
     )
-    seen = report["history"][0][start.name]
+    seen = report.history[0][start.name]
     return [starts_at(start.title, seen, start.value), _two(patient, method, folder)]
 
 

@@ -20,17 +20,17 @@ def log_probabilities(patient: Subject) -> CheckResult:
         for completion in patient.completions
         if completion.logps
     ]
-    if not known:
-        return CheckResult(check, "skipped", "the sampler tells no log-probabilities")
     gap = behaviour_gap(
         known,
         model=patient.model,
         revision=patient.revision,
         training=patient.experiment.training,
     )
-    off = gap["share_of_tokens_with_ratio_off_by_a_tenth"]
-    mean = gap["mean_absolute_difference_nats"]
-    figure = f"{off:.2%} of {gap['tokens']} tokens off by a tenth, mean {mean:.1e} nats"
+    off = gap.share_of_tokens_with_ratio_off_by_a_tenth
+    mean = gap.mean_absolute_difference_nats
+    if off is None or mean is None:
+        return CheckResult(check, "skipped", "the sampler gives no log-probabilities")
+    figure = f"{off:.2%} of {gap.tokens} tokens off by a tenth, mean {mean:.1e} nats"
     return judged(check, off <= _OFF, figure, f"{_OFF:.0%}")
 
 

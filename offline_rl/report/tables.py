@@ -7,7 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from offline_rl.artifacts.records import (
+    FinishedTrial,
+    TrainedPolicy,
+    TrainingFailure,
+    TrainingReport,
+)
 from offline_rl.report.columns import COLUMNS
+from offline_rl.settings.training import TrainingSettings
 
 _SETTINGS = (
     "lr examples_per_step scheduler warmup weight_decay max_grad_norm optimizer max_tokens"
@@ -39,26 +46,19 @@ _WHOLE = (
 
 
 def training_table(
-    records: Sequence[Mapping[str, Any]],
-    trials: Sequence[Mapping[str, Any]] = (),
-    *,
-    model: str,
+    policies: Sequence[TrainedPolicy], trials: Sequence[FinishedTrial] = (), *, model: str
 ) -> pd.DataFrame:
-    """A row per method and training seed, and one per trial of a sweep, in the order given.
-
-    A record has "label", "training_seed", and either "report", what offline_rl.training.train.train
-    returned, or "failure", the reason why there is none; a trial also "number" and "score".
-    """
-    count = Counter(trial["label"] for trial in trials)
+    """A row per method and training seed, and one per trial of a sweep, in the order given."""
+    count = Counter(trial.policy.label for trial in trials)
     rows = [
-        {**_training_row(one), "role": "compared", "trials": count[one["label"]]} for one in records
+        {**_training_row(one), "role": "compared", "trials": count[one.label]} for one in policies
     ]
     rows += [
         {
-            **_training_row(one),
-            "role": f"trial {one['number']}",
-            "trials": count[one["label"]],
-            "validation_avg_at_k_percent": None if one["score"] is None else 100 * one["score"],
+            **_training_row(one.policy),
+            "role": f"trial {one.number}",
+            "trials": count[one.policy.label],
+            "validation_avg_at_k_percent": _percent(one.score),
         }
         for one in trials
     ]
@@ -67,18 +67,19 @@ def training_table(
     return table.astype(dict.fromkeys(_WHOLE.split(), "Int64"))
 
 
-def curves_table(records: Sequence[Mapping[str, Any]], *, model: str) -> pd.DataFrame:
+def curves_table(policies: Sequence[TrainedPolicy], *, model: str) -> pd.DataFrame:
     """A row for every logged step of the finished policies; NaN for what was not logged."""
     rows = [
         {
             "model": model,
-            "label": record["label"],
-            "training_seed": record["training_seed"],
+            "label": policy.label,
+            "training_seed": policy.training_seed,
             "step": entry["step"],
             **{column: entry.get(name, math.nan) for column, name in _LOGGED.items()},
         }
-        for record in records
-        for entry in record.get("report", {}).get("history", [])
+        for policy in policies
+        if isinstance(policy.outcome, TrainingReport)
+        for entry in policy.outcome.history
         if "loss" in entry
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["learning_curves.csv"]))
@@ -102,30 +103,30 @@ def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, An
             yield f"{prefix}{name}", value
 
 
-def _training_row(record: Mapping[str, Any]) -> dict[str, Any]:
-    about = {"label": record["label"], "training_seed": record["training_seed"]}
-    if "failure" in record:
-        return {**about, "status": "failed", "reason": record["failure"]}
-    report = record["report"]
-    method, training = report["method"], report["training"]
-    chosen = report.get("validation") or {}
+def _training_row(policy: TrainedPolicy) -> dict[str, Any]:
+    about = {"label": policy.label, "training_seed": policy.training_seed}
+    report = policy.outcome
+    if isinstance(report, TrainingFailure):
+        return {**about, "status": "failed", "reason": report.reason}
+    method, chosen = report.method, report.validation
+    training = TrainingSettings.model_validate(report.training)
     own = {key: value for key, value in method.items() if key not in ("kind", "training")}
     return {
         **about,
         "kind": method["kind"],
         "status": "finished",
         "method_settings": " ".join(f"{key}={_compact(value)}" for key, value in own.items()),
-        **{name: training[name] for name in _SETTINGS.split()},
-        "betas": _compact(training["betas"]),
-        "lora_rank": training["lora"]["rank"] if training["lora"] else None,
-        "attention": report["attention"],
-        "packed": report["packed"],
-        **{name: report[name] for name in _COUNTS.split()},
-        "update_kept_in_bfloat16_percent": _percent(report.get("update_kept_in_bfloat16")),
-        **{column: _last(report["history"], name) for column, name in _FINAL.items()},
-        "validation_avg_at_k_percent": _percent(chosen.get("best_avg_at_k")),
-        "validation_best_step": chosen.get("best_step"),
-        "stopped_early": chosen.get("stopped_early"),
+        **{name: getattr(training, name) for name in _SETTINGS.split()},
+        "betas": _compact(training.betas),
+        "lora_rank": None if training.lora is None else training.lora.rank,
+        "attention": report.attention,
+        "packed": report.packed,
+        **{name: getattr(report, name) for name in _COUNTS.split()},
+        "update_kept_in_bfloat16_percent": _percent(report.update_kept_in_bfloat16),
+        **{column: _last(report.history, name) for column, name in _FINAL.items()},
+        "validation_avg_at_k_percent": None if chosen is None else 100 * chosen.best_avg_at_k,
+        "validation_best_step": None if chosen is None else chosen.best_step,
+        "stopped_early": None if chosen is None else chosen.stopped_early,
     }
 
 

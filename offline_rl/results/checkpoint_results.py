@@ -1,13 +1,13 @@
 """The finished evaluations of checkpoints that no experiment trained, as one value."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
-from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import EvaluationInfo
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     command_of,
@@ -15,21 +15,24 @@ from offline_rl.config.checkpoint_evaluation import (
     settings_of,
 )
 from offline_rl.config.yaml_io import to_yaml
-from offline_rl.report import Samples, curves_table, data_table, training_table
-from offline_rl.results.read_evaluations import read_evaluations
+from offline_rl.report import curves_table, data_table, training_table
 from offline_rl.results.run_notes import benchmark_notes, damage_notes
 from offline_rl.results.run_results import SEVERAL, RunResults
+from offline_rl.results.run_stages import RunStages
+from offline_rl.stages.evaluate import evaluation_folder
 
 
 def collect_checkpoints(folder: Path) -> RunResults:
     """What is finished in a folder of evaluated checkpoints. Raises DataError where nothing is."""
     known = read_labels(folder)
+    stages = RunStages(folder)
     settings = {label: settings_of(one["settings"]) for label, one in known.items()}
     model = _model_of(known, settings)
-    samples: list[Samples] = []
-    notes: list[str] = []
-    for one in settings.values():
-        _add_samples(samples, notes, one, folder, model)
+    samples = [
+        one
+        for n, label in settings.items()
+        for one in stages.evaluations(label.evaluation, n, None, model=model)
+    ]
     if not samples:
         raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
     first = samples[0].evaluation.label
@@ -47,7 +50,7 @@ def collect_checkpoints(folder: Path) -> RunResults:
         summaries={},
         bases={model: _hash_of_weights(known)},
         hashes={},
-        notes=tuple(dict.fromkeys(notes)),
+        notes=(*damage_notes(stages.damaged), *dict.fromkeys(_notes(settings, stages))),
         failures={},
         environment={label: one["common"]["versions"] for label, one in known.items()},
         settings=to_yaml(known),
@@ -56,27 +59,16 @@ def collect_checkpoints(folder: Path) -> RunResults:
     )
 
 
-def _add_samples(
-    samples: list[Samples],
-    notes: list[str],
-    settings: CheckpointEvaluation,
-    folder: Path,
-    model: str,
-) -> None:
-    """The finished evaluations under one label, and what is to be said of them and the others."""
-    for one in read_evaluations(
-        settings, folder, settings.name, None, model=model, read={}, stage_at=PublishedStage
-    ):
-        if one.samples is not None:
-            samples.append(one.samples)
-            notes.extend(benchmark_notes(one.stage, one.benchmark))
-        elif one.stage.damage() is not None:
-            name = one.stage.folder.relative_to(folder)
-            notes.extend(damage_notes([f"{name}: {one.stage.damage()}"]))
-        else:
-            notes.append(
-                f"{one.label} on {one.benchmark} is not finished: the same command goes on."
-            )
+def _notes(settings: Mapping[str, CheckpointEvaluation], stages: RunStages) -> Iterator[str]:
+    """What must be said of the evaluations, finished or not."""
+    for name, one in settings.items():
+        for benchmark in one.evaluation.benchmarks:
+            for label in one.evaluation.decoded(name, benchmark):
+                stage = stages.at(evaluation_folder(stages.folder, label, None, benchmark))
+                if stage.manifest is None and stage.damage() is None:
+                    yield f"{label} on {benchmark} is not finished: the same command goes on."
+                elif stage.damage() is None:
+                    yield from benchmark_notes(stage.read(EvaluationInfo))
 
 
 def _model_of(known: Mapping[str, Any], settings: Mapping[str, CheckpointEvaluation]) -> str:

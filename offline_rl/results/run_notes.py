@@ -1,54 +1,36 @@
 """What a reader must know of a run's problems: overlaps, omissions, caveats."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 
 from offline_rl.artifacts.layout import ABOUT
 from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import EvaluationInfo, Overlap, TrainedPolicy, TrainingReport
 from offline_rl.config.schema import Experiment
 from offline_rl.methods.base import Origin
 from offline_rl.methods.failure import reason_of
-from offline_rl.results.read_evaluations import StageAt
-from offline_rl.settings.evaluation import BASE
-from offline_rl.stages.evaluate import evaluation_folder
-from offline_rl.stages.leakage_check import prompts
 
 _LITTLE = 0.5
 
 
-def data_notes(
-    dataset: PublishedStage, folder: Path, benchmarks: Iterable[str], stage_at: StageAt
-) -> Iterator[str]:
-    """Sentences on each benchmark, as the base was asked it in a run's folder."""
-    damage = dataset.damage()
-    if damage is not None:
-        yield f"The data set is damaged ({damage}): it was not held against the benchmarks."
-    trained_on = set() if damage is not None else prompts(dataset.folder)
-    for benchmark in benchmarks:
-        asked_in = stage_at(evaluation_folder(folder, BASE, None, benchmark))
-        yield from benchmark_notes(asked_in, benchmark)
-        asked = set() if asked_in.damage() is not None else prompts(asked_in.folder)
-        shared = len(trained_on & asked)
-        if shared:
-            yield (
-                f"{shared} of {len(asked)} problems of benchmark {benchmark} are among the problems"
-                " of the data set: its figures tell of memory as well as of skill."
-            )
-
-
-def benchmark_notes(evaluation: PublishedStage, benchmark: str) -> Iterator[str]:
-    """Sentences on the problems of one finished evaluation, from what lies beside its samples."""
-    if evaluation.manifest is None or evaluation.damage() is not None:
-        return
-    about = evaluation.read_json(ABOUT)
-    if about["left_out_too_long"]:
+def overlap_note(overlap: Overlap, benchmark: str) -> Iterator[str]:
+    """A sentence where the data set holds problems of a benchmark."""
+    counts = overlap.benchmarks.get(benchmark)
+    if counts is not None and counts.shared:
         yield (
-            f"{len(about['left_out_too_long'])} problems of benchmark {benchmark} are longer than"
+            f"{counts.shared} of {counts.problems} problems of benchmark {benchmark} are among the"
+            " problems of the data set: its figures tell of memory as well as of skill."
+        )
+
+
+def benchmark_notes(info: EvaluationInfo) -> Iterator[str]:
+    """Sentences on the problems of one evaluation."""
+    if info.left_out_too_long:
+        yield (
+            f"{len(info.left_out_too_long)} problems of benchmark {info.benchmark} are longer than"
             " the model's context and were left out for every policy."
         )
-    if about["doubt"]:
-        yield f"Benchmark {benchmark} {about['doubt']}: do not set it beside published figures."
+    if info.doubt:
+        yield f"Benchmark {info.benchmark} {info.doubt}: do not set it beside published figures."
 
 
 def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[str]:
@@ -66,13 +48,13 @@ def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[st
         yield from (f"{label} {caveat}" for caveat in caveats)
 
 
-def code_notes(trained: Iterable[tuple[str, PublishedStage]]) -> Iterator[str]:
-    """A sentence on each method of another package, by the label and stage of its policies."""
+def code_notes(policies: Iterable[TrainedPolicy]) -> Iterator[str]:
+    """A sentence on each method of another package."""
     packages: dict[str, dict[str, None]] = {}
-    for label, stage in trained:
-        code = stage.published().inputs.get("code")
+    for policy in policies:
+        code = policy.outcome.code
         if code:
-            packages.setdefault(label, {})[" ".join(code.values())] = None
+            packages.setdefault(policy.label, {})[" ".join(code.values())] = None
     for label, several in packages.items():
         yield f"{label} is a method of another package: {' and '.join(several)}."
         if len(several) > 1:
@@ -91,14 +73,14 @@ def import_notes(dataset: PublishedStage) -> Iterator[str]:
 
 
 def rounding_notes(
-    records: Sequence[Mapping[str, Any]], engines: Sequence[Mapping[str, str]]
+    policies: Sequence[TrainedPolicy], engines: Sequence[Mapping[str, str]]
 ) -> Iterator[str]:
     """A sentence on policies that are nearly the base again where they are sampled."""
     shares: dict[str, list[float]] = {}
-    for record in records:
-        share = record.get("report", {}).get("update_kept_in_bfloat16")
-        if share is not None:
-            shares.setdefault(record["label"], []).append(share)
+    for policy in policies:
+        outcome = policy.outcome
+        if isinstance(outcome, TrainingReport) and outcome.update_kept_in_bfloat16 is not None:
+            shares.setdefault(policy.label, []).append(outcome.update_kept_in_bfloat16)
     means = {label: sum(found) / len(found) for label, found in shares.items()}
     little = [f"{label} {100 * share:.0f}%" for label, share in means.items() if share < _LITTLE]
     if little and any(engine.get("dtype") == "bfloat16" for engine in engines):

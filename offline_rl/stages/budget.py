@@ -6,17 +6,17 @@ from typing import Any
 from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError
 from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import MeasuredBudget
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Budget, Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.failure import reason_of
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
-from offline_rl.stages.context import Run, write_json
+from offline_rl.stages.context import Run
 from offline_rl.stages.policies import policy_settings
 from offline_rl.stages.train_policies import training_rollouts
 
-AMOUNT = "budget.json"
 _KEYS = {"steps": "steps", "examples": "total_examples", "tokens": "total_tokens"}
 
 
@@ -40,7 +40,8 @@ def budget_step(run: Run[Experiment], dataset: Stage) -> Experiment:
         stage = Stage(_folder(run.folder), inputs)
         if run.is_needed(stage):
             with run.work(stage) as folder:
-                write_json(folder / AMOUNT, {"amount": _taken(run, dataset, method, budget)})
+                amount = _taken(run, dataset, method, budget)
+                MeasuredBudget(amount=amount).write(folder)
     return with_budget(run.settings, run.folder)
 
 
@@ -50,8 +51,9 @@ def with_budget(experiment: Experiment, folder: Path) -> Experiment:
     if budget is None:
         return experiment
     amount = budget.amount
-    if amount is None and (_folder(folder) / AMOUNT).is_file():
-        amount = PublishedStage(_folder(folder)).read_json(AMOUNT)["amount"]
+    measured = PublishedStage(_folder(folder))
+    if amount is None and measured.holds(MeasuredBudget):
+        amount = measured.read(MeasuredBudget).amount
     if amount is None:
         return experiment
     methods = {

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -10,8 +10,9 @@ from typing import Any, Generic, TypeVar
 from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
 from offline_rl.artifacts.atomic import disk_errors_name, write_atomically
-from offline_rl.artifacts.checksums import DamagedArtifact
+from offline_rl.artifacts.checksums import DamagedArtifact, digest
 from offline_rl.artifacts.object_store.stage_store import StageStore
+from offline_rl.artifacts.records import CurrentStages
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Progress
 from offline_rl.settings.data import ModelSettings
@@ -34,6 +35,7 @@ class Run(Generic[Settings]):
     store: StageStore | None = None
     """Where finished stages are put as well, and taken from."""
     _loaded: dict[ProblemSource, LoadedProblems] = field(default_factory=dict)
+    _expected: dict[str, str] = field(default_factory=dict)
 
     def load(self, source: ProblemSource) -> LoadedProblems:
         """The problems of a source, read once."""
@@ -44,8 +46,22 @@ class Run(Generic[Settings]):
     def problems(self, source: ProblemSource) -> tuple[Problem, ...]:
         return tuple(self.load(source).problems)
 
+    def recall_expected(self) -> None:
+        """Keeps what an earlier run of the same settings has recorded by `expect`."""
+        # A damaged record is one of nothing: the run writes it again as it goes.
+        with suppress(FileNotFoundError, DamagedArtifact):
+            self._expected.update(CurrentStages.read(self.folder).stages)
+
+    def expect(self, *stages: Stage) -> None:
+        """Records what these stages are made from, by which the report knows them as the run's."""
+        expected = {self._name(stage): digest(stage.inputs) for stage in stages}
+        if not expected.items() <= self._expected.items():
+            self._expected.update(expected)
+            CurrentStages(stages=self._expected).write(self.folder)
+
     def is_needed(self, stage: Stage) -> bool:
         """Whether a stage must be done; says so where that is not plain."""
+        self.expect(stage)
         stage.recover()
         reason = stage.why_not_finished()
         name = self._name(stage)

@@ -1,6 +1,5 @@
 """Every policy on every benchmark; the untrained base in several decodings."""
 
-import json
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -11,10 +10,11 @@ from data_gen.samplers import SamplerSettings
 from data_gen.types import DataError, Label, Problem, Sampling, Verifier
 from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
-from eval.evaluation import evaluate
+from eval.evaluation import Evaluation, evaluate, load_evaluation
 from offline_rl.artifacts.checksums import problems_digest
-from offline_rl.artifacts.layout import ABOUT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
+from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import EvaluationInfo
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
 from offline_rl.config.schema import Experiment
@@ -126,6 +126,20 @@ def evaluation_inputs(
     }
 
 
+def read_evaluation(stage: PublishedStage, *, model: str = "") -> Evaluation:
+    """The samples of a finished evaluation; `model` is the base model's name in the tables."""
+    info = stage.read(EvaluationInfo)
+    return load_evaluation(
+        stage.folder,
+        model=model,
+        label=info.label,
+        training_seed=info.training_seed,
+        benchmark=info.benchmark,
+        temperature=info.sampling.temperature,
+        top_p=info.sampling.top_p,
+    )
+
+
 def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
     """Does the jobs that are not finished."""
     with ExitStack() as stack:
@@ -172,10 +186,14 @@ def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path)
             folder=folder,
             on_chunk=on_chunk,
         )
-    about = {
-        "engine": run.engines.description,
-        "verifier": job.setup.verifier.description,
-        "left_out_too_long": [problem.id for problem in too_long],
-        "doubt": job.doubt,
-    }
-    (folder / ABOUT).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    info = EvaluationInfo(
+        label=job.label,
+        training_seed=job.training_seed,
+        benchmark=job.benchmark,
+        sampling=job.setup.sampling,
+        engine=run.engines.description,
+        verifier=job.setup.verifier.description,
+        left_out_too_long=[problem.id for problem in too_long],
+        doubt=job.doubt,
+    )
+    info.write(folder)

@@ -1,4 +1,4 @@
-"""Problems that settings or weights are chosen on are neither learnt from nor a benchmark's."""
+"""Problems that stand in two places: to learn from, to choose on, to be measured by."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,6 +7,8 @@ import pyarrow.parquet as pq
 
 from data_gen.problems.sources import ProblemSource
 from data_gen.types import DataError
+from offline_rl.artifacts.checksums import problems_digest
+from offline_rl.artifacts.records import Overlap
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import candidates
@@ -36,13 +38,41 @@ def check_apart_from(run: Run[Experiment], dataset: Stage) -> None:
     """As `check_apart`, for rollouts that were not sampled here."""
     if run.settings.rollouts is None:
         return
-    learnt = prompts(dataset.folder)
+    learnt = _prompts_in(dataset.folder)
     for setting, what, source in choosing(run.settings):
         both = len(learnt & _prompts(run, source))
         _refuse(both, setting, what, "problems that methods learn from")
 
 
-def prompts(stage: Path) -> set[str]:
+def overlap_folder(folder: Path) -> Path:
+    """Where a run keeps how much benchmarks and data set have in common."""
+    return folder / "overlap"
+
+
+def overlap_step(run: Run[Experiment], dataset: Stage) -> None:
+    """Counts the problems of each benchmark that the data set has too."""
+    benchmarks = run.settings.evaluation.benchmarks
+    inputs = {
+        "dataset": dataset.published.digest(),
+        "benchmarks": {
+            name: problems_digest(run.problems(source), solutions=False)
+            for name, source in benchmarks.items()
+        },
+    }
+    stage = Stage(overlap_folder(run.folder), inputs)
+    if not run.is_needed(stage):
+        return
+    learnt = _prompts_in(dataset.folder)
+    asked = {name: _prompts(run, source) for name, source in benchmarks.items()}
+    counts = {
+        name: Overlap.Counts(problems=len(prompts), shared=len(prompts & learnt))
+        for name, prompts in asked.items()
+    }
+    with run.work(stage) as folder:
+        Overlap(benchmarks=counts).write(folder)
+
+
+def _prompts_in(stage: Path) -> set[str]:
     """Of a stage's rollouts, without white space around them."""
     found: set[str] = set()
     for part in sorted(stage.glob("part-*.parquet")):

@@ -1,16 +1,14 @@
 """The sampler's log-probabilities held against the trainer's own, before anything is trained."""
 
 from pathlib import Path
-from typing import Any
 
 from data_gen.store.rollouts import iterate_rollouts
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import LogprobGap
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
-from offline_rl.stages.context import Run, write_json
-
-GAP = "gap.json"
+from offline_rl.stages.context import Run
 
 # More than this share of tokens off by a tenth is worth a note in the report.
 _MUCH = 0.01
@@ -38,16 +36,16 @@ def behaviour_step(run: Run[Experiment], dataset: Stage) -> Stage:
     return stage
 
 
-def read_gap(folder: Path) -> dict[str, Any]:
-    """The gap that a run has measured; empty where it has not."""
-    place = behaviour_folder(folder)
-    return dict(PublishedStage(place).read_json(GAP)) if (place / GAP).is_file() else {}
+def read_gap(folder: Path) -> LogprobGap | None:
+    """The gap that a run has measured; None where it has not."""
+    stage = PublishedStage(behaviour_folder(folder))
+    return stage.read(LogprobGap) if stage.holds(LogprobGap) else None
 
 
-def gap_notes(gap: dict[str, Any]) -> list[str]:
+def gap_notes(gap: LogprobGap | None) -> list[str]:
     """A sentence where sampler and trainer disagree on more than a few tokens."""
-    off = gap.get("share_of_tokens_with_ratio_off_by_a_tenth", 0)
-    if off <= _MUCH:
+    off = None if gap is None else gap.share_of_tokens_with_ratio_off_by_a_tenth
+    if off is None or off <= _MUCH:
         return []
     return [
         f"Sampler and trainer give {off:.1%} of the sampled tokens probabilities that differ by"
@@ -67,6 +65,6 @@ def _measure(run: Run[Experiment], dataset: Stage, folder: Path) -> None:
             revision=settings.revision,
             training=settings.training,
         )
-        off = gap.get("share_of_tokens_with_ratio_off_by_a_tenth")
-        task.update(gap["tokens"], note="" if off is None else f"{off:.2%} off by a tenth")
-    write_json(folder / GAP, gap)
+        off = gap.share_of_tokens_with_ratio_off_by_a_tenth
+        task.update(gap.tokens, note="" if off is None else f"{off:.2%} off by a tenth")
+    gap.write(folder)

@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from offline_rl.artifacts.checksums import problems_digest
-from offline_rl.artifacts.layout import TRAINING
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.published_stage import PublishedStage
-from offline_rl.artifacts.stage import FAILURE, Stage
+from offline_rl.artifacts.records import TrainedPolicy, TrainingFailure, TrainingReport
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.registry import code_of
@@ -29,7 +29,7 @@ class Policy:
     @property
     def failure(self) -> str | None:
         """Why there is no model, or None where there is one."""
-        return read_failure(self.stage.published)
+        return failure_of(self.stage.published)
 
 
 def policy_folder(folder: Path, label: str, seed: int) -> Path:
@@ -37,20 +37,16 @@ def policy_folder(folder: Path, label: str, seed: int) -> Path:
     return folder / "models" / label / f"seed-{seed}"
 
 
-def read_failure(stage: PublishedStage) -> str | None:
+def failure_of(stage: PublishedStage) -> str | None:
     """Why a policy's stage holds no model, or None where it holds one."""
-    if not (stage.folder / FAILURE).exists():
-        return None
-    return str(stage.read_json(FAILURE)["reason"])
+    return stage.read(TrainingFailure).reason if stage.holds(TrainingFailure) else None
 
 
-def read_record(stage: PublishedStage, label: str, seed: int) -> dict[str, Any]:
-    """What the report's training table is made of."""
-    about: dict[str, Any] = {"label": label, "training_seed": seed}
-    failure = read_failure(stage)
-    if failure is not None:
-        return {**about, "failure": failure}
-    return {**about, "report": stage.read_json(TRAINING)}
+def read_policy(stage: PublishedStage, label: str, seed: int) -> TrainedPolicy:
+    """What became of a policy, as its finished stage says."""
+    if stage.holds(TrainingFailure):
+        return TrainedPolicy(label, seed, stage.read(TrainingFailure))
+    return TrainedPolicy(label, seed, stage.read(TrainingReport))
 
 
 def policy(
@@ -66,7 +62,7 @@ def policy(
         "base": run.base,
         "versions": versions(TRAINING_PACKAGES),
     }
-    return Policy(label, seed, method, Stage(folder, inputs, uncounted=(TRAINING,)))
+    return Policy(label, seed, method, Stage(folder, inputs, uncounted=(TrainingReport.FILE,)))
 
 
 def policy_settings(experiment: Experiment, method: Method) -> dict[str, Any]:

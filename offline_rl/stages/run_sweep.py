@@ -1,24 +1,26 @@
 """Tries out each method's settings on validation problems and takes the best of them."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from eval.evaluation import load_evaluation
 from eval.metrics import avg_at_k
-from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import read_sealed, sealed
-from offline_rl.artifacts.layout import TRIALS
 from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import FinishedTrial, TrainedPolicy, Trials, TrialScore
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.config.sweep_settings import Sweep, variants
 from offline_rl.methods import Method
 from offline_rl.stages.context import Run
-from offline_rl.stages.evaluate import Job, SamplingSetup, evaluation_inputs, evaluations_step
-from offline_rl.stages.policies import Policy, policy, read_record
+from offline_rl.stages.evaluate import (
+    Job,
+    SamplingSetup,
+    evaluation_inputs,
+    evaluations_step,
+    read_evaluation,
+)
+from offline_rl.stages.policies import Policy, policy, read_policy
 from offline_rl.stages.train_policies import train_policies
 
 _VALIDATION = "validation"
@@ -73,59 +75,48 @@ def trial_folder(folder: Path, label: str, number: int) -> Path:
     return folder / "sweep" / label / f"trial-{number}"
 
 
-def read_trials(experiment: Experiment, folder: Path) -> list[dict[str, Any]]:
-    """The finished trials of this very sweep, each with label, number, settings, score and report.
-
-    Empty where there are none, or other settings made them.
-    """
-    path = folder / "sweep" / TRIALS
-    if experiment.sweep is None or not path.is_file():
+def read_trials(experiment: Experiment, folder: Path) -> list[FinishedTrial]:
+    """The finished trials of this very sweep; none where other settings made them."""
+    sweep, place = experiment.sweep, folder / "sweep"
+    if sweep is None or not (place / Trials.FILE).is_file():
         return []
-    stored = read_sealed(path)
-    if stored["sweep"] != experiment.sweep.model_dump(mode="json"):
+    stored = Trials.read(place)
+    if stored.sweep != sweep.model_dump(mode="json"):
         return []
-    sweep = experiment.sweep
     return [
-        {
-            **trial,
-            **read_record(
-                PublishedStage(trial_folder(folder, trial["label"], trial["number"])),
-                trial["label"],
-                sweep.seed,
-            ),
-        }
-        for trial in stored["trials"]
+        FinishedTrial(_read_policy(folder, one, sweep.seed), one.number, one.score)
+        for one in stored.trials
     ]
 
 
 def with_best(experiment: Experiment, folder: Path) -> Experiment:
     """The experiment with the methods that the finished trials chose."""
-    methods: dict[str, Any] = dict(experiment.methods)
+    methods = dict(experiment.methods)
     for label, number in best_trials(read_trials(experiment, folder)).items():
         if experiment.sweep is not None:
             methods[label] = _variants(experiment, experiment.sweep, label)[number]
     return experiment.model_copy(update={"methods": methods})
 
 
-def best_trials(trials: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+def best_trials(trials: Sequence[FinishedTrial]) -> dict[str, int]:
     """The number of the best trial of each label; the first where all of them failed."""
     best: dict[str, int] = {}
     scores: dict[str, float] = {}
     for trial in trials:
-        label, score = trial["label"], trial["score"]
+        label, score = trial.policy.label, trial.score
         known = scores.get(label)
         if label not in best or (score is not None and (known is None or score > known)):
-            best[label] = trial["number"]
+            best[label] = trial.number
             if score is not None:
                 scores[label] = score
     return best
 
 
-def trial_notes(experiment: Experiment, trials: Sequence[Mapping[str, Any]]) -> list[str]:
+def trial_notes(experiment: Experiment, trials: Sequence[FinishedTrial]) -> list[str]:
     """What a reader must know of how settings were chosen: unequal trials, values at an edge."""
     if experiment.sweep is None or not trials:
         return []
-    counts = {label: sum(t["label"] == label for t in trials) for label in experiment.methods}
+    counts = {label: sum(t.policy.label == label for t in trials) for label in experiment.methods}
     notes = []
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{label} {count}" for label, count in counts.items())
@@ -150,6 +141,11 @@ def _trial(
     return Trial(label, number, policy(run, dataset, folder, shown, method, sweep.seed))
 
 
+def _read_policy(folder: Path, trial: TrialScore, seed: int) -> TrainedPolicy:
+    stage = PublishedStage(trial_folder(folder, trial.label, trial.number))
+    return read_policy(stage, trial.label, seed)
+
+
 def _variants(experiment: Experiment, sweep: Sweep, label: str) -> list[Method]:
     return variants(experiment.methods[label], sweep.grids[label])
 
@@ -169,25 +165,16 @@ def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:
 
 
 def _score(job: Job) -> float:
-    evaluation = load_evaluation(
-        job.stage.folder,
-        label=job.label,
-        training_seed=job.training_seed,
-        benchmark=job.benchmark,
-        temperature=job.setup.sampling.temperature,
-        top_p=job.setup.sampling.top_p,
-    )
+    evaluation = read_evaluation(job.stage.published)
     return avg_at_k(evaluation.grid["verdict"] == "correct")
 
 
 def _write(
     run: Run[Experiment], sweep: Sweep, trials: Sequence[Trial], scores: Sequence[float | None]
 ) -> None:
-    stored = {
-        "sweep": sweep.model_dump(mode="json"),
-        "trials": [
-            {"label": trial.label, "number": trial.number, "score": score}
-            for trial, score in zip(trials, scores, strict=True)
-        ],
-    }
-    write_atomically(run.folder / "sweep" / TRIALS, sealed(stored))
+    scored = [
+        TrialScore(label=trial.label, number=trial.number, score=score)
+        for trial, score in zip(trials, scores, strict=True)
+    ]
+    settings = sweep.model_dump(mode="json")
+    Trials(sweep=settings, trials=scored).write(run.folder / "sweep")

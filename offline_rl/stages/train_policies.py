@@ -1,7 +1,6 @@
 """Every method trained with every seed on the same rollouts; a failure stays its method's own."""
 
 import gc
-import json
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -19,7 +18,8 @@ from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError, Rollout
 from data_gen.views import accepted
-from offline_rl.artifacts.stage import FAILURE, Stage
+from offline_rl.artifacts.records import TrainingFailure
+from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.methods import Method
 from offline_rl.methods.failure import reason_of
@@ -176,6 +176,7 @@ def _train(
     from offline_rl.training.train import train
 
     experiment, method = run.settings, policy.method
+    code = code_of(method)
     training = training_of(experiment, method)
     there = train if training.launch is None else partial(launch_training, training.launch)
     title = f"train {policy.label}, seed {policy.training_seed}"
@@ -193,7 +194,7 @@ def _train(
         with run.progress.task(title, "steps") as task:
             if calls is not None:
                 arguments["model"] = seen_from_anywhere(experiment.model_path)
-                there = partial(on_node, there, code_of(method))
+                there = partial(on_node, there, code)
                 calls(there, method, rollouts, folder.resolve(), **arguments)
             else:
                 there(
@@ -212,7 +213,7 @@ def _train(
         reason = reason_of(error, method)
         run.progress.say(f"{title}: failed: {reason}")
         shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
-        (folder / FAILURE).write_text(json.dumps({"reason": reason}) + "\n", encoding="utf-8")
+        TrainingFailure(reason=reason, code=code).write(folder)
     finally:
         # One GPU serves sampling too, which wants this memory back.
         gc.collect()

@@ -23,7 +23,7 @@ def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool)
 
     Where one has, the first such problem of the data set is the last that is read.
     """
-    policies = _policies(run, dataset)
+    policies = best_policies(run, dataset)
     if _settled(policies, retry_failed, Stage.finished) or _is_soon_found(run, dataset):
         return
     if _settled(policies, retry_failed, run.finished):
@@ -41,7 +41,7 @@ def check_learnable(run: Run[Experiment], dataset: Stage, *, retry_failed: bool)
     raise DataError(f"no method finds an example to learn from: {listed}")
 
 
-def _policies(run: Run[Experiment], dataset: Stage) -> list[Policy]:
+def best_policies(run: Run[Experiment], dataset: Stage) -> list[Policy]:
     """The policies to be trained, as far as a sweep has chosen their settings."""
     try:
         settings = with_best(run.settings, run.folder)

@@ -21,6 +21,7 @@ from data_gen.samplers.transformers import TransformersEngine
 from data_gen.store.atomic_files import replacing
 from data_gen.types import DataError
 from data_gen.verifiers import verify
+from offline_rl.artifacts.records import ValidationReport, ValidationScore
 from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.training.model import causal_of
 from offline_rl.training.trainer import OfflineTrainer
@@ -90,16 +91,16 @@ class EarlyStop(TrainerCallback):  # type: ignore[misc] # the library is taken a
             for name, parameter in self._trained():
                 parameter.copy_(best[name])
 
-    def report(self) -> dict[str, Any]:
-        """What training.json says of it; scores are shares of correct samples."""
-        return {
-            "best_step": self.best_step,
-            "best_avg_at_k": self._scores[self.best_step],
-            "stopped_early": max(self._scores) < self._trainer.state.max_steps,
-            "problems": len(self._problems),
-            "problems_too_long": len(self._too_long),
-            "scores": [{"step": step, "avg_at_k": s} for step, s in self._scores.items()],
-        }
+    def report(self) -> ValidationReport:
+        """The scores so far and the best of them."""
+        return ValidationReport(
+            best_step=self.best_step,
+            best_avg_at_k=self._scores[self.best_step],
+            stopped_early=max(self._scores) < self._trainer.state.max_steps,
+            problems=len(self._problems),
+            problems_too_long=len(self._too_long),
+            scores=[ValidationScore(step=step, avg_at_k=s) for step, s in self._scores.items()],
+        )
 
     def save(self, checkpoint: Path) -> None:
         """Puts scores and best weights into a checkpoint; the weights as a link, if they can."""

@@ -3,7 +3,6 @@
 import heapq
 import random
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +10,7 @@ from transformers.utils import logging as transformers_logging
 
 from data_gen.types import Rollout
 from losses import token_logps
+from offline_rl.artifacts.records import LogprobGap
 from offline_rl.batch import Row, collate, microbatches, tokenize
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.model import load_policy
@@ -29,8 +29,8 @@ def drawn(rollouts: Iterable[Rollout], count: int) -> list[Rollout]:
 
 def behaviour_gap(
     rollouts: Sequence[Rollout], *, model: str, revision: str | None, training: TrainingSettings
-) -> dict[str, Any]:
-    """Scores `rollouts` with the model as it is trained; flat figures, ready for JSON.
+) -> LogprobGap:
+    """Scores `rollouts` with the model as it is trained.
 
     The difference is trainer less sampler, in nats, over all their tokens. A token counts as off
     where the ratio of the two probabilities differs from 1 by more than 0.1. Another engine and
@@ -75,16 +75,16 @@ def _completion(row: Row, logps: Tensor) -> Tensor:
     return logps[row.prompt_length - 1 : len(row.tokens) - 1]
 
 
-def _figures(differences: Sequence[Tensor]) -> dict[str, Any]:
+def _figures(differences: Sequence[Tensor]) -> LogprobGap:
     if not differences:
-        return {"rollouts": 0, "tokens": 0}
+        return LogprobGap(rollouts=0, tokens=0)
     every = torch.cat(list(differences)).double()
     off = ((every.exp() - 1).abs() > _RATIO_TOLERANCE).double().mean().item()
-    return {
-        "rollouts": len(differences),
-        "tokens": len(every),
-        "mean_difference_nats": every.mean().item(),
-        "mean_absolute_difference_nats": every.abs().mean().item(),
-        "largest_absolute_difference_nats": every.abs().max().item(),
-        "share_of_tokens_with_ratio_off_by_a_tenth": off,
-    }
+    return LogprobGap(
+        rollouts=len(differences),
+        tokens=len(every),
+        mean_difference_nats=every.mean().item(),
+        mean_absolute_difference_nats=every.abs().mean().item(),
+        largest_absolute_difference_nats=every.abs().max().item(),
+        share_of_tokens_with_ratio_off_by_a_tenth=off,
+    )

@@ -1,9 +1,8 @@
 """Trains one method with one seed on given rollouts and leaves the policy in a folder."""
 
-import json
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,10 @@ from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
 from data_gen.views import groups, is_accepted
 from offline_rl.artifacts.atomic import disk_errors_name
-from offline_rl.artifacts.layout import TRAINING
+from offline_rl.artifacts.records import TrainingReport
 from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
 from offline_rl.methods.base import Method
+from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
 from offline_rl.settings.validation import Validation, ValidationSetup
 from offline_rl.training.bf16_update import update_kept
@@ -48,8 +48,8 @@ def train(
     revision: str | None = None,
     setup: ValidationSetup | None = None,
     on_log: OnLog | None = None,
-) -> dict[str, Any]:
-    """Trains, and saves weights, tokenizer and training.json in `folder`; returns training.json.
+) -> TrainingReport:
+    """Trains, and saves weights, tokenizer and the returned report in `folder`.
 
     With `checkpoint_every`, an interrupted call with the same arguments goes on at the last whole
     checkpoint. `on_log(step, steps, values)` is called as training goes. `setup` says how the
@@ -88,29 +88,35 @@ def train(
         if method.requires.reference:
             trainer.add_reference()
         _run(trainer, early_stop, checkpoints)
-    report = {
-        "method": method.model_dump(mode="json"),
-        "training": training.resolved(),
-        "seed": seed,
-        "examples": len(examples),
-        "examples_too_long": too_long,
-        "rollouts_per_example": len(examples[0]),
-        "packed": not trainer.packing.reason,
-        "attention": trainer.packing.attention,
-        "trained_tokens_per_epoch": tokens_per_epoch,
-        **_outcome(trainer, len(examples)),
-        "seconds": time.monotonic() - started,
-        "peak_memory_gib": watch.peak_memory_gib,
-        "validation": None if early_stop is None else early_stop.report(),
-        "history": [_history_entry(entry) for entry in trainer.state.log_history],
-    }
+    report = TrainingReport(
+        code=code_of(method),
+        method=method.model_dump(mode="json"),
+        training=training.resolved(),
+        seed=seed,
+        examples=len(examples),
+        examples_too_long=too_long,
+        rollouts_per_example=len(examples[0]),
+        packed=not trainer.packing.reason,
+        attention=trainer.packing.attention,
+        trained_tokens_per_epoch=tokens_per_epoch,
+        steps=trainer.state.global_step,
+        epochs=trainer.examples_seen / len(examples),
+        examples_seen=trainer.examples_seen,
+        trained_tokens_seen=trainer.tokens_seen,
+        flops=trainer.state.total_flos,
+        seconds=time.monotonic() - started,
+        peak_memory_gib=watch.peak_memory_gib,
+        validation=None if early_stop is None else early_stop.report(),
+        history=[_history_entry(entry) for entry in trainer.state.log_history],
+        update_kept_in_bfloat16=None,
+    )
     policy = _whole(trainer, partial(load_policy, model, revision, training))
     if trainer.accelerator.is_main_process:
         with disk_errors_name(folder):
             _save(policy, tokenizer, folder, training)
-            report["update_kept_in_bfloat16"] = update_kept(model, revision, folder)
-            text = json.dumps(report, indent=1, allow_nan=False) + "\n"
-            (folder / TRAINING).write_text(text, encoding="utf-8")
+            kept = update_kept(model, revision, folder)
+            report = report.model_copy(update={"update_kept_in_bfloat16": kept})
+            report.write(folder)
     trainer.accelerator.wait_for_everyone()
     return report
 
@@ -142,16 +148,6 @@ def _run(trainer: OfflineTrainer, early_stop: EarlyStop | None, checkpoints: Pat
         early_stop.take_best()
         # The first process deletes what the others read here.
         trainer.accelerator.wait_for_everyone()
-
-
-def _outcome(trainer: OfflineTrainer, examples: int) -> dict[str, Any]:
-    return {
-        "steps": trainer.state.global_step,
-        "epochs": trainer.examples_seen / examples,
-        "examples_seen": trainer.examples_seen,
-        "trained_tokens_seen": trainer.tokens_seen,
-        "flops": trainer.state.total_flos,
-    }
 
 
 def _whole(trainer: OfflineTrainer, load_base: Callable[[], Any]) -> Any:
@@ -250,7 +246,7 @@ def _order_seed(seed: int) -> int:
     return random.Random(f"order of {seed}").getrandbits(31)
 
 
-def _history_entry(entry: dict[str, Any]) -> dict[str, float]:
+def _history_entry(entry: Mapping[str, float]) -> dict[str, float]:
     """One log line without clock readings and the trainer's own token count."""
     clock = ("train_runtime", "train_samples_per_second", "train_steps_per_second")
     return {name: value for name, value in entry.items() if name not in (*clock, "num_tokens")}

@@ -31,6 +31,7 @@ def evaluate_checkpoint(
     verifier or version are not mixed under one label.
     """
     with at_work(settings, folder, progress or Silent()) as run:
+        run.recall_expected()
         _evaluate(run)
         report = report_on(collect_checkpoints(folder))
         write_report(folder / REPORT, report)

@@ -12,6 +12,7 @@ from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import CurrentStages
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
@@ -25,14 +26,14 @@ from offline_rl.stages.context import Run
 from offline_rl.stages.engines import engines_of
 from offline_rl.stages.evaluate import base_jobs, evaluations_step, policy_jobs
 from offline_rl.stages.filter import dataset_step
-from offline_rl.stages.leakage_check import check_apart, check_apart_from
+from offline_rl.stages.leakage_check import check_apart, check_apart_from, overlap_step
 from offline_rl.stages.logprob_check import behaviour_step
 from offline_rl.stages.policies import Policy
 from offline_rl.stages.run_sweep import sweep_step
 from offline_rl.stages.sample import rollouts_step
 from offline_rl.stages.session import at_work, store_of
 from offline_rl.stages.train_policies import policies_step
-from offline_rl.stages.trainability_check import check_learnable
+from offline_rl.stages.trainability_check import best_policies, check_learnable
 
 Step = Literal["train", "evaluate", "report"]
 S = TypeVar("S", bound=DataSettings)
@@ -76,6 +77,8 @@ def run(
         # Neither needs a model; what rules out training is an error before the base is sampled.
         work = replace(work, settings=budget_step(work, dataset))
         check_learnable(work, dataset, retry_failed=retry_failed)
+        overlap_step(work, dataset)
+        _expect_results(work, dataset)
         with _evaluating(work) as work:
             if until != "train":
                 evaluations_step(work, base_jobs(work))
@@ -84,6 +87,7 @@ def run(
             behaviour_step(work, dataset)
             chosen = sweep_step(work, dataset, retry_failed=retry_failed)
             work = replace(work, settings=chosen)
+            _expect_results(work, dataset)
             policies = policies_step(
                 work,
                 dataset,
@@ -108,9 +112,15 @@ def run(
 @contextmanager
 def _at_work(settings: S, folder: Path, progress: Progress | None) -> Iterator[Run[S]]:
     """As `at_work`, in a folder that tells its settings; with its end the run is stored."""
-    store = store_of(settings)
+    store, text = store_of(settings), dump_settings(settings)
     with at_work(settings, folder, progress or Silent(), store=store) as work:
-        write_atomically(folder / SETTINGS, dump_settings(settings))
+        place = folder / SETTINGS
+        if place.is_file() and place.read_bytes() == text.encode():
+            work.recall_expected()
+        else:
+            # Nothing here is known to be of these settings.
+            (folder / CurrentStages.FILE).unlink(missing_ok=True)
+            write_atomically(place, text)
         yield work
         if store is not None:
             put_snapshot(store, folder)
@@ -133,6 +143,18 @@ def _data(work: Run[DataSettings]) -> Stage:
     rollouts = rollouts_step(work)
     _write_environment(work.folder)
     return dataset_step(work, rollouts)
+
+
+def _expect_results(work: Run[Experiment], dataset: Stage) -> None:
+    """Records which results are this run's, so that a report before its end shows those there are.
+
+    Evaluations follow from a policy's weights, and are known where these are.
+    """
+    work.expect(*(job.stage for job in base_jobs(work)))
+    for policy in best_policies(work, dataset):
+        work.expect(policy.stage)
+        if policy.stage.finished():
+            work.expect(*(job.stage for job in policy_jobs(work, policy)))
 
 
 def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:

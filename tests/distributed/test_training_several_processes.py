@@ -16,6 +16,7 @@ from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.auxiliary import Auxiliary
 from offline_rl.training.train import train
 from tests.helpers.launches import CASES, SHARDED, assert_close, case, told, validated, weights
+from tests.helpers.policies import read_training
 from tests.helpers.training import twelve_problems
 
 
@@ -56,8 +57,8 @@ def test_two_processes_train_what_one_trains(
 def test_two_processes_share_a_validation_and_come_to_its_score(trained_by_two, tmp_path):
     report = validated(tmp_path)
     theirs = trained_by_two / "validated"
-    assert json.loads((theirs / "training.json").read_text())["validation"] == report["validation"]
-    assert 0 < report["validation"]["best_avg_at_k"] < 1
+    assert read_training(theirs).validation == report.validation
+    assert 0 < report.validation.best_avg_at_k < 1
     base = load_file(f"{TINY_BASE}/model.safetensors")
     assert_close(weights(theirs), weights(tmp_path), base)
 
@@ -75,13 +76,13 @@ def assert_as_one(kind, budget, steps, random_model, rollouts, folder, tmp_path)
     theirs = folder / f"{kind}-{budget}"
     base = load_file(f"{random_model}/model.safetensors")
     assert_close(weights(theirs), weights(tmp_path), base)
-    counted = json.loads((theirs / "training.json").read_text())
+    counted = read_training(theirs)
     # Weights that are close may be rounded to either side.
-    kept = "update_kept_in_bfloat16"
-    assert counted[kept] == pytest.approx(report[kept], abs=0.01)
-    same = report.keys() - {"seconds", "peak_memory_gib", "history", kept}
-    assert {name: counted[name] for name in same} == {name: report[name] for name in same}
-    for ours, other in zip(report["history"], counted["history"], strict=True):
+    share = pytest.approx(report.update_kept_in_bfloat16, abs=0.01)
+    assert counted.update_kept_in_bfloat16 == share
+    other = {"seconds", "peak_memory_gib", "history", "update_kept_in_bfloat16"}
+    assert counted.model_dump(exclude=other) == report.model_dump(exclude=other)
+    for ours, other in zip(report.history, counted.history, strict=True):
         assert ours == pytest.approx(other, rel=1e-3, abs=1e-5)
 
 

@@ -22,9 +22,11 @@ KINDS = {
     "dataset/stage.json": True,
     "dataset/about.json": True,
     "dataset/summary.json": True,
-    "dataset/part-00000.parquet": True,
+    "dataset/part-00000.parquet": False,
     "behaviour/stage.json": True,
     "behaviour/gap.json": True,
+    "overlap/stage.json": True,
+    "overlap/overlap.json": True,
     "budget/stage.json": True,
     "budget/budget.json": True,
     "sweep/trials.json": True,
@@ -39,9 +41,10 @@ KINDS = {
     "evaluations/rft/seed-0/near/about.json": True,
     "evaluations/rft/seed-0/near/part-00000.parquet": True,
     "environment.json": True,
+    "stages.json": True,
 }
-# Of no stage, and written anew by every run.
-ALONE = ("sweep/trials.json", "environment.json")
+# Of no stage, and written again by every run.
+ALONE = ("sweep/trials.json", "environment.json", "stages.json")
 
 
 def harms(content, chance, cuts, flips):

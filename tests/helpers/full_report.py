@@ -17,6 +17,8 @@ from offline_rl.report import (
     training_table,
 )
 from offline_rl.report.fairness import with_budgets, with_marks
+from offline_rl.settings.training import Lora
+from tests.helpers import policies
 
 TABLES = [
     "checks.csv",
@@ -55,63 +57,43 @@ def evaluations(rename=lambda name: name):
     return found
 
 
-def trained(label, seed, *, tokens=1000, steps=60):
-    """A record with what offline_rl.training.train.train returns."""
-    training = {
-        "epochs": 1.0,
-        "steps": None,
-        "examples_per_step": 16,
-        "lr": 1e-4,
-        "scheduler": "cosine",
-        "warmup": 0.1,
-        "betas": [0.9, 0.95],
-        "weight_decay": 0.01,
-        "max_grad_norm": 1.0,
-        "optimizer": "adamw_torch",
-        "max_tokens": 256,
-        "precision": "float32",
-        "lora": {"rank": 8} if label == "dpo" else None,
-    }
-    report = {
-        "method": {"kind": label, "beta": 0.1, "training": {"lr": 1e-4}},
-        "training": training,
-        "examples": 320,
-        "examples_too_long": 2,
-        "rollouts_per_example": 1,
-        "steps": steps,
-        "epochs": 3.0,
-        "examples_seen": 960,
-        "trained_tokens_seen": tokens,
-        "flops": 1.5e12,
-        "seconds": 12.5 + seed,
-        "peak_memory_gib": 1.25,
-        "attention": "sdpa",
-        "packed": label != "dpo",
-        "history": [
-            {
-                "step": 30,
-                "loss": 0.4,
-                "accepted_nll": 0.2,
-                "accepted_mean_p": 0.8,
-                "accepted_entropy": 0.3,
-            },
-            {
-                "step": 60,
-                "loss": 0.3,
-                "accepted_nll": 0.1,
-                "accepted_mean_p": 0.9,
-                "accepted_entropy": 0.2,
-            },
-            {"train_loss": 0.35},
-        ],
-    }
-    return {"label": label, "training_seed": seed, "report": report}
+HISTORY = [
+    {
+        "step": 30,
+        "loss": 0.4,
+        "accepted_nll": 0.2,
+        "accepted_mean_p": 0.8,
+        "accepted_entropy": 0.3,
+    },
+    {
+        "step": 60,
+        "loss": 0.3,
+        "accepted_nll": 0.1,
+        "accepted_mean_p": 0.9,
+        "accepted_entropy": 0.2,
+    },
+    {"train_loss": 0.35},
+]
+
+
+def trained(label, seed, *, tokens=1000, **changes):
+    """As policies.trained, dpo with adapters and unpacked."""
+    lora = Lora(rank=8) if label == "dpo" else None
+    return policies.trained(
+        label,
+        seed,
+        settings=changes.pop("settings", policies.SETTINGS.model_copy(update={"lora": lora})),
+        method={"beta": 0.1},
+        trained_tokens_seen=tokens,
+        packed=label != "dpo",
+        **{"history": HISTORY, **changes},
+    )
 
 
 RECORDS = [
     *(trained(label, seed) for label in ("rft", "dft") for seed in (0, 1)),
     trained("dpo", 0, tokens=2100),
-    {"label": "dpo", "training_seed": 1, "failure": "the loss is nan at step 3"},
+    policies.failed("dpo", 1, "the loss is nan at step 3"),
 ]
 
 

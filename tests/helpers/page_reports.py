@@ -13,6 +13,7 @@ from eval.evaluation import grid
 from offline_rl.report import Report, Samples, curves_table, data_table, training_table
 from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.report.page.render import render
+from tests.helpers import policies
 
 PROBLEMS, SAMPLES = 6, 4
 SUMMARY = {
@@ -63,16 +64,6 @@ def evaluated(
 
 
 def trained(label, seed):
-    settings = [
-        "scheduler",
-        "warmup",
-        "weight_decay",
-        "max_grad_norm",
-        "optimizer",
-        "max_tokens",
-        "precision",
-    ]
-    counts = ["epochs", "examples", "rollouts_per_example", "examples_too_long", "flops", "seconds"]
     history = [
         {
             "step": step,
@@ -83,20 +74,8 @@ def trained(label, seed):
         }
         for step in range(1, 400)
     ]
-    training = dict.fromkeys(settings, 1) | {"betas": [0.9], "lora": None}
-    report = {
-        "method": {"kind": label, "training": {}},
-        "training": training | {"lr": 1e-4, "examples_per_step": 16},
-        "history": history,
-        "steps": 399,
-        "examples_seen": 100 if label == "rft" else 200,
-        "trained_tokens_seen": 1000,
-        "peak_memory_gib": 1.0,
-        "attention": "sdpa",
-        "packed": True,
-    }
-    report |= dict.fromkeys(counts, 1)
-    return {"label": label, "training_seed": seed, "report": report}
+    seen = 100 if label == "rft" else 200
+    return policies.trained(label, seed, steps=399, examples_seen=seen, history=history)
 
 
 def report_of(samples, *, records=(), models=("m",), name="demo", **others):

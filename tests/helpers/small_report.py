@@ -8,6 +8,7 @@ import pandas as pd
 from eval import Evaluation
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.results.run_results import RunResults
+from tests.helpers.policies import failed
 
 NAMES = (
     *("problem_id", "sample", "seed", "verdict", "reason"),
@@ -30,7 +31,7 @@ def evaluation(label, training_seed, benchmark="easy", *, model="m", chance=0.5,
 def findings(*evaluations, weights="w", settings="sampling: {samples: 4}\n", **changes):
     model = evaluations[0].model
     training = [
-        {"label": one.label, "training_seed": one.training_seed, "failure": "none was trained"}
+        failed(one.label, one.training_seed, "none was trained")
         for one in evaluations
         if one.training_seed is not None and one.benchmark == evaluations[0].benchmark
     ]

@@ -6,10 +6,10 @@ from typing import TypeVar
 from pydantic import ValidationError
 
 from offline_rl.artifacts.checksums import DamagedArtifact, unsealed
-from offline_rl.artifacts.manifest import MANIFEST, StageManifest, Strict, check_version
+from offline_rl.artifacts.manifest import MANIFEST, FileListing, StageManifest, check_version
 from offline_rl.artifacts.object_store.objects import Objects
 
-M = TypeVar("M", bound=Strict)
+M = TypeVar("M", bound=FileListing)
 
 
 def content_of(text: str) -> str:

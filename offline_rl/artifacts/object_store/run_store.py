@@ -15,18 +15,16 @@ from offline_rl.artifacts.layout import (
     ENVIRONMENT,
     REPORT,
     SETTINGS,
-    TRIALS,
     holds_checkpoint_evaluations,
 )
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.manifest import (
     MANIFEST,
-    File,
+    FileEntry,
     FileListing,
     StageManifest,
-    Strict,
-    inside,
     read_manifest,
+    relative_name,
 )
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.read_stored import content_of, read_stored
@@ -37,14 +35,15 @@ from offline_rl.artifacts.object_store.stage_store import (
     restore,
     send,
 )
+from offline_rl.artifacts.records import CurrentStages, StrictModel, Trials
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Progress
 
 LATEST = "run.json"
 _RUN = "run"
-_FILES = (SETTINGS, ENVIRONMENT, f"sweep/{TRIALS}")
+_FILES = (SETTINGS, ENVIRONMENT, CurrentStages.FILE, f"sweep/{Trials.FILE}")
 _STAGES = (
-    *("rollouts", "dataset", "behaviour", "budget"),
+    *("rollouts", "dataset", "behaviour", "budget", "overlap"),
     *("sweep/*/*", "models/*/*", "evaluations/*/*/*"),
 )
 
@@ -52,7 +51,7 @@ _STAGES = (
 def _stage(name: str) -> str:
     if not any(_fits(name, pattern) for pattern in _STAGES):
         raise ValueError(f"{name!a} is no stage of a run")
-    return inside(name)
+    return relative_name(name)
 
 
 def _fits(name: str, pattern: str) -> bool:
@@ -63,19 +62,22 @@ def _fits(name: str, pattern: str) -> bool:
 def _file(name: str) -> str:
     if name not in _FILES and not _fits(name, f"{REPORT}/*"):
         raise ValueError(f"{name!a} is no file of a run")
-    return inside(name)
+    return relative_name(name)
 
 
-class _Stored(Strict):
-    stages: dict[Annotated[str, AfterValidator(_stage)], Annotated[str, AfterValidator(inside)]]
-    runs: list[Annotated[str, AfterValidator(inside)]]
+_Name = Annotated[str, AfterValidator(relative_name)]
+
+
+class _Stored(StrictModel):
+    stages: dict[Annotated[str, AfterValidator(_stage)], _Name]
+    runs: list[_Name]
 
 
 class RunManifest(FileListing):
     """Of settings and report of a run, with the places of its stages and the runs inside."""
 
     inputs: _Stored
-    files: dict[Annotated[str, AfterValidator(_file)], File]
+    files: dict[Annotated[str, AfterValidator(_file)], FileEntry]
 
 
 def put_snapshot(store: StageStore, folder: Path, runs: Sequence[str] = ()) -> None:
@@ -90,7 +92,7 @@ def put_snapshot(store: StageStore, folder: Path, runs: Sequence[str] = ()) -> N
     places = {name: store.put(stage, name) for name, stage in _finished(folder)}
     manifest = RunManifest(
         inputs=_Stored(stages=places, runs=list(runs)),
-        files={name: File.at(folder / name) for name in there},
+        files={name: FileEntry.at(folder / name) for name in there},
     )
     content = content_of(manifest.text())
     send(store.objects, f"{_RUN}/{content}", folder, manifest)

@@ -8,7 +8,8 @@ from offline_rl.artifacts.checksums import DamagedArtifact, digest, sealed, unse
 from offline_rl.artifacts.manifest import MANIFEST, FileListing, StageManifest
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.read_stored import content_of, read_stored
-from offline_rl.artifacts.stage import FAILURE, Stage
+from offline_rl.artifacts.records import TrainingFailure
+from offline_rl.artifacts.stage import Stage
 
 FIRST = "first.json"
 _CONTENT = re.compile(r"[0-9a-f]{16}")
@@ -40,7 +41,7 @@ class StageStore:
         content = content_of(manifest.text())
         mend = key in self._damaged
         send(self.objects, f"{key}/{content}", stage.folder, manifest, again=mend)
-        if not (stage.folder / FAILURE).exists():
+        if not published.holds(TrainingFailure):
             put = self.objects.write if mend else self.objects.create
             put(f"{key}/{FIRST}", sealed({"content": content}))
         self._damaged.discard(key)
