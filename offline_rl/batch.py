@@ -1,5 +1,6 @@
 """Examples to padded tensors, on the token ids that were sampled."""
 
+from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -15,13 +16,14 @@ from data_gen.views import Example
 class Row:
     """One rollout as the trainer reads it; `reference_logps` go with the completion's tokens.
 
+    Both are 32-bit arrays: examples are all in memory, where Python numbers take ten times as much.
     `signal` is the method's own number for it, and `accepted` what the selection says of it.
     """
 
     rollout_id: str
-    tokens: list[int]
+    tokens: "array[int]"
     prompt_length: int
-    reference_logps: list[float] | None = None
+    reference_logps: "array[float] | None" = None
     signal: float = 1.0
     accepted: bool = True
 
@@ -94,7 +96,7 @@ def tokenize(example: Example) -> TokenizedExample:
             raise DataError(
                 f"{completion.problem_id}: an empty prompt leaves nothing to condition on"
             )
-        tokens = [*completion.prompt_tokens, *completion.tokens]
+        tokens = array("i", [*completion.prompt_tokens, *completion.tokens])
         name = f"{completion.problem_id}#{completion.sample}"
         rows.append(Row(name, tokens, len(completion.prompt_tokens)))
     return tuple(rows)
@@ -112,8 +114,8 @@ def labelled(
 
 def with_reference(row: Row, logps: Float[Tensor, " t-1"]) -> Row:
     """The row with the log-probabilities of its completion's tokens kept as the reference."""
-    values = logps[row.prompt_length - 1 : len(row.tokens) - 1].tolist()
-    return replace(row, reference_logps=values)
+    values = logps[row.prompt_length - 1 : len(row.tokens) - 1].float()
+    return replace(row, reference_logps=array("f", values.tolist()))
 
 
 def longest(example: TokenizedExample) -> int:
@@ -130,11 +132,12 @@ def collate(examples: Sequence[TokenizedExample], device: torch.device) -> Batch
     reference = torch.zeros(len(rows), width - 1)
     for i, row in enumerate(rows):
         end = len(row.tokens)
-        tokens[i, :end] = torch.tensor(row.tokens)
+        tokens[i, :end] = torch.frombuffer(row.tokens, dtype=torch.int32)
         attention[i, :end] = 1
         mask[i, row.prompt_length - 1 : end - 1] = 1
         if row.reference_logps is not None:
-            reference[i, row.prompt_length - 1 : end - 1] = torch.tensor(row.reference_logps)
+            known_logps = torch.frombuffer(row.reference_logps, dtype=torch.float32)
+            reference[i, row.prompt_length - 1 : end - 1] = known_logps
     known = all(row.reference_logps is not None for row in rows)
     return Batch(
         tokens=tokens.to(device),

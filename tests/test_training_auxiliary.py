@@ -1,5 +1,6 @@
 """What the trainer serves methods: the base's divergence, and a policy that lags behind."""
 
+from array import array
 from dataclasses import fields
 
 import pytest
@@ -42,7 +43,7 @@ def test_with_adapters_the_base_is_the_model_without_them(random_model, rollouts
     ],
 )
 def test_reading_what_a_method_does_not_require_names_the_missing_field(read, name):
-    batch = collate([(Row("p#0", [1, 2, 3], 1),)], torch.device("cpu"))
+    batch = collate([(Row("p#0", array("i", [1, 2, 3]), 1),)], torch.device("cpu"))
     with pytest.raises(ValueError, match=rf"its `requires` must set {name}$"):
         getattr(batch, read)()
     assert name in {field.name for field in fields(Requires)}

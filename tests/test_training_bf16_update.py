@@ -7,6 +7,7 @@ from safetensors.torch import save_file
 from offline_rl.results.run_notes import rounding_notes
 from offline_rl.training import bf16_update
 from offline_rl.training.bf16_update import update_kept
+from tests.helpers.policies import failed, trained
 
 STEP = 2.0**-7
 """From 1 to the next number of bfloat16."""
@@ -50,12 +51,11 @@ def test_an_update_of_nothing_has_no_share(folders):
 
 def test_a_policy_that_rounding_makes_the_base_again_is_told():
     def records(share):
-        report = {"update_kept_in_bfloat16": share}
-        return [{"label": "dpo", "report": report}, {"label": "rft", "report": {}}]
+        return [trained("dpo", update_kept_in_bfloat16=share), trained("rft")]
 
     half, whole = [{"dtype": "bfloat16"}], [{"dtype": "float32"}]
     [note] = rounding_notes(records(0.07), half)
     assert "of those that moved: dpo 7%." in note
     assert not list(rounding_notes(records(0.07), whole))
     assert not list(rounding_notes(records(0.9), half))
-    assert not list(rounding_notes([{"label": "dpo", "failure": "nan"}], half))
+    assert not list(rounding_notes([failed("dpo", 0, "nan")], half))

@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from data_gen.store.schema import COLUMNS, rollout_of, row_of
 from data_gen.store.table_files import Row, jsonl_rows
 from data_gen.types import DataError, Problem, Rollout
 
-__all__ = ["COLUMNS", "iterate_rollouts", "load_rollouts", "save_rollouts"]
+__all__ = ["COLUMNS", "StoredRollouts", "iterate_rollouts", "load_rollouts", "save_rollouts"]
 
 
 def save_rollouts(rollouts: Sequence[Rollout], path: str | os.PathLike[str]) -> None:
@@ -64,6 +65,16 @@ def iterate_rollouts(path: str | os.PathLike[str], *, untrusted: bool = True) ->
             yield _rollout(row, f"{path}:{number}")
     else:
         raise DataError(f"{path}: only .jsonl and .parquet files are read")
+
+
+@dataclass(frozen=True)
+class StoredRollouts:
+    """What this program has stored at `path`; each pass reads it as `iterate_rollouts` does."""
+
+    path: Path
+
+    def __iter__(self) -> Iterator[Rollout]:
+        return iterate_rollouts(self.path, untrusted=False)
 
 
 def _read_parquet(path: Path, untrusted: bool) -> Iterator[Rollout]:

@@ -79,14 +79,17 @@ class Method(BaseModel, ABC):
 
     @abstractmethod
     def examples(
-        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
-    ) -> list[Example]:
-        """Tuples of rollouts to learn from, all of one length, the preferred one first."""
+        self, group: Sequence[Rollout], selection: Selection, seed: int
+    ) -> Sequence[Example]:
+        """What is learnt from the rollouts of one problem, all that the data set has of it.
+
+        Tuples of rollouts, all of one length, the preferred one first.
+        """
 
     def signals(
         self, example: Example, group: Sequence[Rollout], selection: Selection
     ) -> tuple[float, ...]:
-        """`batch.signals`, by default rewards. `group`: all rollouts of the example's problem."""
+        """`batch.signals`, by default rewards. `group` is what `examples` was given."""
         return tuple(rollout.reward for rollout in example)
 
     def caveats(self, origin: Origin) -> Iterator[str]:

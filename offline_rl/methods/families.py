@@ -35,9 +35,9 @@ class Imitation(Method):
     wants: ClassVar[str] = "accepted rollout"
 
     def examples(
-        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
-    ) -> list[Example]:
-        kept = accepted(rollouts, min_reward=selection.min_reward, unique=selection.unique)
+        self, group: Sequence[Rollout], selection: Selection, seed: int
+    ) -> Sequence[Example]:
+        kept = accepted(group, min_reward=selection.min_reward, unique=selection.unique)
         return [(rollout,) for rollout in kept]
 
 
@@ -52,9 +52,9 @@ class Graded(Method):
     wants: ClassVar[str] = "accepted or wrong rollout"
 
     def examples(
-        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
-    ) -> list[Example]:
-        return [(rollout,) for rollout in verified(rollouts, selection, unique=selection.unique)]
+        self, group: Sequence[Rollout], selection: Selection, seed: int
+    ) -> Sequence[Example]:
+        return [(rollout,) for rollout in verified(group, selection, unique=selection.unique)]
 
 
 class Preference(Method):
@@ -64,17 +64,16 @@ class Preference(Method):
     wants: ClassVar[str] = "pair of an accepted and a wrong rollout"
 
     def examples(
-        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
-    ) -> list[Example]:
-        matched = pairs(
-            rollouts,
+        self, group: Sequence[Rollout], selection: Selection, seed: int
+    ) -> Sequence[Example]:
+        return pairs(
+            group,
             min_reward=selection.min_reward,
             policy=selection.pairs.policy,
             per_problem=selection.pairs.per_problem,
             unique=selection.unique,
             seed=seed,
         )
-        return list(matched)
 
     def reads(self, selection: Selection) -> dict[str, Any]:
         return selection.model_dump(mode="json")

@@ -26,7 +26,7 @@ def _mismatched(examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
     found: dict[int, TokenizedExample] = {}
     for place, number in enumerate(ordered):
         (row,), (other,) = examples[number], examples[ordered[place - largest]]
-        tokens = [*row.tokens[: row.prompt_length], *other.tokens[other.prompt_length :]]
+        tokens = row.tokens[: row.prompt_length] + other.tokens[other.prompt_length :]
         found[number] = (replace(row, tokens=tokens),)
     return [found[number] for number in range(len(examples))]
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from data_gen.selection import Selection
 from data_gen.types import Rollout
-from data_gen.views import Example, groups
+from data_gen.views import Example
 from losses import offline_grpo_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.families import Baselined, mean_reward, verified
@@ -29,15 +29,10 @@ class OfflineGrpo(Baselined):
     training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
 
     def examples(
-        self, rollouts: Sequence[Rollout], selection: Selection, seed: int
-    ) -> list[Example]:
-        telling = [
-            rollout
-            for group in groups(rollouts).values()
-            if len({one.reward for one in verified(group, selection, unique=False)}) > 1
-            for rollout in group
-        ]
-        return super().examples(telling, selection, seed)
+        self, group: Sequence[Rollout], selection: Selection, seed: int
+    ) -> Sequence[Example]:
+        rewards = {rollout.reward for rollout in verified(group, selection, unique=False)}
+        return super().examples(group, selection, seed) if len(rewards) > 1 else []
 
     def signals(
         self, example: Example, group: Sequence[Rollout], selection: Selection

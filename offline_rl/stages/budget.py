@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from data_gen.store.rollouts import load_rollouts
+from data_gen.store.rollouts import StoredRollouts
 from data_gen.types import DataError
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import MeasuredBudget
@@ -73,7 +73,7 @@ def _taken(run: Run[Experiment], dataset: Stage, method: Method, budget: Budget)
 
     settings = run.settings
     training = resolve_training(method.training_defaults, settings.training, method.training)
-    rollouts = training_rollouts(run, method, load_rollouts(dataset.folder, untrusted=False))
+    rollouts = training_rollouts(run, method, StoredRollouts(dataset.folder))
     seed = settings.seeds[0]
     try:
         examples, _ = prepare(method, rollouts, settings.selection, seed, training.max_tokens)

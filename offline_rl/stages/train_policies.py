@@ -2,9 +2,9 @@
 
 import gc
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from threading import Event
@@ -15,9 +15,9 @@ from data_gen.cluster.tasks import ClusterCalls, seen_from_anywhere
 from data_gen.demonstrations import demonstrations
 from data_gen.prompts import Tokenizer
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.store.rollouts import load_rollouts
+from data_gen.store.rollouts import StoredRollouts
 from data_gen.types import DataError, Rollout
-from data_gen.views import accepted
+from data_gen.views import is_accepted, problem_groups
 from offline_rl.artifacts.records import TrainingFailure
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
@@ -83,7 +83,7 @@ def train_policies(
 def _train_together(
     run: Run[Experiment],
     policies: Sequence[Policy],
-    rollouts: list[Rollout],
+    rollouts: StoredRollouts,
     cluster: ClusterSettings,
 ) -> None:
     """Each policy in a thread of its own, which waits for the node that trains it."""
@@ -101,7 +101,8 @@ def _train_together(
     ):
         for method in (one.method for one in policies):
             if method.learns_from not in lessons:
-                lessons[method.learns_from] = calls.shared(training_rollouts(run, method, rollouts))
+                learnt = list(training_rollouts(run, method, rollouts))
+                lessons[method.learns_from] = calls.shared(learnt)
         done = [threads.submit(train_one, one, calls) for one in policies]
         try:
             for count, future in enumerate(as_completed(done), 1):
@@ -114,13 +115,14 @@ def _train_together(
             raise
 
 
-def learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
+def learnable(run: Run[Experiment], stage: Stage) -> StoredRollouts:
     """The rollouts of the data set. Raises DataError where none of them is accepted."""
-    rollouts = load_rollouts(stage.folder, untrusted=False)
-    if not accepted(rollouts, min_reward=run.settings.selection.min_reward):
+    rollouts = StoredRollouts(stage.folder)
+    min_reward = run.settings.selection.min_reward
+    if not any(is_accepted(rollout, min_reward) for rollout in rollouts):
         raise DataError(
-            f"none of the {len(rollouts)} rollouts in {stage.folder} is accepted: sample more, take"
-            " easier problems, or check the prompt and the verifier"
+            f"none of the {sum(1 for _ in rollouts)} rollouts in {stage.folder} is accepted: sample"
+            " more, take easier problems, or check the prompt and the verifier"
         )
     return rollouts
 
@@ -128,9 +130,9 @@ def learnable(run: Run[Experiment], stage: Stage) -> list[Rollout]:
 def training_rollouts(
     run: Run[Experiment],
     method: Method,
-    rollouts: list[Rollout],
+    rollouts: Iterable[Rollout],
     tokenizer: Tokenizer | None = None,
-) -> list[Rollout]:
+) -> Iterable[Rollout]:
     """What a method learns from: the rollouts, or the solutions of their problems.
 
     The tokenizer of the base is loaded where it is needed and not given.
@@ -138,9 +140,21 @@ def training_rollouts(
     settings = run.settings
     if method.learns_from == settings.learn_from or settings.learn_from == "demonstrations":
         return rollouts
-    problems = {rollout.problem.id: rollout.problem for rollout in rollouts}.values()
     tokenizer = tokenizer or load_tokenizer(settings.model_path, settings.revision)
-    return list(demonstrations(problems, tokenizer=tokenizer, style=settings.prompt))
+    return _Solutions(rollouts, tokenizer, settings.prompt)
+
+
+@dataclass(frozen=True)
+class _Solutions:
+    """The solutions of the rollouts' problems as rollouts, made again by each pass."""
+
+    rollouts: Iterable[Rollout]
+    tokenizer: Tokenizer
+    style: str
+
+    def __iter__(self) -> Iterator[Rollout]:
+        problems = (group[0].problem for group in problem_groups(self.rollouts))
+        return demonstrations(problems, tokenizer=self.tokenizer, style=self.style)
 
 
 def _is_needed(

@@ -1,6 +1,6 @@
 """Whether any method finds something to learn from, asked before hours of sampling for nothing."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -81,7 +81,7 @@ def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
     return False
 
 
-def _reason(run: Run[Experiment], method: Method, rollouts: list[Rollout]) -> str | None:
+def _reason(run: Run[Experiment], method: Method, rollouts: Iterable[Rollout]) -> str | None:
     """Why a method learns nothing from rollouts with any of the seeds; None where it does."""
     from offline_rl.training.train import prepare
 

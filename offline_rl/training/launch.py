@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,7 @@ class LaunchError(RuntimeError):
 def launch_training(
     launch: Launch,
     method: Method,
-    rollouts: Sequence[Rollout],
+    rollouts: Iterable[Rollout],
     folder: Path,
     *,
     model: str,
@@ -60,7 +60,7 @@ def launch_training(
         )
     with tempfile.TemporaryDirectory() as scratch:
         job = Path(scratch) / "job.json"
-        save_rollouts(rollouts, Path(scratch) / "rollouts.parquet")
+        save_rollouts(list(rollouts), Path(scratch) / "rollouts.parquet")
         arguments = {
             "method": method.model_dump(mode="json"),
             "rollouts": f"{scratch}/rollouts.parquet",

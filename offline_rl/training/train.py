@@ -2,7 +2,7 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from trl import SFTConfig
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
-from data_gen.views import groups, is_accepted
+from data_gen.views import is_accepted, problem_groups
 from offline_rl.artifacts.atomic import disk_errors_name
 from offline_rl.artifacts.records import TrainingReport
 from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
@@ -38,7 +38,7 @@ class NothingToLearn(DataError):
 
 def train(
     method: Method,
-    rollouts: Sequence[Rollout],
+    rollouts: Iterable[Rollout],
     folder: Path,
     *,
     model: str,
@@ -50,6 +50,8 @@ def train(
     on_log: OnLog | None = None,
 ) -> TrainingReport:
     """Trains, and saves weights, tokenizer and the returned report in `folder`.
+
+    The rollouts of a problem stand side by side; they are read once and not kept.
 
     With `checkpoint_every`, an interrupted call with the same arguments goes on at the last whole
     checkpoint. `on_log(step, steps, values)` is called as training goes. `setup` says how the
@@ -170,24 +172,30 @@ def _save(policy: Any, tokenizer: Any, folder: Path, training: TrainingSettings)
 
 
 def prepare(
-    method: Method, rollouts: Sequence[Rollout], selection: Selection, seed: int, max_tokens: int
+    method: Method, rollouts: Iterable[Rollout], selection: Selection, seed: int, max_tokens: int
 ) -> tuple[list[TokenizedExample], int]:
-    """The method's examples as token ids, and how many were left out as longer than max_tokens."""
-    by_problem = groups(rollouts)
-    examples = [
-        labelled(
-            tokenize(example),
-            method.signals(example, by_problem[example[0].problem.id], selection),
-            [is_accepted(rollout, selection.min_reward) for rollout in example],
-        )
-        for example in method.examples(rollouts, selection, seed)
-    ]
-    fitting = [example for example in examples if longest(example) <= max_tokens]
-    too_long = len(examples) - len(fitting)
-    if not examples:
-        problems = len({rollout.problem.id for rollout in rollouts})
+    """The method's examples as token ids, and how many were left out as longer than max_tokens.
+
+    The rollouts of a problem stand side by side (DataError else); they are read once and not kept.
+    """
+    fitting: list[TokenizedExample] = []
+    problems = count = too_long = 0
+    for group in problem_groups(rollouts):
+        problems += 1
+        count += len(group)
+        for example in method.examples(group, selection, seed):
+            tokens = labelled(
+                tokenize(example),
+                method.signals(example, group, selection),
+                [is_accepted(rollout, selection.min_reward) for rollout in example],
+            )
+            if longest(tokens) <= max_tokens:
+                fitting.append(tokens)
+            else:
+                too_long += 1
+    if not fitting and not too_long:
         raise NothingToLearn(
-            f"{len(rollouts)} {method.learns_from} of {problems} problems hold no {method.wants}:"
+            f"{count} {method.learns_from} of {problems} problems hold no {method.wants}:"
             " sample more, raise the temperature, or take easier problems"
         )
     if not fitting:

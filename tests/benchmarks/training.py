@@ -15,6 +15,7 @@ import random
 import statistics
 import tempfile
 import time
+from array import array
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -127,7 +128,7 @@ def skewed(count: int) -> Iterator[list[int]]:
 def singles(count: int) -> list[tuple[Row]]:
     prompt = list(range(2, 18))
     every = enumerate(skewed(count))
-    return [(Row(f"p{i}#0", prompt + tokens, 16),) for i, tokens in every]
+    return [(Row(f"p{i}#0", array("i", prompt + tokens), 16),) for i, tokens in every]
 
 
 def pairs(count: int) -> list[tuple[Row, Row]]:
@@ -135,8 +136,8 @@ def pairs(count: int) -> list[tuple[Row, Row]]:
     every = list(skewed(2 * count))
     return [
         (
-            Row(f"p{i}#0", prompt + chosen, 16),
-            Row(f"p{i}#1", prompt + rejected, 16, accepted=False),
+            Row(f"p{i}#0", array("i", prompt + chosen), 16),
+            Row(f"p{i}#1", array("i", prompt + rejected), 16, accepted=False),
         )
         for i, (chosen, rejected) in enumerate(zip(every[::2], every[1::2], strict=True))
     ]
