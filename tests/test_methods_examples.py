@@ -1,5 +1,6 @@
 """What methods learn from, what they refuse to, and which caveats they state."""
 
+import tracemalloc
 from dataclasses import replace
 
 import pytest
@@ -46,6 +47,30 @@ def test_the_mean_counts_a_completion_as_often_as_it_was_drawn_and_teaches_it_on
     assert (wrong.rollout_id, wrong.signal, wrong.accepted) == ("p#3", -0.75, False)
     repeated = Selection(unique=False)
     assert len(examples_of("offline_grpo", drawn, repeated)) == 4
+
+
+@pytest.mark.parametrize("kind", METHODS)
+def test_rollouts_may_come_one_by_one(kind, rollouts):
+    assert examples_of(kind, iter(rollouts)) == examples_of(kind, rollouts)
+
+
+def test_of_rollouts_that_teach_nothing_none_is_kept(random_model):
+    tokenizer = AutoTokenizer.from_pretrained(random_model)
+    length, problems = 20_000, 100
+
+    def drawn():
+        for number in range(problems):
+            problem = Problem(f"p{number}", "1+1=", "2")
+            one = rollout(tokenizer, problem, 0, "2" if number == 0 else "3", right=number == 0)
+            tokens = [*one.completion.tokens, *range(length)]
+            yield replace(one, completion=replace(one.completion, tokens=tokens, logps=()))
+
+    tracemalloc.start()
+    assert len(examples_of("rft", drawn())) == 1
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    # Of 32 bits each; the tokens of a few are there as Python numbers too.
+    assert peak < 4 * length * problems
 
 
 HERE = Origin(Sampling(), Filters(pass_rate=(0.1, 0.9)))

@@ -10,13 +10,18 @@ import time
 from pathlib import Path
 
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
 from data_gen.store.atomic_files import sha256
 from data_gen.store.rollouts import load_rollouts, save_rollouts
-from offline_rl import load_run
+from data_gen.types import DataError
+from offline_rl import load_experiment, load_run, run
 from offline_rl.artifacts.checksums import sealed, unsealed
+from offline_rl.artifacts.manifest import MANIFEST, FileEntry
+from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.progress import Silent
 
 SMALL = [
     "problems.limit=40",
@@ -133,14 +138,19 @@ def test_report_and_show_read_a_finished_run(forked, finished):
     assert "in_distribution" in forked("show", folder)
 
 
-def test_a_report_hashes_each_file_of_a_run_once(tiny, monkeypatch):
-    hashed = []
+def test_a_report_hashes_and_reads_each_file_of_a_run_once(tiny, monkeypatch):
+    hashed, opened = [], []
+    parquet = pq.ParquetFile
+    monkeypatch.setattr(
+        pq, "ParquetFile", lambda path, **how: opened.append(path) or parquet(path, **how)
+    )
     monkeypatch.setattr(
         "offline_rl.artifacts.published_stage.sha256",
         lambda path: hashed.append(path) or sha256(path),
     )
     load_run(tiny)
     assert len(hashed) == len(set(hashed)) > 10
+    assert sorted(opened) == sorted(tiny.glob("evaluations/*/*/*/part-*.parquet"))
 
 
 def test_a_change_redoes_what_depends_on_it_and_says_why(forked, tiny_copy):
@@ -161,6 +171,43 @@ def test_a_report_leaves_out_what_other_settings_made(forked, tiny_copy):
     assert "Left out, since other settings made them: evaluations/rft/seed-0/" in output
     table = pd.read_csv(tiny_copy / "report" / "comparison.csv")
     assert set(table.label) == {"base", "dpo"}
+
+
+def killed_at_its_start(folder, *settings):
+    """What is left of a folder when a run with these settings is killed before its first stage."""
+
+    class Killed(Silent):
+        def say(self, line):
+            raise KeyboardInterrupt
+
+    experiment = load_experiment("demo", [*TINY, *settings])
+    with pytest.raises(KeyboardInterrupt):
+        run(experiment, folder, progress=Killed())
+
+
+def test_a_killed_run_of_the_same_settings_takes_nothing_from_the_report(tiny_copy):
+    before = load_run(tiny_copy).comparison
+    killed_at_its_start(tiny_copy)
+    pd.testing.assert_frame_equal(load_run(tiny_copy).comparison, before)
+
+
+def test_a_killed_run_of_other_settings_leaves_nothing_that_passes_for_its_own(tiny_copy):
+    killed_at_its_start(tiny_copy, "evaluation.sampling.temperature=0.5")
+    with pytest.raises(DataError, match="no finished evaluation yet"):
+        load_run(tiny_copy)
+
+
+def test_an_evaluation_of_other_weights_than_are_there_is_left_out(tiny_copy):
+    """As between a policy's training and its evaluation, when it is trained again."""
+    stage = PublishedStage(tiny_copy / "models/rft/seed-0")
+    manifest = stage.published()
+    weights = stage.folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
+    files = {**manifest.files, weights.name: FileEntry.at(weights)}
+    (stage.folder / MANIFEST).write_text(manifest.model_copy(update={"files": files}).text())
+    report = load_run(tiny_copy)
+    assert set(report.comparison.label) == {"base", "dpo"}
+    assert any("evaluations/rft/seed-0" in note for note in report.notes)
 
 
 def test_a_run_writes_the_files_that_its_settings_name(forked, tiny_copy):

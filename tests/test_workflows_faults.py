@@ -3,12 +3,17 @@
 A few of each kind; `make soak` runs the long forms in tests/soak.
 """
 
+import json
+import re
 import shutil
 import subprocess
 from random import Random
 
 import pytest
 
+from offline_rl.artifacts import records
+from offline_rl.artifacts.checksums import DamagedArtifact, sealed
+from offline_rl.artifacts.records import EvaluationInfo, SealedRecord, TrainingFailure
 from tests.helpers import fault_concurrency, fault_damage, fault_syscalls, faults
 from tests.helpers.faults import command, held
 
@@ -86,6 +91,42 @@ def test_a_report_names_the_damage_and_uses_none_of_it(swept, tmp_path):
     for kind, read in fault_damage.KINDS.items():
         if read and "part" not in kind:
             fault_damage.check_report(copy, kind, cuts=0, flips=1, seed=0)
+
+
+KINDS = [one for one in vars(records).values() if isinstance(one, type) and "FILE" in vars(one)]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_a_record_of_another_version_is_refused_by_its_file_and_field(kind, swept):
+    path = next((path for path in swept.rglob(kind.FILE) if fits(kind, path)), None)
+    if path is None:
+        assert kind is TrainingFailure, "the run has no such file"
+        value = {"reason": "the loss is nan", "code": {}}
+    else:
+        value = json.loads(path.read_bytes())
+        value.pop("sha256", None)
+
+    def refusal(changed):
+        text = sealed(changed) if issubclass(kind, SealedRecord) else json.dumps(changed)
+        with pytest.raises(DamagedArtifact) as refused:
+            kind.parse(text.encode(), "run/file.json")
+        return str(refused.value)
+
+    for name, field in kind.model_fields.items():
+        other = [] if isinstance(value[name], dict | str) else {"other": "kind"}
+        assert re.match(
+            rf"run/file.json: {name}[.:].*Input should", refusal({**value, name: other})
+        )
+        if field.is_required():
+            left = {key: one for key, one in value.items() if key != name}
+            assert refusal(left).startswith(f"run/file.json: {name}: Field required")
+    assert refusal({**value, "later": 1}).startswith("run/file.json: later: Extra inputs")
+    assert kind.parse(kind.model_validate(value, strict=False).text().encode(), path)
+
+
+def fits(kind, path):
+    """Whether the file is of this kind: about.json is of data, or of an evaluation."""
+    return kind is not EvaluationInfo or "evaluations" in path.parts
 
 
 @pytest.mark.parametrize("kind", ["rollouts/about.json", "models/rft/seed-0/model.safetensors"])
