@@ -11,7 +11,7 @@ from eval.curves import PASS_AT_K, PROFILE, pass_at_k_rows, profile_rows
 from eval.evaluation import Evaluation
 from eval.label_rows import COMPARISON, SEEDS, Accuracy
 from eval.model_table import Panel, arrange
-from eval.notes import notes_on
+from eval.notes import Note, notes_on
 from eval.pair_rows import PAIRWISE, pair_rows, pairs_of, with_holm
 
 CHECK_COLUMNS: Mapping[str, str] = {
@@ -54,7 +54,7 @@ class Comparison:
     seeds: pd.DataFrame
     pass_at_k: pd.DataFrame
     profile: pd.DataFrame
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 def compare(

@@ -69,7 +69,9 @@ def test_a_model_that_lacks_a_benchmark_of_another_has_no_macro_row():
     compared = compare([*evaluations("m1"), *second])
     macro = compared.comparison.query("benchmark == 'macro'")
     assert set(macro["model"]) == {"m1"}
-    assert any(note.startswith("m2: dft was not evaluated on hard") for note in compared.notes)
+    assert any(
+        note.startswith("m2: dft was not evaluated on hard") for note in map(str, compared.notes)
+    )
 
 
 def test_untrained_labels_are_paired_when_that_is_asked_for():
@@ -112,7 +114,7 @@ def test_labels_that_are_missing_have_no_rows():
     found = [e for e in evaluations() if e.label != "rft"]
     compared = compare(found)
     assert set(compared.pairwise["against"]) == {"base", "base greedy"}
-    assert any("reference rft was not evaluated" in note for note in compared.notes)
+    assert any("reference rft was not evaluated" in note for note in map(str, compared.notes))
     untrained = compare([e for e in found if e.training_seed is None])
     assert untrained.pairwise.empty
     assert list(untrained.pairwise.columns) == list(compared.pairwise.columns)
@@ -123,4 +125,4 @@ def test_a_label_without_every_benchmark_has_no_macro_row():
     compared = compare(found)
     assert "macro" not in set(compared.comparison.query("label == 'dft'")["benchmark"])
     assert set(compared.pairwise.query("label == 'dft'")["benchmark"]) == {"easy"}
-    assert any("dft was not evaluated on hard" in note for note in compared.notes)
+    assert any("dft was not evaluated on hard" in note for note in map(str, compared.notes))

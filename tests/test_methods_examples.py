@@ -107,7 +107,7 @@ def test_a_ratio_to_probabilities_that_drew_nothing_is_told(sampling, how):
 def test_the_report_has_the_caveats_of_what_was_trained():
     changes = ["methods={rft: {}, topr: {}, other: {kind: topr}}", "sampling.temperature=0.5"]
     experiment = load_experiment("demo", changes)
-    [note] = method_notes(experiment, {"rft", "topr"})
+    [note] = map(str, method_notes(experiment, {"rft", "topr"}))
     assert note.startswith("topr takes the base model's own probabilities for those that drew")
 
 

@@ -239,5 +239,5 @@ def test_a_method_that_fails_to_state_its_caveats_is_a_note(monkeypatch):
 
     monkeypatch.setattr(METHODS["rft"], "caveats", caveats)
     experiment = load_experiment("demo")
-    [note] = method_notes(experiment, {"rft", "dft"})
+    [note] = map(str, method_notes(experiment, {"rft", "dft"}))
     assert note.startswith("rft failed to state its caveats: AttributeError: ")

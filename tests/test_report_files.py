@@ -4,28 +4,24 @@ import re
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
-from eval import compare
 from eval.comparison import CHECKS
 from offline_rl.artifacts.records import TrainingReport, ValidationReport
 from offline_rl.report import (
     COLUMNS,
     Samples,
-    curves_table,
-    data_table,
     training_table,
     write_report,
 )
-from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.report.paper_tables import latex
 from offline_rl.report.write_report import csv_tables
 from tests.helpers.full_report import RECORDS, TABLES, evaluations, make_report, printed, trained
 from tests.helpers.policies import trial
+from tests.helpers.reports import report_on, with_results, with_tables
 
 FILES = sorted([*TABLES, "index.html", "samples.csv.gz"])
 
@@ -130,7 +126,7 @@ def test_a_format_that_is_there_is_written_anew_with_the_others(tmp_path):
     report = make_report()
     write_report(tmp_path, report, ("latex",))
     before = (tmp_path / "tables.tex").read_text()
-    other = replace(report, comparison=report.comparison.query("label != 'dpo'"))
+    other = with_tables(report, comparison=report.comparison.query("label != 'dpo'"))
     write_report(tmp_path, other, ("csv",))
     assert not (tmp_path / "tables.md").exists()
     assert (tmp_path / "comparison.csv").exists()
@@ -148,7 +144,9 @@ def test_clock_readings_stand_in_training_csv_alone(tmp_path):
     report = make_report()
     write_report(tmp_path / "first", report, ("csv",))
     write_report(
-        tmp_path / "second", replace(report, training=training_table(slow, model="m")), ("csv",)
+        tmp_path / "second",
+        with_results(report, training=training_table(slow, model="m")),
+        ("csv",),
     )
     for name in ("comparison.csv", "pairwise.csv", "data.csv"):
         first, second = tmp_path / "first" / name, tmp_path / "second" / name
@@ -157,25 +155,8 @@ def test_clock_readings_stand_in_training_csv_alone(tmp_path):
 
 
 def test_a_report_of_the_untouched_base_alone_can_be_written(tmp_path):
-    evaluated = [e for e in evaluations() if e.label == "base"]
-    compared = compare(evaluated)
-    training = training_table([], model="m")
-    report = replace(
-        make_report(),
-        comparison=with_budgets(compared.comparison, training),
-        pairwise=with_marks(compared.pairwise, training),
-        checks=compared.checks,
-        seeds=compared.seeds,
-        pass_at_k=compared.pass_at_k,
-        profile=compared.profile,
-        training=training,
-        curves=curves_table([], model="m"),
-        data=data_table({}, model="m"),
-        samples=tuple(Samples(one) for one in evaluated),
-        summaries={},
-        notes=compared.notes,
-        failures={},
-    )
+    evaluated = [Samples(one) for one in evaluations() if one.label == "base"]
+    report = report_on(evaluated)
     write_report(tmp_path, report)
     assert pd.read_csv(tmp_path / "pairwise.csv").empty
     assert "There is no pair" in (tmp_path / "index.html").read_text()

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
+from eval.notes import Note
 from offline_rl.progress import Silent
 from offline_rl.report import Samples, print_report, write_report
+from offline_rl.report.build_report import build_report
 from offline_rl.report.trackers import log_comparison, summary
-from offline_rl.results.run_results import report_on
 from tests.helpers.hostile_texts import PAYLOADS, formulas, inert, live_markdown, structure, tree
+from tests.helpers.reports import with_results, with_tables
 from tests.helpers.small_report import evaluation, findings
 
 
@@ -20,7 +22,7 @@ def compared():
     """A report with a short name for each kind of name; the comparison is made once."""
     of = [("base", None), ("LABEL", 0), ("LABEL", 1), ("OTHER", 0)]
     samples = [evaluation(label, seed, "BENCH", model="MODEL", problems=4) for label, seed in of]
-    return report_on(findings(*samples, reference="LABEL"))
+    return build_report(findings(*samples, reference="LABEL"))
 
 
 def hostile_report(compared, text):
@@ -31,28 +33,18 @@ def hostile_report(compared, text):
         return table.replace(names)
 
     samples = []
-    for one in compared.samples:
+    for one in compared.results.samples:
         grid = one.evaluation.grid.assign(reason=text, answer=text)
         grid["problem_id"] = text + grid["problem_id"]
         label = {"LABEL": f"{text}x", "OTHER": f"{text}y"}.get(one.evaluation.label, "base")
         about = {"label": label, "model": text, "benchmark": f"{text}b", "grid": grid}
         samples.append(Samples(replace(one.evaluation, **about)))
-    names = (
-        "comparison",
-        "pairwise",
-        "checks",
-        "seeds",
-        "pass_at_k",
-        "profile",
-        "training",
-        "curves",
-        "data",
-    )
-    made = replace(
-        compared,
-        **{name: named(getattr(compared, name)) for name in names},
+    tables = ("comparison", "pairwise", "checks", "seeds", "pass_at_k", "profile")
+    results = {name: named(getattr(compared, name)) for name in ("training", "curves", "data")}
+    made = with_results(
+        with_tables(compared, **{name: named(getattr(compared, name)) for name in tables}),
+        **results,
         samples=tuple(samples),
-        notes=(text,),
         failures={text: text},
         environment={text: {text: text}, "list": [text, {text: text}]},
         settings=text,
@@ -63,7 +55,7 @@ def hostile_report(compared, text):
     for column in ("reason", "status", "method_settings", "kind", "precision"):
         made.training[column] = text
     made.data["statistic"] = made.data["value"] = text
-    return made
+    return replace(made, notes=(Note("data", text),))
 
 
 @pytest.mark.parametrize("text", PAYLOADS)

@@ -7,6 +7,7 @@ from playwright.sync_api import expect
 from tests.helpers import browser
 from tests.helpers.browser import card, field, listed
 from tests.helpers.page_reports import PROBLEMS, evaluated, report_of, written
+from tests.helpers.reports import with_results
 
 chromium, visit = browser.chromium, browser.visit
 
@@ -106,7 +107,9 @@ def test_what_was_left_out_of_a_text_is_said(visit, tmp_path):
 
 
 def test_without_texts_verdicts_and_answers_are_still_shown(visit, small, tmp_path):
-    bare = replace(small, samples=tuple(replace(one, folder=None) for one in small.samples))
+    bare = with_results(
+        small, samples=tuple(replace(s, folder=None) for s in small.results.samples)
+    )
     page = visit(written(bare, tmp_path), "#rollouts?b=easy&p=easy%2F4")
     assert card(page, "dft").locator(".chip").count() == 8
     assert "Its text is not in this page." in card(page, "dft").inner_text()

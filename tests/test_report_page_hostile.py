@@ -7,6 +7,7 @@ import pytest
 from playwright.sync_api import expect
 
 from data_gen.types import Problem
+from eval.notes import Note
 from offline_rl.report.text import plain
 from tests.helpers import browser
 from tests.helpers.browser import card, field
@@ -73,7 +74,7 @@ def hostile(tmp_path_factory):
         records=records,
         models=models,
         name="".join(PAYLOADS),
-        notes=tuple(PAYLOADS),
+        notes=tuple(Note("data", one) for one in PAYLOADS),
         failures={one: one for one in PAYLOADS},
         environment={one: {one: [one, {one: one}]} for one in PAYLOADS},
         settings="\n".join(PAYLOADS),

@@ -8,7 +8,7 @@ import subprocess
 import pytest
 
 from offline_rl.report import write_report
-from offline_rl.results.run_results import report_on
+from offline_rl.report.build_report import build_report
 from tests.helpers.small_report import evaluation, findings
 
 openpyxl = pytest.importorskip("openpyxl")
@@ -48,7 +48,7 @@ def hostile(payload):
     made = findings(*samples)
     made.training["reason"] = made.training["status"] = payload
     made.data["statistic"] = made.data["value"] = payload
-    return report_on(made)
+    return build_report(made)
 
 
 @pytest.fixture(scope="module")

@@ -43,7 +43,8 @@ def sentences(accuracies, samples=(), absent=(), baseline="base"):
                 found.append(Evaluation(label, seed, benchmark, temperature, grid, model="m"))
     compared = compare(found, baseline=baseline, among_untrained=True)
     tables = {"comparison": compared.comparison, "pairwise": compared.pairwise}
-    return verdict(SimpleNamespace(**tables, absent=absent, baseline=baseline))
+    results = SimpleNamespace(baseline=baseline)
+    return verdict(SimpleNamespace(**tables, absent=absent, results=results))
 
 
 def test_a_base_that_no_method_reaches_comes_first():

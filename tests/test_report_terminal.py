@@ -6,7 +6,9 @@ from dataclasses import replace
 import pandas as pd
 import pytest
 
+from eval.notes import Note
 from tests.helpers.full_report import make_report, printed
+from tests.helpers.reports import with_tables
 
 
 def test_markup_of_the_terminal_is_shown_and_not_obeyed():
@@ -25,7 +27,7 @@ def test_no_cell_or_heading_of_the_terminal_is_broken_or_cut(width):
     pairs = report.pairwise[report.pairwise["benchmark"].str.startswith("easy")]
     paired = pd.concat([pairs.assign(benchmark=name) for name in benchmarks])
     paired = paired.sort_values(["label", "against"], kind="stable")
-    text = printed(replace(report, comparison=many, pairwise=paired), width)
+    text = printed(with_tables(report, comparison=many, pairwise=paired), width)
     lines = text.splitlines()
     assert max(map(len, lines)) <= width
     assert "…" not in text
@@ -48,7 +50,7 @@ def test_no_cell_or_heading_of_the_terminal_is_broken_or_cut(width):
 
 def test_a_long_note_of_the_terminal_is_told_to_its_end():
     note = f"{'caveat ' * 100}to the end"
-    assert note in " ".join(printed(replace(make_report(), notes=(note,))).split())
+    assert note in " ".join(printed(replace(make_report(), notes=(Note("data", note),))).split())
 
 
 def test_a_longer_name_of_the_terminal_is_cut_with_an_ellipsis():

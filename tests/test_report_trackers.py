@@ -3,13 +3,13 @@
 import pytest
 
 from offline_rl.progress import Silent
+from offline_rl.report.build_report import build_report
 from offline_rl.report.trackers import log_comparison, summary
-from offline_rl.results.run_results import report_on
 from tests.helpers.small_report import run
 
 
 def test_the_summary_has_every_known_figure_of_the_comparison_and_the_tested_pairs():
-    report = report_on(run("rft", "dft"))
+    report = build_report(run("rft", "dft"))
     values = summary(report)
     rows = report.comparison.set_index(["label", "benchmark"])
     assert values["dft/macro/avg_at_k_percent"] == rows.loc[("dft", "macro"), "avg_at_k_percent"]
@@ -21,7 +21,7 @@ def test_the_summary_has_every_known_figure_of_the_comparison_and_the_tested_pai
 
 def test_tensorboard_reads_what_was_logged_and_a_second_time_replaces_it(tmp_path):
     reading = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    report = report_on(run("rft"))
+    report = build_report(run("rft"))
     for _ in range(2):
         log_comparison(report, ["tensorboard"], tmp_path / "logs", Silent())
     [events] = (tmp_path / "logs").rglob("events.out.tfevents.*")
@@ -39,6 +39,6 @@ def test_a_tracker_that_is_not_there_costs_a_line(tmp_path):
         def say(self, text):
             said.append(text)
 
-    log_comparison(report_on(run("rft")), ["mlflow"], tmp_path, Progress())
+    log_comparison(build_report(run("rft")), ["mlflow"], tmp_path, Progress())
     assert len(said) == 1
     assert said[0].startswith("the comparison did not reach mlflow: ")

@@ -90,7 +90,9 @@ def test_weights_of_trials_are_not_kept_and_nothing_is_done_twice(swept):
 
 def test_unequal_trials_and_edges_are_noted(swept):
     _, report = swept
-    assert any("Unequal trials" in note and "rft 2, dft 1" in note for note in report.notes)
+    assert any(
+        "Unequal trials" in note and "rft 2, dft 1" in note for note in map(str, report.notes)
+    )
     grids = "sweep.grids={rft: {lr: [1e-4, 1e-3, 1e-2]}, dft: {lr: [1e-4, 1e-3, 1e-2]}}"
     experiment = load_experiment("demo", [*SMALL, grids])
     trials = [
@@ -98,7 +100,7 @@ def test_unequal_trials_and_edges_are_noted(swept):
         for label, scores in {"rft": (0.1, 0.2, 0.3), "dft": (0.1, 0.3, 0.2)}.items()
         for n, score in enumerate(scores)
     ]
-    (note,) = trial_notes(experiment, trials)
+    (note,) = map(str, trial_notes(experiment, trials))
     assert note.startswith("The best lr of rft, 0.01, is at the edge")
 
 

@@ -54,7 +54,7 @@ def test_a_policy_that_rounding_makes_the_base_again_is_told():
         return [trained("dpo", update_kept_in_bfloat16=share), trained("rft")]
 
     half, whole = [{"dtype": "bfloat16"}], [{"dtype": "float32"}]
-    [note] = rounding_notes(records(0.07), half)
+    [note] = map(str, rounding_notes(records(0.07), half))
     assert "of those that moved: dpo 7%." in note
     assert not list(rounding_notes(records(0.07), whole))
     assert not list(rounding_notes(records(0.9), half))

@@ -29,7 +29,7 @@ def test_models_evaluated_into_one_folder_stand_beside_each_other(evaluated):
     assert len(report.grid()) == 2 * 2 * 6 * 2
     written = pd.read_csv(evaluated / "report" / "comparison.csv")
     assert list(written["avg_at_k_percent"]) == list(report.comparison["avg_at_k_percent"])
-    assert "--label warm" in report.command
+    assert "--label warm" in report.results.command
 
 
 def test_the_command_of_a_report_evaluates_the_same_again(warm, evaluated, tmp_path):
@@ -89,4 +89,4 @@ def test_a_finished_benchmark_is_not_asked_again_and_a_new_one_is_added(evaluate
     assert set(report.comparison.query("label == 'warm'")["benchmark"]) == {
         *("near", "far", "long", "macro")
     }
-    assert any("cool was not evaluated on long" in note for note in report.notes)
+    assert any("cool was not evaluated on long" in note for note in map(str, report.notes))

@@ -207,7 +207,7 @@ def test_an_evaluation_of_other_weights_than_are_there_is_left_out(tiny_copy):
     (stage.folder / MANIFEST).write_text(manifest.model_copy(update={"files": files}).text())
     report = load_run(tiny_copy)
     assert set(report.comparison.label) == {"base", "dpo"}
-    assert any("evaluations/rft/seed-0" in note for note in report.notes)
+    assert any("evaluations/rft/seed-0" in note for note in map(str, report.notes))
 
 
 def test_a_run_writes_the_files_that_its_settings_name(forked, tiny_copy):

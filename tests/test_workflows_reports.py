@@ -30,7 +30,7 @@ def test_models_evaluated_alone_are_joined_with_each_other_and_with_a_run(series
     report = compare_runs([tmp_path / "a", tmp_path / "b"], tmp_path / "ab", formats=("csv",))
     pair = report.pairwise.query("benchmark == 'macro'")
     assert list(zip(pair["label"], pair["against"], strict=True)) == [("cool", "warm")]
-    assert any("sampling.temperature 1.0 / 0.5" in note for note in report.notes)
+    assert any("sampling.temperature 1.0 / 0.5" in note for note in map(str, report.notes))
     run_first = compare_runs([series[0] / "one", tmp_path / "b"], tmp_path / "rb", formats=("csv",))
     run_last = compare_runs([tmp_path / "b", series[0] / "one"], tmp_path / "br", formats=("csv",))
     assert set(run_first.comparison["model"]) == {"tiny"}
@@ -95,7 +95,7 @@ def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(serie
     report = run_several_models(load_settings(tmp_path / "both.yaml", lost), copy)
     assert "three" in report.failures
     assert list(report.comparison["model"].unique()) == ["one", "two"]
-    assert any("Nothing of three is finished" in note for note in load_run(copy).notes)
+    assert any("Nothing of three is finished" in note for note in map(str, load_run(copy).notes))
     none = load_settings(tmp_path / "both.yaml", ["models={three: /nowhere/model}"])
     with pytest.raises((DataError, EngineError)):
         run_several_models(none, tmp_path / "none")
@@ -128,7 +128,9 @@ def test_no_report_uses_a_file_that_changed_after_it_was_written(series, tmp_pat
             for harm in (flipped, data[:at]):
                 path.write_bytes(harm)
                 report = load_run(copy)
-                assert any("damaged" in note and path.name in note for note in report.notes)
+                assert any(
+                    "damaged" in note and path.name in note for note in map(str, report.notes)
+                )
                 label = "base" if "base" in path.parts else "rft"
                 assert label not in set(report.comparison["label"])
         path.write_bytes(data)

@@ -1,7 +1,7 @@
 """What a run found: CSV files, a page, a terminal table."""
 
 from offline_rl.report.columns import COLUMNS
-from offline_rl.report.contents import Report, Samples
+from offline_rl.report.contents import Report, RunResults, Samples
 from offline_rl.report.summary import verdict
 from offline_rl.report.tables import curves_table, data_table, training_table
 from offline_rl.report.terminal import print_report
@@ -11,6 +11,7 @@ __all__ = [
     "COLUMNS",
     "FIRST_FILES",
     "Report",
+    "RunResults",
     "Samples",
     "curves_table",
     "data_table",

@@ -7,7 +7,10 @@ from typing import Any
 
 import pandas as pd
 
+from eval.comparison import Comparison
 from eval.evaluation import Evaluation
+from eval.model_table import MACRO
+from eval.notes import Note
 from offline_rl.report.columns import COLUMNS
 
 
@@ -31,47 +34,106 @@ class Samples:
         return table[list(COLUMNS["samples.csv.gz"])]
 
 
-@dataclass(frozen=True, repr=False)
-class Report:
-    """Everything the report's files and the terminal show.
+@dataclass(frozen=True)
+class RunResults:
+    """What one run has found, or several, before anything is compared.
 
-    `comparison`, `pairwise`, `checks`, `seeds`, `pass_at_k` and `profile` are those of
-    eval.compare; `training`, `curves` and `data` of training_table, curves_table and data_table.
-    `samples` are all that was evaluated. `summaries` maps a base model to what was counted in its
-    data set.
-    `failures` maps what is missing ("dpo, seed 0") to the reason; `environment` holds versions,
-    engine and hardware; `settings` is the experiment as YAML text and `command` makes it again;
-    `absent` are labels that were to be compared and have no macro average on any base model;
-    `baseline` is the label of the untouched base.
+    `labels` and `benchmarks` give the order of rows. Policies are compared with `baseline` and
+    `reference`; `among_untrained` compares untrained ones with each other too. `training`, `curves`
+    and `data` are those of training_table, curves_table and data_table. `summaries` maps a base
+    model to what was counted in its data set, `bases` to the hash of its weights; `hashes` are of
+    what all its policies had in common. `failures` maps what is missing ("dpo, seed 0") to the
+    reason; `environment` holds versions, engine and hardware; `settings` is the experiment as YAML
+    text, and `command` runs it again.
     """
 
     name: str
-    comparison: pd.DataFrame
-    pairwise: pd.DataFrame
-    checks: pd.DataFrame
-    seeds: pd.DataFrame
-    pass_at_k: pd.DataFrame
-    profile: pd.DataFrame
+    samples: tuple[Samples, ...]
+    labels: tuple[str, ...]
+    benchmarks: tuple[str, ...]
+    baseline: str
+    reference: str
     training: pd.DataFrame
     curves: pd.DataFrame
     data: pd.DataFrame
-    samples: tuple[Samples, ...]
     summaries: Mapping[str, Mapping[str, Any]]
-    notes: tuple[str, ...]
+    bases: Mapping[str, str]
+    hashes: Mapping[str, str | None]
+    notes: tuple[Note, ...]
     failures: Mapping[str, str]
     environment: Mapping[str, Any]
     settings: str
     command: str
-    absent: tuple[str, ...] = ()
-    baseline: str = "base"
+    among_untrained: bool = False
+
+
+@dataclass(frozen=True, repr=False)
+class Report:
+    """What a run has found, and the comparison of it; `notes` are on both, in order of importance.
+
+    The tables, one for each CSV file, can be had here as well as from their parts.
+    """
+
+    results: RunResults
+    compared: Comparison
+    notes: tuple[Note, ...]
+
+    @property
+    def comparison(self) -> pd.DataFrame:
+        return self.compared.comparison
+
+    @property
+    def pairwise(self) -> pd.DataFrame:
+        return self.compared.pairwise
+
+    @property
+    def checks(self) -> pd.DataFrame:
+        return self.compared.checks
+
+    @property
+    def seeds(self) -> pd.DataFrame:
+        return self.compared.seeds
+
+    @property
+    def pass_at_k(self) -> pd.DataFrame:
+        return self.compared.pass_at_k
+
+    @property
+    def profile(self) -> pd.DataFrame:
+        return self.compared.profile
+
+    @property
+    def training(self) -> pd.DataFrame:
+        return self.results.training
+
+    @property
+    def curves(self) -> pd.DataFrame:
+        return self.results.curves
+
+    @property
+    def data(self) -> pd.DataFrame:
+        return self.results.data
+
+    @property
+    def failures(self) -> Mapping[str, str]:
+        return self.results.failures
+
+    @property
+    def absent(self) -> tuple[str, ...]:
+        """Labels that were to be compared and have no macro average on any base model."""
+        whole = self.comparison[self.comparison["benchmark"] == MACRO]
+        # Where no policy has an average yet, none is missing from it.
+        present = set((whole if len(whole) else self.comparison)["label"])
+        return tuple(label for label in self.results.labels if label not in present)
 
     def grid(self) -> pd.DataFrame:
         """A row for every sample of every policy, with the columns of samples.csv.gz."""
-        return pd.concat([one.table() for one in self.samples], ignore_index=True)
+        return pd.concat([one.table() for one in self.results.samples], ignore_index=True)
 
     def __repr__(self) -> str:
+        name, count = self.results.name, len(self.results.samples)
         policies = self.comparison[["model", "label"]].drop_duplicates()
-        return f"<Report {self.name!r}: {len(policies)} policies, {len(self.samples)} evaluations>"
+        return f"<Report {name!r}: {len(policies)} policies, {count} evaluations>"
 
 
 def rows_of(table: pd.DataFrame) -> Iterator[Any]:

@@ -5,6 +5,8 @@ from typing import Any
 
 import pandas as pd
 
+from eval.notes import Note
+
 BUDGETS = {
     "steps": "optimiser steps",
     "examples_seen": "examples seen",
@@ -84,7 +86,7 @@ def budget_flags(training: pd.DataFrame) -> dict[str, str]:
     return {column: sentence for column, (_, sentence) in flags.items()}
 
 
-def kernel_notes(training: pd.DataFrame) -> list[str]:
+def kernel_notes(training: pd.DataFrame) -> list[Note]:
     """A sentence for each model whose finished policies computed attention by several kernels."""
     notes = []
     for model, rows in _compared(training).groupby("model", sort=False):
@@ -92,11 +94,12 @@ def kernel_notes(training: pd.DataFrame) -> list[str]:
         if len(by_kernel) > 1:
             of = _of(model, training)
             kernels = "; ".join(f"{name}: {', '.join(who)}" for name, who in by_kernel.items())
-            notes.append(f"Attention{of} was computed by kernels that round otherwise ({kernels}).")
+            text = f"Attention{of} was computed by kernels that round otherwise ({kernels})."
+            notes.append(Note("fairness", text))
     return notes
 
 
-def left_out_notes(training: pd.DataFrame) -> list[str]:
+def left_out_notes(training: pd.DataFrame) -> list[Note]:
     """A sentence for each model where methods left out over 5% of their examples as too long."""
     notes = []
     for model, rows in _compared(training).groupby("model", sort=False):
@@ -107,14 +110,17 @@ def left_out_notes(training: pd.DataFrame) -> list[str]:
         if len(much):
             listed = ", ".join(f"{label} {100 * value:.0f}%" for label, value in much.items())
             notes.append(
-                f"Longer than training.max_tokens, and not learnt from{_of(model, training)}:"
-                f" {listed} of what was found for it. What is left is shorter than what was"
-                " accepted."
+                Note(
+                    "fairness",
+                    f"Longer than training.max_tokens, and not learnt from{_of(model, training)}:"
+                    f" {listed} of what was found for it. What is left is shorter than what was"
+                    " accepted.",
+                )
             )
     return notes
 
 
-def setting_notes(training: pd.DataFrame) -> list[str]:
+def setting_notes(training: pd.DataFrame) -> list[Note]:
     """A sentence for each model whose methods were trained with other optimisation settings."""
     notes = []
     for model, rows in _compared(training).groupby("model", sort=False):
@@ -125,8 +131,11 @@ def setting_notes(training: pd.DataFrame) -> list[str]:
         ]
         if listed:
             notes.append(
-                f"Trained with settings of their own{_of(model, training)}, as their papers have"
-                f" them or the settings say: {'; '.join(listed)}."
+                Note(
+                    "fairness",
+                    f"Trained with settings of their own{_of(model, training)}, as their papers"
+                    f" have them or the settings say: {'; '.join(listed)}.",
+                )
             )
     return notes
 

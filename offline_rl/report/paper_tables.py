@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import pandas as pd
 
 from offline_rl.report.contents import Report, rows_of
-from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.text import accuracies, interval, one_line, p_value, signed
 
 _MARKDOWN = re.compile(r"([\\`*_{}\[\]()#+!|<>~&$])")
@@ -79,9 +78,9 @@ def _blocks(report: Report) -> Iterator[_Table | str]:
 
 
 def _notes(report: Report) -> list[str]:
-    missing = [f"Missing: {one_line(name)}: {why}" for name, why in report.failures.items()]
-    unequal = [*budget_flags(report.training).values(), *kernel_notes(report.training)]
-    return [one_line(note, _LONGEST_NOTE) for note in (*missing, *unequal, *report.notes)]
+    failures = report.failures.items()
+    missing = [f"Missing: {one_line(name)}: {why}" for name, why in failures]
+    return [one_line(text, _LONGEST_NOTE) for text in (*missing, *map(str, report.notes))]
 
 
 def _accuracy(comparison: pd.DataFrame, of: str) -> _Table:

@@ -29,7 +29,7 @@ def verdict(report: Report) -> tuple[str, ...]:
         summary = _of_model(
             report.comparison[report.comparison["model"] == model],
             report.pairwise[report.pairwise["model"] == model],
-            report.baseline,
+            report.results.baseline,
             asked=int((report.pairwise["family"] == _UNDECLARED).sum()),
         )
         sentences += [f"{about}{sentence}" for sentence in summary]

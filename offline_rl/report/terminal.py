@@ -11,7 +11,6 @@ from rich.table import Table
 from rich.text import Text
 
 from offline_rl.report.contents import Report, rows_of
-from offline_rl.report.fairness import budget_flags, kernel_notes
 from offline_rl.report.summary import verdict
 from offline_rl.report.text import accuracies, interval, one_line, p_value, signed
 
@@ -38,9 +37,8 @@ def print_report(report: Report, console: Console) -> None:
             console.print(_pairs(tested, of))
     for name, reason in report.failures.items():
         console.print(Text(f"failed: {one_line(name)}: {one_line(reason)}", style="red"))
-    unequal = (*budget_flags(report.training).values(), *kernel_notes(report.training))
-    for note in (*unequal, *report.notes):
-        console.print(Text(f"note: {one_line(note, _LONGEST_NOTE)}", style="yellow"))
+    for note in report.notes:
+        console.print(Text(f"note: {one_line(note.text, _LONGEST_NOTE)}", style="yellow"))
 
 
 def _accuracy(comparison: pd.DataFrame, of: str, console: Console) -> Iterator[Table]:

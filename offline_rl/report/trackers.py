@@ -39,7 +39,7 @@ def summary(report: Report) -> dict[str, float]:
 
 
 def log_comparison(report: Report, names: Iterable[str], folder: Path, progress: Progress) -> None:
-    """Sends the summary to the trackers of these names, as one step of the run `report.name`.
+    """Sends the summary to the trackers of these names, as one step of a run of its name.
 
     TensorBoard's files go to `folder`, in place of earlier ones. A tracker that fails costs a line
     of output, not the run.
@@ -54,9 +54,9 @@ def log_comparison(report: Report, names: Iterable[str], folder: Path, progress:
             if kind.requires_logging_directory:
                 shutil.rmtree(folder, ignore_errors=True)
                 # There the name is a folder's.
-                tracker = kind(label_of(report.name), str(folder))
+                tracker = kind(label_of(report.results.name), str(folder))
             else:
-                tracker = kind(report.name)
+                tracker = kind(report.results.name)
             tracker.start()
             tracker.log(summary(report), step=0)
             tracker.finish()

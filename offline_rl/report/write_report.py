@@ -45,7 +45,7 @@ def write_report(folder: Path, report: Report, formats: Iterable[Format] = CSV_A
         for name, table in csv_tables(report).items():
             write_atomically(folder / name, csv_text(table))
         with replacing(folder / SAMPLES) as temporary, temporary.open("wb") as file:
-            _write_samples(file, report.samples)
+            _write_samples(file, report.results.samples)
     if "html" in wanted:
         write_atomically(folder / FIRST_FILES["html"], render(report))
     if "markdown" in wanted:

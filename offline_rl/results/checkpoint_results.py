@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError
+from eval.notes import Note
 from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.records import EvaluationInfo
@@ -16,8 +17,9 @@ from offline_rl.config.checkpoint_evaluation import (
 )
 from offline_rl.config.yaml_io import to_yaml
 from offline_rl.report import curves_table, data_table, training_table
+from offline_rl.report.contents import RunResults
+from offline_rl.results.merge import SEVERAL
 from offline_rl.results.run_notes import benchmark_notes, damage_notes
-from offline_rl.results.run_results import SEVERAL, RunResults
 from offline_rl.results.run_stages import RunStages
 from offline_rl.stages.evaluate import evaluation_folder
 
@@ -59,14 +61,15 @@ def collect_checkpoints(folder: Path) -> RunResults:
     )
 
 
-def _notes(settings: Mapping[str, CheckpointEvaluation], stages: RunStages) -> Iterator[str]:
+def _notes(settings: Mapping[str, CheckpointEvaluation], stages: RunStages) -> Iterator[Note]:
     """What must be said of the evaluations, finished or not."""
     for name, one in settings.items():
         for benchmark in one.evaluation.benchmarks:
             for label in one.evaluation.decoded(name, benchmark):
                 stage = stages.at(evaluation_folder(stages.folder, label, None, benchmark))
                 if stage.manifest is None and stage.damage() is None:
-                    yield f"{label} on {benchmark} is not finished: the same command goes on."
+                    text = f"{label} on {benchmark} is not finished: the same command goes on."
+                    yield Note("missing", text)
                 elif stage.damage() is None:
                     yield from benchmark_notes(stage.read(EvaluationInfo))
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from data_gen.types import DataError
+from eval.notes import Note
 from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, SETTINGS, SUMMARY
 from offline_rl.artifacts.provenance import public_name
@@ -19,6 +20,7 @@ from offline_rl.artifacts.records import (
 from offline_rl.config.load import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Samples, curves_table, data_table, training_table
+from offline_rl.report.contents import RunResults
 from offline_rl.results.run_notes import (
     benchmark_notes,
     code_notes,
@@ -28,7 +30,6 @@ from offline_rl.results.run_notes import (
     overlap_note,
     rounding_notes,
 )
-from offline_rl.results.run_results import RunResults
 from offline_rl.results.run_stages import RunStages
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget
@@ -114,7 +115,7 @@ def again(folder: Path) -> str:
     return f"offline-rl run {shlex.quote(settings)} --out NEW_FOLDER"
 
 
-def _data_notes(stages: RunStages, benchmarks: Iterable[str]) -> Iterator[str]:
+def _data_notes(stages: RunStages, benchmarks: Iterable[str]) -> Iterator[Note]:
     """Sentences on each benchmark, as the base was asked it, and on what the data set has of it."""
     counted = stages.current(overlap_folder(stages.folder))
     overlap = Overlap(benchmarks={}) if counted is None else counted.read(Overlap)
@@ -139,11 +140,14 @@ def _hashes(dataset: PublishedStage) -> dict[str, str]:
     return {"dataset_sha256": dataset.digest(), **{name: about[name] for name in names}}
 
 
-def _left_out(stale: list[str]) -> list[str]:
+def _left_out(stale: list[str]) -> list[Note]:
     if not stale:
         return []
     more = f" and {len(stale) - 3} more" if len(stale) > 3 else ""
     return [
-        f"Left out, since other settings made them: {', '.join(stale[:3])}{more}."
-        " Run the experiment to bring them up to date."
+        Note(
+            "missing",
+            f"Left out, since other settings made them: {', '.join(stale[:3])}{more}."
+            " Run the experiment to bring them up to date.",
+        )
     ]

@@ -10,8 +10,9 @@ from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.layout import REPORT
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Report, write_report
+from offline_rl.report.build_report import build_report
+from offline_rl.report.contents import RunResults
 from offline_rl.results.collect import collect_run
-from offline_rl.results.run_results import RunResults, report_on
 from offline_rl.settings.report import Format
 
 _COMMON = "manifest.json"
@@ -23,7 +24,7 @@ def compare_run(
     """Compares the finished evaluations and writes the report's files, those of the settings unless
     others are given."""
     results = collect_run(experiment, folder)
-    report = report_on(results)
+    report = build_report(results)
     write_report(folder / REPORT, report, formats or experiment.report.formats)
     manifest = json.dumps(_manifest(results), indent=1) + "\n"
     write_atomically(folder / REPORT / _COMMON, manifest)

@@ -4,16 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from data_gen.types import DataError
+from eval.notes import Note
 from offline_rl.artifacts.layout import SETTINGS, holds_checkpoint_evaluations
 from offline_rl.artifacts.manifest import check_format
 from offline_rl.config.load import read_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.config.several_models import SeveralModels, dump_several_models, load_settings
 from offline_rl.report import Report
+from offline_rl.report.build_report import build_report
+from offline_rl.report.contents import RunResults
 from offline_rl.results.checkpoint_results import collect_checkpoints
 from offline_rl.results.collect import again, collect_run
 from offline_rl.results.merge import merge_models
-from offline_rl.results.run_results import RunResults, report_on
 
 
 def load_run(folder: str | Path) -> Report:
@@ -22,7 +24,7 @@ def load_run(folder: str | Path) -> Report:
     The folder may also be of a series of runs, or of evaluations alone. `Report.grid()` has a row
     for every sample. Raises DataError where nothing is finished.
     """
-    return report_on(collect_results(Path(folder)))
+    return build_report(collect_results(Path(folder)))
 
 
 def collect_results(folder: Path) -> RunResults:
@@ -39,14 +41,15 @@ def collect_results(folder: Path) -> RunResults:
 def collect_models(series: SeveralModels, folder: Path) -> RunResults:
     """All that is finished of several base models' runs. Raises DataError where nothing is."""
     parts: dict[str, RunResults] = {}
-    absent: list[str] = []
+    absent: list[Note] = []
     for label, one in series.experiments.items():
         try:
             parts[label] = collect_run(one, folder / label)
         except DataError as error:
-            absent.append(f"Nothing of {label} is finished ({' '.join(str(error).split())}).")
+            text = f"Nothing of {label} is finished ({' '.join(str(error).split())})."
+            absent.append(Note("missing", text))
     if not parts:
-        raise DataError(" ".join(absent))
+        raise DataError(" ".join(map(str, absent)))
     joined = merge_models(parts, name=series.name, settings=dump_several_models(series))
     return replace(joined, command=again(folder), notes=(*absent, *joined.notes))
 

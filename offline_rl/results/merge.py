@@ -7,6 +7,8 @@ import pandas as pd
 
 from data_gen.types import DataError
 from eval.evaluation import Evaluation
+from eval.notes import Note
+from offline_rl.report.contents import RunResults
 from offline_rl.results.merge_differences import differences
 from offline_rl.results.merge_labels import (
     models_of,
@@ -15,7 +17,9 @@ from offline_rl.results.merge_labels import (
     with_stages,
     without,
 )
-from offline_rl.results.run_results import SEVERAL, RunResults
+
+SEVERAL = "several"
+"""In place of a base model's name, where evaluations alone are of more than one."""
 
 
 def merge_models(parts: Mapping[str, RunResults], *, name: str, settings: str) -> RunResults:
@@ -65,7 +69,7 @@ def _together(parts: Mapping[str, RunResults], *, name: str, settings: str) -> R
         },
         notes=tuple(
             dict.fromkeys(
-                f"{run}: {note}" if several else note
+                note.of(run) if several else note
                 for run, part in parts.items()
                 for note in part.notes
             )
@@ -123,25 +127,26 @@ def _name_alone(parts: Mapping[str, RunResults]) -> str:
     return names.pop() if len(names) == 1 and len(weights) == 1 else SEVERAL
 
 
-def _shared_benchmarks(parts: Mapping[str, RunResults]) -> tuple[dict[str, RunResults], list[str]]:
+def _shared_benchmarks(parts: Mapping[str, RunResults]) -> tuple[dict[str, RunResults], list[Note]]:
     """The parts with the benchmarks that all have with the same problems, and what was left out."""
     problems = {run: _problems(part) for run, part in parts.items()}
     every = dict.fromkeys(b for found in problems.values() for b in found)
-    shared, notes = [], []
+    shared: list[str] = []
+    notes: list[Note] = []
     for benchmark in every:
         having = {run: found[benchmark] for run, found in problems.items() if benchmark in found}
         if len(having) < len(parts):
             lacking = ", ".join(run for run in parts if run not in having)
-            notes.append(f"Left out: benchmark {benchmark}, which {lacking} was not evaluated on.")
+            text = f"Left out: benchmark {benchmark}, which {lacking} was not evaluated on."
+            notes.append(Note("missing", text))
         elif len(set(having.values())) > 1:
             sizes = ", ".join(f"{run} {len(ids)}" for run, ids in having.items())
-            notes.append(
-                f"Left out: benchmark {benchmark}, whose problems are not the same ({sizes})."
-            )
+            text = f"Left out: benchmark {benchmark}, whose problems are not the same ({sizes})."
+            notes.append(Note("missing", text))
         else:
             shared.append(benchmark)
     if not shared:
-        raise DataError("these runs share no benchmark: " + " ".join(notes))
+        raise DataError("these runs share no benchmark: " + " ".join(map(str, notes)))
     kept = {
         run: replace(
             part,

@@ -6,17 +6,18 @@ from typing import Any
 import yaml
 
 from data_gen.cards.dataset_card import flatten
-from offline_rl.results.run_results import RunResults
+from eval.notes import Note
+from offline_rl.report.contents import RunResults
 
 _MOST_TOLD = 12
 # Keys that say what was run or where, not how.
 _OWN = ("name", "methods", "labels", "store", "store_weights", "cluster", "keep", "report")
 
 
-def differences(parts: Mapping[str, RunResults]) -> list[str]:
+def differences(parts: Mapping[str, RunResults]) -> list[Note]:
     """Where the runs' settings and versions differ from the first one's, by dotted path."""
     runs = list(parts)
-    sentences = []
+    notes = []
     first = _facts(parts[runs[0]])
     for run in runs[1:]:
         facts = _facts(parts[run])
@@ -28,11 +29,12 @@ def differences(parts: Mapping[str, RunResults]) -> list[str]:
         if found:
             more = len(found) - _MOST_TOLD
             rest = f"; and {more} more" if more > 0 else ""
-            sentences.append(
+            text = (
                 f"{runs[0]} and {run} differ in: {'; '.join(found[:_MOST_TOLD])}{rest}."
                 " Differences between their policies come from these as well."
             )
-    return sentences
+            notes.append(Note("fairness", text))
+    return notes
 
 
 def _facts(part: RunResults) -> dict[str, Any]:

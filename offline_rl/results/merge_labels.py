@@ -7,7 +7,7 @@ import pandas as pd
 
 from eval.evaluation import Evaluation
 from offline_rl.report import Samples
-from offline_rl.results.run_results import RunResults
+from offline_rl.report.contents import RunResults
 
 
 def models_of(part: RunResults) -> list[str]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
+from eval.notes import Note
 from offline_rl.artifacts.layout import ABOUT
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import EvaluationInfo, Overlap, TrainedPolicy, TrainingReport
@@ -12,28 +13,31 @@ from offline_rl.methods.failure import reason_of
 _LITTLE = 0.5
 
 
-def overlap_note(overlap: Overlap, benchmark: str) -> Iterator[str]:
+def overlap_note(overlap: Overlap, benchmark: str) -> Iterator[Note]:
     """A sentence where the data set holds problems of a benchmark."""
     counts = overlap.benchmarks.get(benchmark)
     if counts is not None and counts.shared:
-        yield (
+        yield Note(
+            "data",
             f"{counts.shared} of {counts.problems} problems of benchmark {benchmark} are among the"
-            " problems of the data set: its figures tell of memory as well as of skill."
+            " problems of the data set: its figures tell of memory as well as of skill.",
         )
 
 
-def benchmark_notes(info: EvaluationInfo) -> Iterator[str]:
+def benchmark_notes(info: EvaluationInfo) -> Iterator[Note]:
     """Sentences on the problems of one evaluation."""
     if info.left_out_too_long:
-        yield (
+        yield Note(
+            "data",
             f"{len(info.left_out_too_long)} problems of benchmark {info.benchmark} are longer than"
-            " the model's context and were left out for every policy."
+            " the model's context and were left out for every policy.",
         )
     if info.doubt:
-        yield f"Benchmark {info.benchmark} {info.doubt}: do not set it beside published figures."
+        text = f"Benchmark {info.benchmark} {info.doubt}: do not set it beside published figures."
+        yield Note("data", text)
 
 
-def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[str]:
+def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[Note]:
     """Sentences on methods that take the rollouts for something that they are not."""
     here = experiment.rollouts is None and experiment.learn_from == "rollouts"
     origin = Origin(experiment.sampling if here else None, experiment.filters)
@@ -45,10 +49,10 @@ def method_notes(experiment: Experiment, trained: Container[str]) -> Iterator[st
         # A package's failing method must not keep anybody from the results.
         except Exception as error:
             caveats = [f"failed to state its caveats: {reason_of(error, method)}."]
-        yield from (f"{label} {caveat}" for caveat in caveats)
+        yield from (Note("method", f"{label} {caveat}") for caveat in caveats)
 
 
-def code_notes(policies: Iterable[TrainedPolicy]) -> Iterator[str]:
+def code_notes(policies: Iterable[TrainedPolicy]) -> Iterator[Note]:
     """A sentence on each method of another package."""
     packages: dict[str, dict[str, None]] = {}
     for policy in policies:
@@ -56,25 +60,28 @@ def code_notes(policies: Iterable[TrainedPolicy]) -> Iterator[str]:
         if code:
             packages.setdefault(policy.label, {})[" ".join(code.values())] = None
     for label, several in packages.items():
-        yield f"{label} is a method of another package: {' and '.join(several)}."
+        text = f"{label} is a method of another package: {' and '.join(several)}."
+        yield Note("method", text)
         if len(several) > 1:
-            yield f"The seeds of {label} were trained by several versions: run it again."
+            text = f"The seeds of {label} were trained by several versions: run it again."
+            yield Note("fairness", text)
 
 
-def import_notes(dataset: PublishedStage) -> Iterator[str]:
+def import_notes(dataset: PublishedStage) -> Iterator[Note]:
     """A sentence where what was brought from elsewhere does not teach when to stop."""
     endless = dataset.read_json(ABOUT).get("imported", {}).get("without_end_token", 0)
     if endless:
-        yield (
+        yield Note(
+            "data",
             f"The token ids of {endless} imported completions that ended by themselves have no"
             " end-of-sequence token: they do not teach when to stop. Import the texts alone, or ids"
-            " with that token."
+            " with that token.",
         )
 
 
 def rounding_notes(
     policies: Sequence[TrainedPolicy], engines: Sequence[Mapping[str, str]]
-) -> Iterator[str]:
+) -> Iterator[Note]:
     """A sentence on policies that are nearly the base again where they are sampled."""
     shares: dict[str, list[float]] = {}
     for policy in policies:
@@ -84,17 +91,19 @@ def rounding_notes(
     means = {label: sum(found) / len(found) for label, found in shares.items()}
     little = [f"{label} {100 * share:.0f}%" for label, share in means.items() if share < _LITTLE]
     if little and any(engine.get("dtype") == "bfloat16" for engine in engines):
-        yield (
+        yield Note(
+            "sampling",
             "Policies were sampled in bfloat16, to which weights that training moved a little are"
             f" rounded back. Still other than the base's, of those that moved: {', '.join(little)}."
-            " `evaluation: {sampler: {dtype: float32}}` measures all of it."
+            " `evaluation: {sampler: {dtype: float32}}` measures all of it.",
         )
 
 
-def damage_notes(damaged: Sequence[str]) -> Iterator[str]:
+def damage_notes(damaged: Sequence[str]) -> Iterator[Note]:
     """A sentence on files that a report does not use, for they changed after they were written."""
     if damaged:
         more = f" and {len(damaged) - 3} more" if len(damaged) > 3 else ""
-        yield (
-            f"Left out as damaged: {'; '.join(damaged[:3])}{more}. The same run makes them again."
+        yield Note(
+            "missing",
+            f"Left out as damaged: {'; '.join(damaged[:3])}{more}. The same run makes them again.",
         )

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from data_gen.store.rollouts import iterate_rollouts
+from eval.notes import Note
 from offline_rl.artifacts.provenance import TRAINING_PACKAGES, versions
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import LogprobGap
@@ -42,14 +43,17 @@ def read_gap(folder: Path) -> LogprobGap | None:
     return stage.read(LogprobGap) if stage.holds(LogprobGap) else None
 
 
-def gap_notes(gap: LogprobGap | None) -> list[str]:
+def gap_notes(gap: LogprobGap | None) -> list[Note]:
     """A sentence where sampler and trainer disagree on more than a few tokens."""
     off = None if gap is None else gap.share_of_tokens_with_ratio_off_by_a_tenth
     if off is None or off <= _MUCH:
         return []
     return [
-        f"Sampler and trainer give {off:.1%} of the sampled tokens probabilities that differ by"
-        " more than a tenth: check that model, prompt template and precision are the same."
+        Note(
+            "sampling",
+            f"Sampler and trainer give {off:.1%} of the sampled tokens probabilities that differ by"
+            " more than a tenth: check that model, prompt template and precision are the same.",
+        )
     ]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from eval.metrics import avg_at_k
+from eval.notes import Note
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import FinishedTrial, TrainedPolicy, Trials, TrialScore
 from offline_rl.artifacts.stage import Stage
@@ -112,7 +113,7 @@ def best_trials(trials: Sequence[FinishedTrial]) -> dict[str, int]:
     return best
 
 
-def trial_notes(experiment: Experiment, trials: Sequence[FinishedTrial]) -> list[str]:
+def trial_notes(experiment: Experiment, trials: Sequence[FinishedTrial]) -> list[Note]:
     """What a reader must know of how settings were chosen: unequal trials, values at an edge."""
     if experiment.sweep is None or not trials:
         return []
@@ -120,17 +121,19 @@ def trial_notes(experiment: Experiment, trials: Sequence[FinishedTrial]) -> list
     notes = []
     if len(set(counts.values())) > 1:
         each = ", ".join(f"{label} {count}" for label, count in counts.items())
-        notes.append(f"Unequal trials: settings were chosen among different numbers ({each}).")
+        text = f"Unequal trials: settings were chosen among different numbers ({each})."
+        notes.append(Note("fairness", text))
     for label, number in best_trials(trials).items():
         grid = experiment.sweep.grids[label]
         chosen = list(itertools.product(*grid.values()))[number]
         for key, value in zip(grid, chosen, strict=True):
             numbers = [one for one in grid[key] if isinstance(one, int | float)]
             if len(numbers) > 2 and value in (min(numbers), max(numbers)):
-                notes.append(
+                text = (
                     f"The best {key} of {label}, {value:g}, is at the edge of what was tried: a"
                     " better one may lie beyond."
                 )
+                notes.append(Note("fairness", text))
     return notes
 
 

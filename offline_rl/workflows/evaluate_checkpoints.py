@@ -14,8 +14,8 @@ from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, read_l
 from offline_rl.config.load import as_given
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report, write_report
+from offline_rl.report.build_report import build_report
 from offline_rl.results.checkpoint_results import collect_checkpoints
-from offline_rl.results.run_results import report_on
 from offline_rl.stages.context import Run
 from offline_rl.stages.evaluate import evaluation_jobs, evaluations_step
 from offline_rl.stages.session import at_work
@@ -33,7 +33,7 @@ def evaluate_checkpoint(
     with at_work(settings, folder, progress or Silent()) as run:
         run.recall_expected()
         _evaluate(run)
-        report = report_on(collect_checkpoints(folder))
+        report = build_report(collect_checkpoints(folder))
         write_report(folder / REPORT, report)
         return report
 

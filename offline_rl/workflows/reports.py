@@ -10,10 +10,10 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.config.schema import Experiment
 from offline_rl.config.yaml_io import UsageError
 from offline_rl.report import Report, write_report
+from offline_rl.report.build_report import build_report
 from offline_rl.results.compare_run import compare_run
 from offline_rl.results.find import collect_results, run_settings
 from offline_rl.results.merge import merge_runs
-from offline_rl.results.run_results import report_on
 from offline_rl.settings.report import CSV_AND_PAGE, Format
 
 
@@ -30,7 +30,7 @@ def report_again(folder: str | Path, formats: Sequence[Format] | None = None) ->
             asked = settings.formats
         else:
             asked = CSV_AND_PAGE
-        report = report_on(collect_results(folder))
+        report = build_report(collect_results(folder))
         write_report(folder / REPORT, report, formats or asked)
         return report
 
@@ -54,7 +54,7 @@ def compare_runs(
         if reference not in labels:
             raise UsageError(f"there is no label {reference!r} among {', '.join(labels)}")
         joined = replace(joined, reference=reference)
-    report = report_on(joined)
+    report = build_report(joined)
     write_report(Path(out), report, formats)
     return report
 

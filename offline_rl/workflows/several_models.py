@@ -16,8 +16,8 @@ from offline_rl.config.several_models import SeveralModels, dump_several_models
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report
+from offline_rl.report.build_report import build_report
 from offline_rl.results.find import collect_models
-from offline_rl.results.run_results import report_on
 from offline_rl.workflows.experiment import Step, run
 
 
@@ -60,7 +60,7 @@ def run_several_models(
         report = None
         if until == "report":
             found = collect_models(series, folder)
-            report = report_on(replace(found, failures={**found.failures, **failures}))
+            report = build_report(replace(found, failures={**found.failures, **failures}))
             write_report(folder / REPORT, report, series.formats)
         if series.store is not None:
             inside = [label for label in series.stored_inside() if label not in failures]

@@ -204,8 +204,8 @@ def ours(
 
 def trl_sft(examples: list[Any], size: Size, **settings: Any) -> Run:
     rows = [row for (row,) in examples]
-    labels = [[-100] * row.prompt_length + row.tokens[row.prompt_length :] for row in rows]
-    table = Dataset.from_dict({"input_ids": [row.tokens for row in rows], "labels": labels})
+    labels = [[-100] * row.prompt_length + list(row.tokens[row.prompt_length :]) for row in rows]
+    table = Dataset.from_dict({"input_ids": [list(row.tokens) for row in rows], "labels": labels})
     with tempfile.TemporaryDirectory() as folder:
         arguments = SFTConfig(output_dir=folder, **_cut(size), **scale.settings, **settings)
         return measured(SFTTrainer(args=arguments, train_dataset=table, **parts()))
@@ -220,9 +220,9 @@ class TokenisedDpo(DPOTrainer):
 
 def trl_dpo(examples: list[Any], size: Size, **settings: Any) -> Run:
     columns = {
-        "prompt_ids": [chosen.tokens[: chosen.prompt_length] for chosen, _ in examples],
-        "chosen_ids": [chosen.tokens[chosen.prompt_length :] for chosen, _ in examples],
-        "rejected_ids": [other.tokens[other.prompt_length :] for _, other in examples],
+        "prompt_ids": [list(chosen.tokens[: chosen.prompt_length]) for chosen, _ in examples],
+        "chosen_ids": [list(chosen.tokens[chosen.prompt_length :]) for chosen, _ in examples],
+        "rejected_ids": [list(other.tokens[other.prompt_length :]) for _, other in examples],
     }
     with tempfile.TemporaryDirectory() as folder:
         arguments = DPOConfig(output_dir=folder, **_cut(size), **scale.settings, **settings)

@@ -87,7 +87,7 @@ def check_report(folder, kind, cuts, flips, seed):
 
 def named_by_report(folder, path):
     try:
-        said = load_run(folder).notes
+        said = [note.text for note in load_run(folder).notes if note.kind == "missing"]
     except DataError as error:
         said = [str(error)]
     place = str(path.parent.relative_to(folder))

@@ -7,18 +7,14 @@ import numpy as np
 import pandas as pd
 from rich.console import Console
 
-from eval import Evaluation, compare
+from eval import Evaluation
 from offline_rl.report import (
-    Report,
     Samples,
-    curves_table,
-    data_table,
     print_report,
-    training_table,
 )
-from offline_rl.report.fairness import with_budgets, with_marks
 from offline_rl.settings.training import Lora
 from tests.helpers import policies
+from tests.helpers.reports import report_on
 
 TABLES = [
     "checks.csv",
@@ -103,27 +99,13 @@ def _as_it_is(name):
 
 @cache
 def make_report(rename=_as_it_is):
-    evaluated = evaluations(rename)
-    compared = compare(evaluated)
-    training = training_table(RECORDS, model=rename("m"))
-    return Report(
+    return report_on(
+        [Samples(one) for one in evaluations(rename)],
+        records=RECORDS,
+        models=(rename("m"),),
+        summary=DATA,
         name=rename("demo"),
-        comparison=with_budgets(compared.comparison, training),
-        pairwise=with_marks(compared.pairwise, training),
-        checks=compared.checks,
-        seeds=compared.seeds,
-        pass_at_k=compared.pass_at_k,
-        profile=compared.profile,
-        training=training,
-        curves=curves_table(RECORDS, model=rename("m")),
-        data=data_table(DATA, model=rename("m")),
-        samples=tuple(Samples(one) for one in evaluated),
-        summaries={rename("m"): DATA},
-        notes=compared.notes,
         failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
-        environment={"python": "3.11", "packages": {"torch": "2.13.0"}, "gpus": []},
-        settings=f"name: {rename('demo')}\n",
-        command=f"offline-rl run {rename('demo')}.yaml",
     )
 
 

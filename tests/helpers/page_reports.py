@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 
 from data_gen.store.rollouts import save_rollouts
 from data_gen.types import Completion, Problem, Rollout, Verdict
-from eval import Evaluation, compare
+from eval import Evaluation
 from eval.evaluation import grid
-from offline_rl.report import Report, Samples, curves_table, data_table, training_table
-from offline_rl.report.fairness import with_budgets, with_marks
+from offline_rl.report import Samples
 from offline_rl.report.page.render import render
 from tests.helpers import policies
+from tests.helpers.reports import report_on
 
 PROBLEMS, SAMPLES = 6, 4
 SUMMARY = {
@@ -78,37 +78,11 @@ def trained(label, seed):
     return policies.trained(label, seed, steps=399, examples_seen=seen, history=history)
 
 
-def report_of(samples, *, records=(), models=("m",), name="demo", **others):
-    """`records` are of every model, or a mapping of models to theirs."""
-    records = records if isinstance(records, dict) else dict.fromkeys(models, records)
-    compared = compare([one.evaluation for one in samples])
-    training = pd.concat([training_table(records[model], model=model) for model in models])
-    curves = pd.concat([curves_table(records[model], model=model) for model in models])
-    parts = {
-        "summaries": dict.fromkeys(models, SUMMARY),
-        "notes": compared.notes,
-        "failures": {},
-        "environment": {"python": "3.11", "packages": {"torch": "2"}, "engines": [{"dtype": "f"}]},
-        "settings": "name: demo\n",
-        "command": "offline-rl run demo.yaml",
-    }
-    return Report(
-        name=name,
-        comparison=with_budgets(compared.comparison, training),
-        pairwise=with_marks(compared.pairwise, training),
-        checks=compared.checks,
-        seeds=compared.seeds,
-        pass_at_k=compared.pass_at_k,
-        profile=compared.profile,
-        training=training,
-        curves=curves,
-        data=data_table(SUMMARY, model=models[0]),
-        samples=tuple(samples),
-        **(parts | others),
-    )
+def report_of(samples, **how):
+    """As `report_on`, of the data set SUMMARY."""
+    return report_on(samples, summary=SUMMARY, **how)
 
 
-# Right of four samples, by problem: dft is right and rft wrong in most on problems 1 and 4 of easy.
 RIGHTS = {
     ("base", None): (0, 1, 2, 3, 1, 0),
     ("rft", 0): (4, 1, 2, 3, 0, 0),

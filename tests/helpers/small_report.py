@@ -7,7 +7,7 @@ import pandas as pd
 
 from eval import Evaluation
 from offline_rl.report import Samples, curves_table, data_table, training_table
-from offline_rl.results.run_results import RunResults
+from offline_rl.report.contents import RunResults
 from tests.helpers.policies import failed
 
 NAMES = (

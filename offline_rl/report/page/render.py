@@ -14,7 +14,7 @@ from eval.comparison import CHECKS
 from eval.model_table import MACRO
 from offline_rl.report.columns import COLUMNS
 from offline_rl.report.contents import Report
-from offline_rl.report.fairness import budget_flags, kernel_notes
+from offline_rl.report.fairness import budget_flags
 from offline_rl.report.page.rollout_browser import browse
 from offline_rl.report.summary import verdict
 from offline_rl.report.text import exact, half_width, number, one_line, p_value, plain, signed
@@ -72,11 +72,11 @@ def render(report: Report) -> str:
         sections=list(_SECTIONS.items()),
         samples=samples,
         flags=flags,
-        notes=[*flags.values(), *kernel_notes(report.training), *report.notes],
+        notes=[note.text for note in report.notes],
         notes_shown=_NOTES_SHOWN,
         budget_titles=_BUDGET_TITLES,
-        environment=list(_flat(report.environment)),
-        settings_digest=hashlib.sha256(report.settings.encode()).hexdigest(),
+        environment=list(_flat(report.results.environment)),
+        settings_digest=hashlib.sha256(report.results.settings.encode()).hexdigest(),
         columns={**COLUMNS, "Values of check in checks.csv": CHECKS},
         style=Markup(style),
         style_digest=_digest(style),

@@ -116,9 +116,9 @@ def browse(report: Report, budget: int) -> Browsed:
     Problems of a large grid are selected as `select` says, and the last drawn are given up where
     their texts turn out to be long.
     """
-    chosen = select(report.samples, budget)
+    chosen = select(report.results.samples, budget)
     shelf = _Shelf({place: _Problem() for place in chosen.problems}, budget)
-    for policy, one in enumerate(report.samples):
+    for policy, one in enumerate(report.results.samples):
         _add(shelf, policy, one, chosen.samples)
     contents = {**_policies(report), "benchmarks": _benchmarks(report, shelf.problems)}
     written = json.dumps(contents, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -185,7 +185,7 @@ def _policies(report: Report) -> dict[str, Any]:
                 "label": labels.index(one.evaluation.label),
                 "seed": one.evaluation.training_seed,
             }
-            for one in report.samples
+            for one in report.results.samples
         ],
     }
 
@@ -193,7 +193,7 @@ def _policies(report: Report) -> dict[str, Any]:
 def _benchmarks(report: Report, problems: Mapping[Place, _Problem]) -> list[dict[str, Any]]:
     """Benchmarks in the order of the tables and their problems in that of the grids."""
     found = []
-    evaluations = [one.evaluation for one in report.samples]
+    evaluations = [one.evaluation for one in report.results.samples]
     measured = {one.benchmark for one in evaluations}
     for benchmark in report.comparison["benchmark"].unique():
         if benchmark not in measured:
