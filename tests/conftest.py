@@ -95,11 +95,10 @@ def vllm_engine():
 
         held = None
 
-        def load(self, model, revision=None, adapter=None):
-            asked = (model, revision, adapter)
-            if not self._replicas or asked != self.held:
-                super().load(*asked)
-                self.held = asked
+        def load(self, model):
+            if not self._replicas or model != self.held:
+                super().load(model)
+                self.held = model
 
     with Keeping(VllmSettings(dtype="float32")) as engine:
         yield engine

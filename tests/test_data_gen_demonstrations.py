@@ -5,6 +5,7 @@ import json
 import pytest
 
 from data_gen.demonstrations import demonstrations
+from data_gen.model_ref import ModelRef
 from data_gen.problems.sources import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.store.rollouts import load_rollouts
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.xdist_group("verifiers")
 
 
 def test_a_solution_becomes_an_accepted_rollout_that_ends():
-    tokenizer = load_tokenizer(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
     problems = [*load_problems("arithmetic", "train", limit=20), Problem("bare", "1+1=", "2")]
     made = list(demonstrations(problems, tokenizer=tokenizer, style="raw"))
     assert [r.problem for r in made] == problems[:-1]

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from data_gen.exchange.import_rollouts import import_rollouts
 from data_gen.exchange.import_rows import foreign_rows, written
+from data_gen.model_ref import ModelRef
 from data_gen.problems.gold_answers import gold_answer
 from data_gen.problems.sources import ProblemSource
 from data_gen.prompts import check_style, render
@@ -153,7 +154,7 @@ rows = st.lists(
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return load_tokenizer(str(TINY_BASE))
+    return load_tokenizer(ModelRef(str(TINY_BASE)))
 
 
 @settings(in_folder, max_examples=80)

@@ -1,23 +1,29 @@
 """Code that comes with a model runs if the settings ask for it, and in no other case."""
 
 import json
-import os
 import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
 from data_gen.cluster.actors import CallActor
-from data_gen.remote_code import remote_code, remote_code_runs
-from data_gen.samplers.base import EngineError
-from data_gen.types import DataError
+from data_gen.cluster.tasks import model_on_nodes
+from data_gen.model_ref import ModelRef
+from data_gen.remote_code import check_code
+from data_gen.samplers.base import EngineError, Request
+from data_gen.selection import Selection
+from data_gen.types import DataError, Sampling
 from offline_rl.artifacts.provenance import model_fingerprint
 from offline_rl.cli.app import main
 from offline_rl.config.schema import Experiment
+from offline_rl.methods.registry import METHODS
 from offline_rl.results.find import load_run
 from offline_rl.settings.training import TrainingSettings
+from offline_rl.stages.engines import stored_dtype
 from offline_rl.tiny_base import TINY_BASE
+from offline_rl.training.launch_messages import TrainingJob
 from offline_rl.training.model import load_policy
 from offline_rl.workflows.experiment import run
 
@@ -84,28 +90,16 @@ def test_a_model_with_code_of_its_own_is_trained_and_evaluated_where_the_setting
     assert "OwnForCausalLM" in trained.read_text()
     assert "remote_code: true" in (folder / "experiment.yaml").read_text()
     assert "remote\\_code" in (folder / "rollouts" / "README.md").read_text()
-    assert not remote_code()
     with pytest.raises(DataError, match="runs only with remote_code: true"):
-        load_policy(str(trained.parent), None, TrainingSettings())
+        load_policy(ModelRef(str(trained.parent)), TrainingSettings())
     # A run is read where its model is not.
     shutil.rmtree(model)
     assert set(load_run(folder).comparison.label) >= {"base", "rft"}
 
 
-@pytest.mark.parametrize("asked", [True, False])
-@pytest.mark.parametrize("before", [None, "1"])
-def test_nothing_outside_of_the_block_is_touched(asked, before, model, monkeypatch):
-    monkeypatch.delenv("OFFLINE_RL_REMOTE_CODE", raising=False)
-    if before is not None:
-        monkeypatch.setenv("OFFLINE_RL_REMOTE_CODE", before)
-    with remote_code_runs(model if asked else None):
-        assert remote_code() == asked
-    assert os.environ.get("OFFLINE_RL_REMOTE_CODE") == before
-
-
 def refused(model, reason):
-    with pytest.raises(DataError, match=reason), remote_code_runs(model):
-        pytest.fail("code ran")
+    with pytest.raises(DataError, match=reason):
+        check_code(ModelRef(str(model), trust_code=True))
 
 
 def test_a_model_that_is_no_folder_of_its_own_is_refused(model, tmp_path):
@@ -136,8 +130,7 @@ def test_code_that_is_not_in_the_models_folder_is_refused(model, name, named):
     refused(model, f"{name} names code outside of the model's folder")
     inside = {"auto_map": {"AutoModel": "code/own-one.A", "AutoTokenizer": ["own.B", None]}}
     file.write_text(json.dumps(before | inside))
-    with remote_code_runs(model):
-        assert remote_code()
+    check_code(ModelRef(str(model), trust_code=True))
     for unread in ("{", '{"a": ' * 980 + "{}" + "}" * 980):
         file.write_text(unread)
         refused(model, f"{name} cannot be read")
@@ -147,9 +140,10 @@ def test_code_that_is_not_in_the_models_folder_is_refused(model, name, named):
 def test_other_code_is_another_model(model, place):
     (model / place).parent.mkdir(exist_ok=True)
     (model / place).write_text("a = 1")
-    before = model_fingerprint(str(model), None, remote_code=True)
+    trusted = ModelRef(str(model), trust_code=True)
+    before = model_fingerprint(trusted)
     (model / place).write_text("a = 2")
-    assert model_fingerprint(str(model), None, remote_code=True) != before
+    assert model_fingerprint(trusted) != before
 
 
 def test_what_the_shell_says_is_nothing_that_the_settings_ask(model, monkeypatch, capsys):
@@ -165,7 +159,49 @@ def test_workers_of_a_cluster_run_no_code_of_a_model(model):
         experiment(model, remote_code=True, cluster={})
 
 
-def test_a_node_that_was_started_to_run_code_runs_none(monkeypatch):
-    monkeypatch.setenv("OFFLINE_RL_REMOTE_CODE", "1")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    assert CallActor("1").call(remote_code, {}) is False
+def test_a_trusted_model_is_not_trusted_on_nodes(model):
+    there = model_on_nodes(ModelRef(str(model), trust_code=True))
+    assert there == ModelRef(str(model))
+    with pytest.raises(DataError, match="runs only with remote_code: true"):
+        CallActor("1").call(load_policy, there, TrainingSettings())
+
+
+def test_a_reference_is_trusted_and_another_to_the_same_folder_is_not(model, transformers_engine):
+    trusted = ModelRef(str(model), trust_code=True)
+    for load in (
+        stored_dtype,
+        transformers_engine.load,
+        partial(load_policy, training=TrainingSettings()),
+    ):
+        load(trusted)
+        with pytest.raises((DataError, EngineError), match="runs only with remote_code: true"):
+            load(ModelRef(str(model)))
+
+
+def test_vllm_runs_the_code_of_a_trusted_model_alone(model, vllm_engine):
+    pytest.importorskip("vllm", reason="this machine has no build of vLLM")
+    config = json.loads((model / "config.json").read_text())
+    names = {"AutoConfig": "own.OwnConfig"}
+    config |= {"auto_map": names, "architectures": ["LlamaForCausalLM"]}
+    (model / "config.json").write_text(json.dumps(config))
+    vllm_engine.load(ModelRef(str(model), trust_code=True))
+    [[sample]] = vllm_engine.generate([Request([1, 2], 0)], Sampling(samples=1, max_tokens=2))
+    assert len(sample.tokens) == 2
+    with pytest.raises(EngineError, match="runs only with remote_code: true"):
+        vllm_engine.load(ModelRef(str(model)))
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_a_launch_hands_its_workers_whether_a_model_is_trusted(trusted, tmp_path):
+    job = TrainingJob(
+        method=METHODS["rft"](),
+        rollouts=tmp_path,
+        folder=tmp_path,
+        model=ModelRef("m", "r", "a", trusted),
+        training=TrainingSettings(lr=0.1),
+        selection=Selection(),
+        seed=3,
+        setup=None,
+    )
+    job.write(tmp_path / "job.json")
+    assert TrainingJob.read(tmp_path / "job.json") == job

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 
 from data_gen import collect, verify
 from data_gen.exchange.export_trl import FORMATS, export_rollouts
+from data_gen.model_ref import ModelRef
 from data_gen.problems.sources import ProblemSource
 from data_gen.samplers import ModelSampler
 from data_gen.selection import Selection
@@ -36,7 +37,7 @@ def tokenizer():
 @pytest.fixture(scope="module")
 def rollouts(transformers_engine, tokenizer):
     """Of the tiny base: right, wrong and, as some are long, truncated."""
-    transformers_engine.load(str(TINY_BASE))
+    transformers_engine.load(ModelRef(str(TINY_BASE)))
     sampler = ModelSampler(transformers_engine, tokenizer, "raw")
     problems = ProblemSource(source="arithmetic", split="train", limit=16).read().problems
     return collect(problems, sampler, verify, Sampling(samples=8, max_tokens=40))

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from data_gen.model_ref import ModelRef
 from offline_rl.batch import collate
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import TrainingSettings
@@ -38,7 +39,7 @@ def slow_step(random_model, rollouts, tmp_path):
     """The same for the slow float64 version."""
 
     def gradients_of(trainer):
-        base = load_policy(random_model, None, TrainingSettings()).double()
+        base = load_policy(ModelRef(random_model), TrainingSettings()).double()
         trainer.model.double().zero_grad()
         slow_loss(trainer, trainer.model, base).backward()
         return gradients(trainer.model)

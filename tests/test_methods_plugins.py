@@ -159,8 +159,8 @@ def test_a_node_with_another_method_trains_nothing():
     with pytest.raises(RuntimeError, match=OTHER):
         on_node(pytest.fail, CODE, METHODS["rft"]())
     seen = []
-    on_node(lambda *told, **named: seen.append((told, named)), {}, METHODS["rft"](), 1, seed=2)
-    assert seen == [((METHODS["rft"](), 1), {"seed": 2})]
+    on_node(lambda *given: seen.append(given), {}, METHODS["rft"](), 1)
+    assert seen == [(METHODS["rft"](), 1)]
 
 
 def test_a_training_on_a_cluster_takes_the_code_of_the_run_with_it(tmp_path, monkeypatch):
@@ -168,7 +168,7 @@ def test_a_training_on_a_cluster_takes_the_code_of_the_run_with_it(tmp_path, mon
     monkeypatch.setattr("offline_rl.stages.train_policies.code_of", lambda method: next(codes))
     run = SimpleNamespace(settings=load_experiment("demo"), progress=Silent())
     one = Policy("rft", 0, METHODS["rft"](), Stage(tmp_path / "stage", {}))
-    _train(run, one, [], tmp_path, lambda work, *told, **named: work(*told, **named))
+    _train(run, one, [], tmp_path, lambda work, *given: work(*given))
     failure = TrainingFailure.parse((tmp_path / TrainingFailure.FILE).read_bytes(), tmp_path)
     assert OTHER in failure.reason
     assert failure.code == CODE

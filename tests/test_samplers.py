@@ -14,6 +14,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM
 
 from data_gen.cluster import ClusterSettings
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import (
     AutoSettings,
     EngineError,
@@ -39,7 +40,7 @@ EOS = 0
 @pytest.fixture(scope="module", params=["vllm", "transformers"])
 def engine(request, random_model):
     engine = request.getfixturevalue(f"{request.param}_engine")
-    engine.load(random_model)
+    engine.load(ModelRef(random_model))
     return engine
 
 
@@ -86,7 +87,7 @@ def test_samples_do_not_depend_on_order_or_chunks(engine):
 
 def test_prompts_that_begin_alike_change_no_sample(vllm_engine):
     """vLLM computes a common beginning of 128 tokens once, or finds it computed before."""
-    vllm_engine.load(str(TINY_BASE))
+    vllm_engine.load(ModelRef(str(TINY_BASE)))
     alike = [Request((*range(3, 303), *range(3, 10 + n)), 100 * n) for n in range(12)]
     sampling = Sampling(samples=4, max_tokens=30)
     first = vllm_engine.generate(alike, sampling)
@@ -150,9 +151,9 @@ def adapter(random_model, tmp_path_factory):
 
 def test_an_adapter_is_sampled_from(vllm_engine, random_model, adapter):
     sampling = Sampling(samples=2, max_tokens=60)
-    vllm_engine.load(random_model)
+    vllm_engine.load(ModelRef(random_model))
     plain = vllm_engine.generate(requests(4), sampling)
-    vllm_engine.load(random_model, adapter=adapter)
+    vllm_engine.load(ModelRef(random_model, adapter=adapter))
     assert vllm_engine.description["lora"] == adapter
     adapted = vllm_engine.generate(requests(4), sampling)
     base = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
@@ -161,20 +162,20 @@ def test_an_adapter_is_sampled_from(vllm_engine, random_model, adapter):
         for sample in samples:
             expected = forward_logps(model, request.tokens, sample.tokens)
             assert torch.allclose(torch.tensor(sample.logps), expected, atol=1e-4)
-    vllm_engine.load(random_model)
+    vllm_engine.load(ModelRef(random_model))
     assert "lora" not in vllm_engine.description
     assert vllm_engine.generate(requests(4), sampling) == plain != adapted
 
 
 def test_what_is_no_adapter_is_refused(transformers_engine, random_model, adapter, tmp_path):
     with pytest.raises(EngineError, match="holds no LoRA adapter: adapter_config"):
-        start_engine(VllmSettings(), random_model, adapter=str(tmp_path))
+        start_engine(VllmSettings(), ModelRef(random_model, adapter=str(tmp_path)))
     pickled = shutil.copytree(adapter, tmp_path / "pickled")
     (pickled / "adapter_model.safetensors").rename(pickled / "adapter_model.bin")
     with pytest.raises(EngineError, match=r"no adapter_model\.safetensors"):
-        start_engine(VllmSettings(), random_model, adapter=str(pickled))
+        start_engine(VllmSettings(), ModelRef(random_model, adapter=str(pickled)))
     with pytest.raises(EngineError, match="merge it, or take vllm"):
-        transformers_engine.load(random_model, adapter=adapter)
+        transformers_engine.load(ModelRef(random_model, adapter=adapter))
 
 
 def test_replicas_have_devices_of_their_own(monkeypatch):
@@ -206,7 +207,7 @@ def test_options_are_checked_before_any_start(options, message):
 
 def test_an_option_that_vllm_does_not_know_is_an_error_of_one_line(random_model):
     with pytest.raises(EngineError, match=r"cannot load .*: TypeError: .*'max_num_seq'$") as caught:
-        start_engine(VllmSettings(options={"max_num_seq": 8}), random_model)
+        start_engine(VllmSettings(options={"max_num_seq": 8}), ModelRef(random_model))
     assert "\n" not in str(caught.value)
 
 
@@ -227,7 +228,7 @@ def test_auto_hands_on_what_vllm_shares():
 
 def test_more_prompts_than_one_prefill_takes(vllm_engine, random_model):
     """vLLM computes at most some thousand prompt tokens at once; a prompt must not be cut there."""
-    vllm_engine.load(random_model)
+    vllm_engine.load(ModelRef(random_model))
     long = [Request(tuple(range(1, 200)), seed) for seed in range(60)]
     answers = vllm_engine.generate(long, Sampling(samples=1, max_tokens=8))
     [[last]] = vllm_engine.generate(long[-1:], Sampling(samples=1, max_tokens=8))
@@ -251,7 +252,7 @@ def test_greedy_takes_the_likeliest_token_in_both_engines(
     model = AutoModelForCausalLM.from_pretrained(random_model, dtype="float32")
     answers = []
     for engine in (vllm_engine, transformers_engine):
-        engine.load(random_model)
+        engine.load(ModelRef(random_model))
         answers.append([sample for [sample] in engine.generate(requests(4), sampling)])
     assert [s.tokens for s in answers[0]] == [s.tokens for s in answers[1]]
     # vLLM holds back a character whose last bytes are missing.
@@ -293,7 +294,7 @@ def test_ended_samples_hold_the_end_token_and_truncated_ones_do_not(engine):
 
 
 def test_a_stop_string_ends_a_completion_and_leaves_its_text(engine, random_model):
-    tokenizer = load_tokenizer(random_model)
+    tokenizer = load_tokenizer(ModelRef(random_model))
     [free] = engine.generate(requests(1), Sampling(samples=6, max_tokens=60))
     stop = free[0].text[3:5]
     [stopped] = engine.generate(requests(1), Sampling(samples=6, max_tokens=60, stop=(stop,)))
@@ -311,7 +312,7 @@ def test_a_stop_string_ends_a_completion_and_leaves_its_text(engine, random_mode
 
 
 def test_prompts_without_room_for_an_answer_are_parted(engine, random_model):
-    sampler = ModelSampler(engine, load_tokenizer(random_model), "raw")
+    sampler = ModelSampler(engine, load_tokenizer(ModelRef(random_model)), "raw")
     context = engine.context_tokens
     lengths = (context - 40, context - 1, context, context + 200)
     problems = [Problem(f"p{n}", "x" * n, "1") for n in lengths]
@@ -321,7 +322,7 @@ def test_prompts_without_room_for_an_answer_are_parted(engine, random_model):
 
 
 def test_the_end_of_the_context_truncates_a_completion(engine, random_model):
-    sampler = ModelSampler(engine, load_tokenizer(random_model), "raw")
+    sampler = ModelSampler(engine, load_tokenizer(ModelRef(random_model)), "raw")
     context = engine.context_tokens
     problems = [Problem(f"p{n}", "x" * n, "1") for n in (context - 5, 3, context - 1)]
     completions = sampler(problems, Sampling(samples=8, max_tokens=20))
@@ -333,7 +334,7 @@ def test_the_end_of_the_context_truncates_a_completion(engine, random_model):
 
 
 def test_completions_keep_prompt_tokens_and_seeds(engine, random_model):
-    sampler = ModelSampler(engine, load_tokenizer(random_model), "Q: {problem}\nA:")
+    sampler = ModelSampler(engine, load_tokenizer(ModelRef(random_model)), "Q: {problem}\nA:")
     problem = Problem("p", "1+1", "2")
     completions = sampler([problem], Sampling(samples=3, max_tokens=5, seed=7))
     assert [c.seed - request_seed(7, "p") for c in completions] == [0, 1, 2]
@@ -363,10 +364,10 @@ def test_a_model_that_does_not_load_is_one_readable_line(settings, random_model,
         file.truncate(1000)
     for model in (str(broken), "no-such-owner/no-such-model"):
         with pytest.raises(EngineError, match=f"cannot load {model}: .+") as caught:
-            start_engine(settings, model)
+            start_engine(settings, ModelRef(model))
         assert "\n" not in str(caught.value)
     with pytest.raises(EngineError, match="no model folder"):
-        start_engine(settings, str(tmp_path / "absent"))
+        start_engine(settings, ModelRef(str(tmp_path / "absent")))
     assert psutil.Process().children() == children
 
 
@@ -384,9 +385,9 @@ def test_an_engine_whose_load_is_interrupted_is_closed(monkeypatch):
     monkeypatch.setattr("data_gen.cluster.engine.RayEngine", lambda *_: Interrupted())
     alone, cluster = TransformersSettings(), ClusterSettings()
     for there in (None, cluster):
-        engines = Engines(alone, "raw", Silent(), base=str(TINY_BASE), cluster=there)
+        engines = Engines(alone, "raw", Silent(), base=ModelRef(str(TINY_BASE)), cluster=there)
         with pytest.raises(KeyboardInterrupt):
-            engines.sampler(str(TINY_BASE))
+            engines.sampler(ModelRef(str(TINY_BASE)))
     assert len(closed) == 2
 
 
@@ -398,7 +399,10 @@ def test_auto_takes_vllm_and_falls_back_with_a_word(random_model, tmp_path, capl
     LlamaForCausalLM(narrow).save_pretrained(odd)
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copy(Path(random_model) / name, odd)
-    with caplog.at_level(logging.WARNING), start_engine(AutoSettings(), str(odd)) as engine:
+    with (
+        caplog.at_level(logging.WARNING),
+        start_engine(AutoSettings(), ModelRef(str(odd))) as engine,
+    ):
         assert engine.description["engine"] == "transformers"
     assert "vLLM does not start, transformers samples instead" in caplog.text
 

@@ -8,6 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from data_gen import collect, load_rollouts
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import EngineError, ModelSampler, ServerSettings, start_engine
 from data_gen.samplers.base import Request
 from data_gen.samplers.server import ServerEngine
@@ -151,7 +152,7 @@ def seeds(answers):
 )
 def test_retried_samples_are_neither_lost_nor_doubled(fault):
     with Endpoint([fault] * 5) as server, ServerEngine(settings(server)) as engine:
-        engine.load("any")
+        engine.load(ModelRef("any"))
         answers = engine.generate(requests(12), SAMPLING)
         assert seeds(answers) == [[1000 * i, 1000 * i + 1] for i in range(12)]
         assert len(server.asked) == 12 + 5
@@ -162,7 +163,7 @@ def test_retried_samples_are_neither_lost_nor_doubled(fault):
 def test_a_silent_server_is_asked_again():
     with Endpoint([hang] * 3) as server:
         with ServerEngine(settings(server, timeout_seconds=1.5)) as engine:
-            engine.load("any")
+            engine.load(ModelRef("any"))
             answers = engine.generate(requests(4), SAMPLING)
         server.released.set()
         assert seeds(answers) == [[1000 * i, 1000 * i + 1] for i in range(4)]
@@ -173,7 +174,7 @@ def test_what_is_asked_for(monkeypatch):
     monkeypatch.setenv("MY_API_KEY", "sesame")
     with Endpoint() as server:
         with ServerEngine(settings(server, api_key_variable="MY_API_KEY")) as engine:
-            engine.load("any")
+            engine.load(ModelRef("any"))
             assert engine.context_tokens == 64
             engine.generate(requests(1), SAMPLING)
         assert server.keys[0] == "Bearer sesame"
@@ -186,14 +187,14 @@ def test_what_is_asked_for(monkeypatch):
 
 def test_an_exhausted_server_is_one_line_and_what_was_finished_stays(tmp_path):
     problems = [Problem(f"p{n}", f"{n}", "1") for n in range(6)]
-    tokenizer = load_tokenizer(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
 
     def verify(pairs):
         return [Verdict.wrong("different") for _ in pairs]
 
     def run(server, retries):
         with ServerEngine(settings(server, retries=retries, concurrency=1)) as engine:
-            engine.load("any")
+            engine.load(ModelRef("any"))
             sample = ModelSampler(engine, tokenizer, "raw")
             return collect(problems, sample, verify, SAMPLING, folder=tmp_path, chunk_problems=2)
 
@@ -220,12 +221,17 @@ def test_engines_tell_what_is_served_and_take_no_second_model(random_model):
             said.append(line)
 
     model = str(TINY_BASE)
-    with Endpoint() as server, Engines(settings(server), "raw", Told(), base=model) as engines:
-        [completion] = engines.sampler(model)([Problem("p", "1", "1")], Sampling(samples=1))
+    with (
+        Endpoint() as server,
+        Engines(settings(server), "raw", Told(), base=ModelRef(model)) as engines,
+    ):
+        [completion] = engines.sampler(ModelRef(model))(
+            [Problem("p", "1", "1")], Sampling(samples=1)
+        )
         assert completion.text == str(completion.seed)
         assert said == ["engine: server unknown, which serves fixed"]
         with pytest.raises(EngineError, match="serves fixed and cannot sample"):
-            engines.sampler(random_model)
+            engines.sampler(ModelRef(random_model))
 
 
 def good_once(handler):
@@ -238,7 +244,7 @@ def test_an_absent_server_is_one_line():
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
     absent = ServerSettings(url=url, retries=1, backoff_seconds=0)
     with pytest.raises(EngineError, match=f"^the server {url} gave no answer in 2 tries: .*onnect"):
-        start_engine(absent, str(TINY_BASE))
+        start_engine(absent, ModelRef(str(TINY_BASE)))
 
 
 def test_a_refusal_is_told_at_once_without_the_key(monkeypatch):
@@ -249,7 +255,7 @@ def test_a_refusal_is_told_at_once_without_the_key(monkeypatch):
 
     with Endpoint([refuse]) as server:
         with ServerEngine(settings(server, api_key_variable="MY_API_KEY")) as engine:
-            engine.load("any")
+            engine.load(ModelRef("any"))
             with pytest.raises(
                 EngineError, match=r"refuses: status 401 wrong key \*\*\* "
             ) as caught:
@@ -258,7 +264,7 @@ def test_a_refusal_is_told_at_once_without_the_key(monkeypatch):
         assert len(server.asked) == 1
     monkeypatch.delenv("MY_API_KEY")
     with pytest.raises(EngineError, match="environment variable MY_API_KEY is not set"):
-        ServerEngine(settings(server, api_key_variable="MY_API_KEY")).load("any")
+        ServerEngine(settings(server, api_key_variable="MY_API_KEY")).load(ModelRef("any"))
 
 
 def without(*names):
@@ -283,7 +289,7 @@ def without(*names):
 )
 def test_an_answer_without_ids_or_log_probabilities_is_refused(change, message):
     with Endpoint(change=change) as server, ServerEngine(settings(server)) as engine:
-        engine.load("any")
+        engine.load(ModelRef("any"))
         with pytest.raises(EngineError, match=message):
             engine.generate(requests(1), SAMPLING)
 

@@ -13,6 +13,7 @@ import pytest
 
 from data_gen import load_rollouts
 from data_gen.collection import collected_chunks
+from data_gen.model_ref import ModelRef
 from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.base import request_seed
@@ -156,8 +157,8 @@ def test_twenty_kills_change_no_byte(tmp_path):
 
 def test_a_vllm_that_was_stopped_goes_on_to_the_same_bytes(vllm_engine, tmp_path):
     """Other requests are then decoded together; `make soak` kills whole runs of vLLM."""
-    vllm_engine.load(str(TINY_BASE))
-    sample = ModelSampler(vllm_engine, load_tokenizer(str(TINY_BASE)), "raw")
+    vllm_engine.load(ModelRef(str(TINY_BASE)))
+    sample = ModelSampler(vllm_engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
     problems = arithmetic_problems("train", 24)
     with MathSettings().open() as verify:
 

@@ -12,6 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
+from data_gen.model_ref import ModelRef
 from data_gen.problems.arithmetic import Computation, arithmetic_problems
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -143,8 +144,8 @@ def test_the_end_is_a_trained_token(model, tokenizer):
 
 
 def test_the_shipped_model_has_the_accuracy_that_its_card_claims(vllm_engine):
-    vllm_engine.load(str(TINY_BASE))
-    sample = ModelSampler(vllm_engine, load_tokenizer(str(TINY_BASE)), "raw")
+    vllm_engine.load(ModelRef(str(TINY_BASE)))
+    sample = ModelSampler(vllm_engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
     card = (TINY_BASE / "README.md").read_text()
     claimed = load_figures(TINY_BASE)
     for claim, seen in zip(claimed, measure_tiny_base(sample, problems=100, seed=1), strict=True):

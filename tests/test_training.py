@@ -6,6 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from data_gen.model_ref import ModelRef
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora, TrainingSettings, resolve_training
 from offline_rl.training.train import NothingToLearn, train, trainer_arguments
@@ -28,7 +29,7 @@ def run_training(kind, rollouts, folder, random_model, training, **settings):
         METHODS[kind](**settings),
         rollouts,
         folder,
-        model=str(random_model),
+        model=ModelRef(str(random_model)),
         training=training,
         selection=SELECTION,
         seed=0,
@@ -100,7 +101,12 @@ def test_training_resumes_to_the_same_weights(kind, random_model, rollouts, tmp_
             raise Stop
 
     method = METHODS[kind](**RESUMED[kind])
-    again = {"model": str(random_model), "training": training, "selection": SELECTION, "seed": 0}
+    again = {
+        "model": ModelRef(str(random_model)),
+        "training": training,
+        "selection": SELECTION,
+        "seed": 0,
+    }
     with pytest.raises(Stop):
         train(method, rollouts, tmp_path / "cut", on_log=interrupt, **again)
     steps = []
@@ -123,7 +129,7 @@ def test_training_killed_after_its_last_step_takes_none_more(
             raise Stop
 
     # Amid an epoch, where more batches would follow.
-    told = {"model": str(random_model), "selection": SELECTION, "seed": 0}
+    told = {"model": ModelRef(str(random_model)), "selection": SELECTION, "seed": 0}
     told["training"] = quick.model_copy(update={"steps": 5, "checkpoint_every": 1})
     rft = METHODS["rft"]()
     train(rft, rollouts, tmp_path / "whole", **told)

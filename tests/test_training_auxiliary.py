@@ -6,6 +6,7 @@ from dataclasses import fields
 import pytest
 import torch
 
+from data_gen.model_ref import ModelRef
 from data_gen.types import DataError
 from offline_rl.batch import Row, collate
 from offline_rl.methods import Requires
@@ -52,7 +53,7 @@ def test_reading_what_a_method_does_not_require_names_the_missing_field(read, na
 def test_the_divergence_is_refused_for_models_that_cap_their_logits(random_model):
     from offline_rl.training.base_kl import BaseDivergence
 
-    model = load_policy(random_model, None, TrainingSettings())
+    model = load_policy(ModelRef(random_model), TrainingSettings())
     model.config.final_logit_softcapping = 30.0
     with pytest.raises(DataError, match="final_logit_softcapping"):
         BaseDivergence(model)

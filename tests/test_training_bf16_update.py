@@ -4,6 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
+from data_gen.model_ref import ModelRef
 from offline_rl.results.run_notes import rounding_notes
 from offline_rl.training import bf16_update
 from offline_rl.training.bf16_update import update_kept
@@ -21,7 +22,7 @@ def folders(tmp_path):
             (tmp_path / name).mkdir(exist_ok=True)
             for number, weights in enumerate(files):
                 save_file(weights, tmp_path / name / f"model-{number}.safetensors")
-        return str(tmp_path / "base"), None, tmp_path / "policy"
+        return ModelRef(str(tmp_path / "base")), tmp_path / "policy"
 
     return write
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from data_gen.model_ref import ModelRef
 from offline_rl.methods.psft import Psft
 from offline_rl.methods.rft import Rft
 from offline_rl.settings.training import Lora, TrainingSettings
@@ -21,7 +22,7 @@ TRAINING = TrainingSettings(
 
 
 def trained(rollouts, model, folder, on_log=None):
-    told = {"model": model, "training": TRAINING, "selection": SELECTION, "seed": 0}
+    told = {"model": ModelRef(model), "training": TRAINING, "selection": SELECTION, "seed": 0}
     return train(Psft(lag_steps=4), rollouts, Path(folder), on_log=on_log, **told)
 
 
@@ -60,7 +61,7 @@ def test_out_of_memory_names_the_settings_to_lower(kind, random_model, tmp_path)
             raise SPENT[kind]
 
     rollouts = twelve_problems(random_model)
-    told = {"model": random_model, "selection": SELECTION, "seed": 0}
+    told = {"model": ModelRef(random_model), "selection": SELECTION, "seed": 0}
     training = TRAINING.model_copy(update={"tokens_per_microbatch": 512})
     with pytest.raises(OutOfMemory) as caught:
         train(Greedy(), rollouts, tmp_path, training=training, **told)
@@ -81,6 +82,11 @@ def test_another_error_stays_what_it_is(random_model, tmp_path):
         def loss(self, logps, batch):
             raise RuntimeError("shapes do not match")
 
-    told = {"model": random_model, "training": TRAINING, "selection": SELECTION, "seed": 0}
+    told = {
+        "model": ModelRef(random_model),
+        "training": TRAINING,
+        "selection": SELECTION,
+        "seed": 0,
+    }
     with pytest.raises(RuntimeError, match=r"^shapes do not match$"):
         train(Wrong(), twelve_problems(random_model), tmp_path, **told)

@@ -9,6 +9,7 @@ import pytest
 
 from data_gen.collection import collect
 from data_gen.demonstrations import demonstrations
+from data_gen.model_ref import ModelRef
 from data_gen.problems.sources import ProblemSource, load_problems
 from data_gen.samplers.base import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -45,11 +46,13 @@ STOPPED = UNSTOPPED.model_copy(update={"validation": VALIDATION})
 @pytest.fixture(scope="module")
 def taught():
     problems = load_problems("arithmetic", "train", limit=24)
-    return list(demonstrations(problems, tokenizer=load_tokenizer(str(TINY_BASE)), style="raw"))
+    return list(
+        demonstrations(problems, tokenizer=load_tokenizer(ModelRef(str(TINY_BASE))), style="raw")
+    )
 
 
 def trained(rollouts, folder, training, **changes):
-    told = {"model": str(TINY_BASE), "selection": SELECTION, "seed": SEED, "setup": EXAM}
+    told = {"model": ModelRef(str(TINY_BASE)), "selection": SELECTION, "seed": SEED, "setup": EXAM}
     return train(METHODS["rft"](), rollouts, Path(folder), training=training, **{**told, **changes})
 
 
@@ -93,8 +96,8 @@ def test_the_weights_kept_are_those_of_a_training_that_ends_at_the_best_step(
 def test_the_best_score_is_that_of_the_weights_that_were_saved(stopped):
     folder, report = stopped
     with TransformersEngine("float32", 64) as engine:
-        engine.load(str(folder))
-        sampler = ModelSampler(engine, load_tokenizer(str(folder)), EXAM.prompt)
+        engine.load(ModelRef(str(folder)))
+        sampler = ModelSampler(engine, load_tokenizer(ModelRef(str(folder))), EXAM.prompt)
         rollouts = collect(HELD_OUT.load(), sampler, partial(verify, kind="exact"), EXAM.sampling)
     right = sum(one.verdict.label == "correct" for one in rollouts) / len(rollouts)
     assert right == report.validation.best_avg_at_k

@@ -7,6 +7,7 @@ import shutil
 
 import pytest
 
+from data_gen.model_ref import ModelRef
 from data_gen.prompts import render
 from data_gen.samplers.base import EngineError
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -45,10 +46,10 @@ def loaders(folder, transformers_engine):
     """Everything that loads something of a model, by what it raises."""
     name = str(folder)
     return [
-        (DataError, lambda: load_tokenizer(name)),
-        (DataError, lambda: stored_dtype(name, None)),
-        (DataError, lambda: load_policy(name, None, TrainingSettings())),
-        (EngineError, lambda: transformers_engine.load(name)),
+        (DataError, lambda: load_tokenizer(ModelRef(name))),
+        (DataError, lambda: stored_dtype(ModelRef(name))),
+        (DataError, lambda: load_policy(ModelRef(name), TrainingSettings())),
+        (EngineError, lambda: transformers_engine.load(ModelRef(name))),
     ]
 
 
@@ -88,11 +89,11 @@ def test_vllm_refuses_pickled_weights_too(model, bait):
     (model / "pytorch_model.bin").write_bytes(pickle.dumps(Payload(bait)))
     with VllmEngine(VllmSettings(dtype="float32")) as engine:
         with pytest.raises(EngineError, match="Cannot find any model weights"):
-            engine.load(str(model))
+            engine.load(ModelRef(str(model)))
         (model / "adapter_config.json").write_text('{"r": 8}')
         (model / "adapter_model.bin").write_bytes(pickle.dumps(Payload(bait)))
         with pytest.raises(EngineError, match=r"no adapter_model\.safetensors"):
-            engine.load(str(TINY_BASE), adapter=str(model))
+            engine.load(ModelRef(str(TINY_BASE), adapter=str(model)))
     assert not bait.exists()
 
 
@@ -153,7 +154,7 @@ def test_a_broken_model_folder_is_loaded_or_named(model, transformers_engine, na
     ],
 )
 def test_a_chat_template_stays_in_its_sandbox(template):
-    tokenizer = load_tokenizer(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
     tokenizer.chat_template = template
     with pytest.raises(DataError, match="chat template says"):
         render(Problem("a", "q", "1"), "chat", tokenizer)
@@ -161,7 +162,7 @@ def test_a_chat_template_stays_in_its_sandbox(template):
 
 @pytest.mark.parametrize("text", ["{{7*7}}", "{0.__class__}", "{% raw %}", "{problem}", "%s%n"])
 def test_a_problem_is_no_template(text):
-    tokenizer = load_tokenizer(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
     tokenizer.chat_template = "{% for m in messages %}<{{ m['content'] }}>{% endfor %}"
     assert render(Problem("a", text, "1"), "chat", tokenizer) == f"<{text}>"
     assert render(Problem("a", text, "1"), "Q: {problem}", tokenizer) == f"Q: {text}"

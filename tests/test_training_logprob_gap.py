@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from data_gen.collection import collect
+from data_gen.model_ref import ModelRef
 from data_gen.problems.sources import load_problems
 from data_gen.samplers import ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -15,13 +16,13 @@ from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.training.logprob_gap import behaviour_gap, drawn
 
-MODEL = {"model": str(TINY_BASE), "revision": None}
+MODEL = {"model": ModelRef(str(TINY_BASE))}
 
 
 @pytest.fixture(scope="module")
 def rollouts(transformers_engine):
-    transformers_engine.load(str(TINY_BASE))
-    sampler = ModelSampler(transformers_engine, load_tokenizer(str(TINY_BASE)), "raw")
+    transformers_engine.load(ModelRef(str(TINY_BASE)))
+    sampler = ModelSampler(transformers_engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
     problems = load_problems("arithmetic", "train", limit=12)
     sampling = Sampling(samples=4, max_tokens=48, temperature=0.7)
     return collect(problems, sampler, ExactSettings().open(), sampling)

@@ -14,6 +14,7 @@ from transformers import (
     PersimmonForCausalLM,
 )
 
+from data_gen.model_ref import ModelRef
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.model import load_policy, save_policy
 
@@ -23,7 +24,7 @@ def test_no_layer_drops_anything_out_in_training(attention, random_model, tmp_pa
     model = shutil.copytree(random_model, tmp_path / "model")
     config = json.loads((model / "config.json").read_text())
     (model / "config.json").write_text(json.dumps(config | {"attention_dropout": 0.5}))
-    policy = load_policy(str(model), None, TrainingSettings(attention=attention)).train()
+    policy = load_policy(ModelRef(str(model)), TrainingSettings(attention=attention)).train()
     tokens = torch.arange(1, 60)[None]
     first, second = (policy(input_ids=tokens).logits for _ in range(2))
     assert torch.equal(first, second)
@@ -44,7 +45,7 @@ DROPOUT = {"hidden_dropout": 0.3, "attention_dropout": 0.2}
 )
 def test_no_function_drops_anything_out_in_training(model, tmp_path):
     model.save_pretrained(tmp_path / "base")
-    policy = load_policy(str(tmp_path / "base"), None, TrainingSettings()).train()
+    policy = load_policy(ModelRef(str(tmp_path / "base")), TrainingSettings()).train()
     tokens = torch.arange(1, 60)[None]
     first, second = (policy(input_ids=tokens).logits for _ in range(2))
     assert torch.equal(first, second)

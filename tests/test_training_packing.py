@@ -6,6 +6,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 
+from data_gen.model_ref import ModelRef
 from offline_rl.batch import collate
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.training.model import load_policy
@@ -26,7 +27,7 @@ def rollouts(random_model):
 
 @pytest.fixture
 def policy(random_model):
-    return load_policy(random_model, None, TrainingSettings()).eval()
+    return load_policy(ModelRef(random_model), TrainingSettings()).eval()
 
 
 LENGTHS = [(12, 3, 5, 1, 1, 9, 2), (30, 7, 7, 7, 8), (2, 1, 1)]
@@ -40,7 +41,7 @@ LENGTHS = [(12, 3, 5, 1, 1, 9, 2), (30, 7, 7, 7, 8), (2, 1, 1)]
 def test_packed_hidden_states_are_those_of_every_row_by_itself(
     lengths, attention, one_row, random_model, monkeypatch
 ):
-    policy = load_policy(random_model, None, TrainingSettings(attention=attention)).eval()
+    policy = load_policy(ModelRef(random_model), TrainingSettings(attention=attention)).eval()
     monkeypatch.setattr("offline_rl.training.packing._one_row", lambda _: one_row)
     tokens, mask = padded(lengths)
     with torch.no_grad():
@@ -94,7 +95,7 @@ def test_every_head_scores_packed_rows_as_padded_ones(
 
 @pytest.mark.parametrize("attention", ["sdpa", "varlen"])
 def test_sampling_goes_past_packing(attention, policy, random_model):
-    packed = load_policy(random_model, None, TrainingSettings(attention=attention)).eval()
+    packed = load_policy(ModelRef(random_model), TrainingSettings(attention=attention)).eval()
     packing = Packing(packed, True, Accelerator(cpu=True))
     tokens, mask = padded([9, 4, 3])
     told = {"max_new_tokens": 4, "do_sample": False, "pad_token_id": 0}

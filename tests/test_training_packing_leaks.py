@@ -5,6 +5,7 @@ import torch
 from accelerate import Accelerator
 from transformers import BloomConfig, BloomForCausalLM
 
+from data_gen.model_ref import ModelRef
 from data_gen.types import DataError
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.model import load_policy
@@ -13,7 +14,7 @@ from offline_rl.training.packing import Packing, leak
 
 @pytest.fixture
 def policy(random_model):
-    return load_policy(random_model, None, TrainingSettings()).eval()
+    return load_policy(ModelRef(random_model), TrainingSettings()).eval()
 
 
 def ignoring_positions():
@@ -59,7 +60,7 @@ def without_boundaries(inputs):
 
 
 def test_a_model_that_does_not_hand_on_where_texts_lie_is_seen(random_model):
-    policy = load_policy(random_model, None, TrainingSettings(attention="varlen")).eval()
+    policy = load_policy(ModelRef(random_model), TrainingSettings(attention="varlen")).eval()
     assert leak(policy) == ""
     unchanged = policy.base_model.forward
     policy.base_model.forward = lambda **inputs: unchanged(**without_boundaries(inputs))

@@ -5,6 +5,7 @@ import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file
 
+from data_gen.model_ref import ModelRef
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.training.model import load_policy
@@ -57,7 +58,7 @@ def test_a_kept_adapter_is_what_the_merged_weights_are_made_of(
     lora = Lora(rank=4, dora=dora, keep_adapter=True)
     training = TrainingSettings(steps=3, examples_per_step=4, lr=1e-2, lora=lora)
     run(random_model, answered, tmp_path, training)
-    base = load_policy(str(random_model), None, TrainingSettings())
+    base = load_policy(ModelRef(str(random_model)), TrainingSettings())
     merged = PeftModel.from_pretrained(base, tmp_path / "adapter").merge_and_unload()
     saved = load_file(tmp_path / "model.safetensors")
     moved = 0
@@ -77,7 +78,7 @@ def run(model, rollouts, folder, training):
         METHODS["rft"](),
         rollouts,
         folder,
-        model=str(model),
+        model=ModelRef(str(model)),
         training=training,
         selection=Selection(),
         seed=0,
@@ -91,5 +92,5 @@ def answered(random_model):
     from data_gen.samplers.tokenizer import load_tokenizer
 
     problems = load_problems("arithmetic", "train", limit=8)
-    tokenizer = load_tokenizer(str(random_model))
+    tokenizer = load_tokenizer(ModelRef(str(random_model)))
     return list(demonstrations(problems, tokenizer=tokenizer, style="raw"))

@@ -6,6 +6,7 @@ from datasets import Dataset
 from transformers import AutoTokenizer
 from trl import DPOConfig, DPOTrainer, KTOConfig, KTOTrainer, SFTTrainer
 
+from data_gen.model_ref import ModelRef
 from offline_rl.batch import collate
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.model import load_policy
@@ -91,7 +92,7 @@ def test_pair_losses_are_those_of_trls_dpo_trainer(
     trainer = make_trainer(kind, random_model, rollouts, tmp_path, beta=0.3)
     theirs = DPOTrainer(
         model=trainer.model,
-        ref_model=load_policy(random_model, None, TrainingSettings()),
+        ref_model=load_policy(ModelRef(random_model), TrainingSettings()),
         args=DPOConfig(**arguments(tmp_path), beta=0.3, loss_type=loss_type),
         train_dataset=preference_table(trainer, rollouts),
         processing_class=AutoTokenizer.from_pretrained(random_model),
@@ -132,7 +133,7 @@ def test_kto_loss_is_that_of_trls_kto_trainer(random_model, rollouts, tmp_path):
     )
     theirs = KTOTrainer(
         model=trainer.model,
-        ref_model=load_policy(random_model, None, TrainingSettings()),
+        ref_model=load_policy(ModelRef(random_model), TrainingSettings()),
         args=KTOConfig(**arguments(tmp_path), **weights),
         train_dataset=table,
         processing_class=AutoTokenizer.from_pretrained(random_model),

@@ -15,6 +15,7 @@ from transformers import (
     MistralForCausalLM,
 )
 
+from data_gen.model_ref import ModelRef
 from data_gen.types import DataError
 from offline_rl.settings.training import TrainingSettings
 from offline_rl.training.model import load_policy, save_policy
@@ -121,13 +122,13 @@ def test_a_model_that_wants_more_than_varlen_attention_computes_is_padded(config
 
 
 def test_the_attention_of_training_is_not_saved_with_the_policy(random_model, tmp_path):
-    policy = load_policy(random_model, None, TrainingSettings(attention="varlen"))
+    policy = load_policy(ModelRef(random_model), TrainingSettings(attention="varlen"))
     save_policy(policy, str(tmp_path))
     assert "varlen" not in (tmp_path / "config.json").read_text()
 
 
 def test_layers_that_look_ahead_are_padded(random_model):
-    policy = load_policy(random_model, None, TrainingSettings(attention="varlen"))
+    policy = load_policy(ModelRef(random_model), TrainingSettings(attention="varlen"))
     policy.base_model.layers[1].self_attn.is_causal = False
     packing = Packing(policy, "auto", Accelerator(cpu=True))
     assert packing.reason == "the model takes no positions (varlen attention looks back alone)"
@@ -137,4 +138,4 @@ def test_a_model_whose_layers_want_more_of_a_mask_is_refused(tmp_path):
     config = BloomConfig(vocab_size=200, hidden_size=16, n_layer=1, n_head=2, bos_token_id=None)
     BloomForCausalLM(config).save_pretrained(tmp_path)
     with pytest.raises(DataError, match=r"training\.attention: no varlen for BloomForCausalLM"):
-        load_policy(str(tmp_path), None, TrainingSettings(attention="varlen"))
+        load_policy(ModelRef(str(tmp_path)), TrainingSettings(attention="varlen"))

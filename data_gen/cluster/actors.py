@@ -2,16 +2,15 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from data_gen.cluster.shared_engine import Model, SharedEngine
-from data_gen.remote_code import no_remote_code
+from data_gen.cluster.shared_engine import ModelLoad, SharedEngine
 from data_gen.samplers import SamplerSettings, start_engine
 from data_gen.samplers.base import EngineError
-from data_gen.samplers.wire import pack_samples, unpack_requests
+from data_gen.samplers.wire import PackedRequests, PackedSamples, pack_samples, unpack_requests
 from data_gen.types import Sampling, Verdict
 from data_gen.verifiers import Settings
 
@@ -54,7 +53,6 @@ def _begin(threads: str | None) -> None:
 
     Of threads Ray says as many as it reserves cores, which engines would compute with and record.
     """
-    no_remote_code()
     if threads is None:
         os.environ.pop(_THREADS, None)
     else:
@@ -67,24 +65,29 @@ class EngineActor:
     def __init__(self, settings: SamplerSettings, threads: str | None) -> None:
         _begin(threads)
         self._engine = SharedEngine(partial(start_engine, settings))
-        self._loaded: dict[Model, Loaded] = {}
+        self._loaded: dict[ModelLoad, Loaded] = {}
 
-    def load(self, model: Model) -> Loaded:
+    def load(self, load: ModelLoad) -> Loaded:
         """What the engine is with the model, and the node that it is on."""
         import ray
 
-        engine = self._engine.load(model)
+        engine = self._engine.load(load)
         node = f"{ray.util.get_node_ip_address()} ({ray.get_runtime_context().get_node_id()[:8]})"
-        self._loaded = {model: Loaded(node, engine.description, engine.context_tokens)}
-        return self._loaded[model]
+        self._loaded = {load: Loaded(node, engine.description, engine.context_tokens)}
+        return self._loaded[load]
 
     def sample(
-        self, model: Model, first: Loaded, sampling: Sampling, value: dict[str, Any], payload: bytes
-    ) -> tuple[dict[str, Any], bytes]:
+        self,
+        load: ModelLoad,
+        first: Loaded,
+        sampling: Sampling,
+        packed: PackedRequests,
+        payload: bytes,
+    ) -> tuple[PackedSamples, bytes]:
         """Packed samples for packed requests; an actor that was started again loads the model."""
-        check_alike(self._loaded.get(model) or self.load(model), first)
-        requests = unpack_requests(value, payload)
-        return pack_samples(self._engine.sample(model, requests, sampling))
+        check_alike(self._loaded.get(load) or self.load(load), first)
+        requests = unpack_requests(packed, payload)
+        return pack_samples(self._engine.sample(load, requests, sampling))
 
 
 class VerifierActor:
@@ -106,5 +109,5 @@ class CallActor:
     def __init__(self, threads: str | None) -> None:
         _begin(threads)
 
-    def call(self, work: Callable[..., Any], named: Mapping[str, Any], *arguments: Any) -> Any:
-        return work(*arguments, **named)
+    def call(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return work(*arguments)

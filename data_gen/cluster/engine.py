@@ -4,9 +4,10 @@ from collections.abc import Generator, Iterable, Sequence
 
 from data_gen.cluster.actors import EngineActor, Loaded, check_alike, own_threads
 from data_gen.cluster.settings import ClusterSettings
-from data_gen.cluster.shared_engine import Model
-from data_gen.cluster.tasks import seen_from_anywhere
+from data_gen.cluster.shared_engine import ModelLoad
+from data_gen.cluster.tasks import model_on_nodes
 from data_gen.cluster.workers import Workers
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import SamplerSettings
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.wire import pack_requests, unpack_samples
@@ -25,14 +26,13 @@ class RayEngine(Engine):
         self._settings = settings
         self._workers: Workers | None = None
         self._loads = 0
-        self._loaded: tuple[Model, Loaded] | None = None
+        self._loaded: tuple[ModelLoad, Loaded] | None = None
 
-    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
+    def load(self, model: ModelRef) -> None:
         if self._workers is None:
             self._workers = self._started()
-        folder = None if adapter is None else seen_from_anywhere(adapter)
         self._loads += 1
-        asked: Model = self._loads, seen_from_anywhere(model), revision, folder
+        asked = ModelLoad(self._loads, model_on_nodes(model))
         first, *others = self._workers.each("load", asked)
         for other in others:
             check_alike(other, first)

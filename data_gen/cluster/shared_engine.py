@@ -6,17 +6,23 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 
+from data_gen.model_ref import ModelRef
 from data_gen.samplers.base import Engine, EngineLost, Request, Sample
 from data_gen.types import Sampling
 
-# A number, higher than that of the one before, and what `Engine.load` takes.
-Model = tuple[int, str, str | None, str | None]
+
+@dataclass(frozen=True, slots=True)
+class ModelLoad:
+    """One load of a model; its `number` is higher than that of the load before."""
+
+    number: int
+    model: ModelRef
 
 
 @dataclass(frozen=True, eq=False)
 class _Chunk:
     requests: Sequence[Request]
-    setup: tuple[Model, Sampling]
+    setup: tuple[ModelLoad, Sampling]
     answers: Future[list[list[Sample]]] = field(default_factory=Future)
 
 
@@ -26,18 +32,18 @@ class SharedEngine:
     There is no thread besides: whoever waits for an answer takes the stream on until it is there.
     """
 
-    def __init__(self, start: Callable[[str, str | None, str | None], Engine]) -> None:
+    def __init__(self, start: Callable[[ModelRef], Engine]) -> None:
         """`start` gives an engine with its first model."""
         self._start = start
         self._engine: Engine | None = None
-        self._model: Model | None = None
+        self._loaded: ModelLoad | None = None
         # Held by the one thread that uses the engine.
         self._turn = threading.Lock()
         self._arrived: deque[_Chunk] = deque()
         self._inside: deque[_Chunk] = deque()
         self._stream: Generator[list[list[Sample]]] | None = None
 
-    def load(self, model: Model) -> Engine:
+    def load(self, load: ModelLoad) -> Engine:
         """The engine with a model, when all chunks that are here are done.
 
         Raises what the engine raises, and CancelledError where a later model was asked for.
@@ -45,13 +51,13 @@ class SharedEngine:
         with self._turn:
             while self._inside or self._arrived:
                 self._advance()
-            return self._with(model)
+            return self._with(load)
 
     def sample(
-        self, model: Model, requests: Sequence[Request], sampling: Sampling
+        self, load: ModelLoad, requests: Sequence[Request], sampling: Sampling
     ) -> list[list[Sample]]:
         """As `Engine.generate`, with a model that is loaded where it is not. Raises as `load`."""
-        chunk = _Chunk(requests, (model, sampling))
+        chunk = _Chunk(requests, (load, sampling))
         self._arrived.append(chunk)
         with self._turn:
             while not chunk.answers.done():
@@ -62,9 +68,9 @@ class SharedEngine:
         """Has the engine answer the next of the chunks inside of it."""
         try:
             if self._stream is None:
-                model, sampling = self._arrived[0].setup
+                load, sampling = self._arrived[0].setup
                 arrivals = _Arrivals(self._arrived, self._inside)
-                self._stream = self._with(model).stream(arrivals, sampling)
+                self._stream = self._with(load).stream(arrivals, sampling)
             answers = next(self._stream)
         except StopIteration:
             self._stream = None
@@ -72,7 +78,7 @@ class SharedEngine:
         except Exception as error:
             self._stream = None
             if isinstance(error, EngineLost):
-                self._model = None
+                self._loaded = None
             if not self._inside:
                 self._inside.append(self._arrived.popleft())
             while self._inside:
@@ -80,15 +86,15 @@ class SharedEngine:
         else:
             self._inside.popleft().answers.set_result(answers)
 
-    def _with(self, model: Model) -> Engine:
-        if self._model is not None and model[0] < self._model[0]:
+    def _with(self, load: ModelLoad) -> Engine:
+        if self._loaded is not None and load.number < self._loaded.number:
             raise CancelledError
         if self._engine is None:
-            self._engine = self._start(*model[1:])
-        elif self._model != model:
-            self._model = None
-            self._engine.load(*model[1:])
-        self._model = model
+            self._engine = self._start(load.model)
+        elif self._loaded != load:
+            self._loaded = None
+            self._engine.load(load.model)
+        self._loaded = load
         return self._engine
 
 

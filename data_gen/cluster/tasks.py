@@ -4,13 +4,17 @@ import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, NewType
 
 from data_gen.cluster.actors import CallActor, own_threads
 from data_gen.cluster.connection import connected
 from data_gen.cluster.settings import ClusterSettings
 from data_gen.cluster.workers import Worker
+from data_gen.model_ref import ModelRef
 from data_gen.processes.closing import Closing
+
+SharedValue = NewType("SharedValue", object)
+"""A value that several calls share, as `ClusterCalls.shared` gives it."""
 
 
 class ClusterCalls(Closing):
@@ -26,12 +30,12 @@ class ClusterCalls(Closing):
         self._stack = ExitStack()
         self._connection = self._stack.enter_context(connected(cluster.address))
 
-    def shared(self, value: Any) -> Any:
+    def shared(self, value: object) -> SharedValue:
         """Stands for `value` among the arguments of calls, and is sent to each node once."""
-        return self._connection.ask(self._connection.ray.put, value)
+        return SharedValue(self._connection.ask(self._connection.ray.put, value))
 
-    def __call__(self, work: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
-        """`work(*arguments, **named)` in a process of its own, which may start others.
+    def __call__(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """`work(*arguments)` in a process of its own, which may start others.
 
         A call whose process or node has gone is made again. Raises what `work` and `Worker.result`
         raise.
@@ -46,12 +50,21 @@ class ClusterCalls(Closing):
             # With an end to them, so that the last loss says whether memory was the reason.
             max_restarts=self._cluster.restarts,
         ) as worker:
-            return worker.result(worker.call("call", work, named, *arguments), self._stopped)
+            return worker.result(worker.call("call", work, *arguments), self._stopped)
 
     def close(self) -> None:
         self._stack.close()
 
 
-def seen_from_anywhere(model: str) -> str:
-    """A model's name in the hub as it is; a folder by its whole path, which nodes must share."""
-    return str(Path(model).resolve()) if Path(model).is_dir() else model
+def model_on_nodes(model: ModelRef) -> ModelRef:
+    """The model as nodes load it: folders by whole paths, which nodes must share.
+
+    Nodes run no code of a model, whatever the reference says.
+    """
+    adapter = None if model.adapter is None else _whole_path(model.adapter)
+    return ModelRef(_whole_path(model.path), model.revision, adapter)
+
+
+def _whole_path(path: str) -> str:
+    """A name of the hub as it is."""
+    return str(Path(path).resolve()) if Path(path).is_dir() else path

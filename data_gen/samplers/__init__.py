@@ -6,6 +6,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from data_gen.model_ref import ModelRef
 from data_gen.samplers.base import Engine, EngineError, ModelSampler
 from data_gen.samplers.server import ServerEngine
 from data_gen.samplers.server_settings import ServerSettings
@@ -59,24 +60,19 @@ SAMPLERS: dict[str, type[EngineSettings]] = {
 }
 
 
-def start_engine(
-    settings: SamplerSettings,
-    model: str,
-    revision: str | None = None,
-    adapter: str | None = None,
-) -> Engine:
+def start_engine(settings: SamplerSettings, model: ModelRef) -> Engine:
     """An engine with `model` loaded; the caller closes it. Raises EngineError."""
-    if model.startswith(("/", "./", "../", "~")) and not Path(model).is_dir():
-        raise EngineError(f"no model folder {model}")
+    if model.path.startswith(("/", "./", "../", "~")) and not Path(model.path).is_dir():
+        raise EngineError(f"no model folder {model.path}")
     if isinstance(settings, AutoSettings):
         try:
-            return start_engine(settings.vllm(), model, revision, adapter)
+            return start_engine(settings.vllm(), model)
         except EngineError as error:
             logger.warning("vLLM does not start, transformers samples instead (%s)", error)
-        return start_engine(settings.transformers(), model, revision, adapter)
+        return start_engine(settings.transformers(), model)
     engine = _engine(settings)
     try:
-        engine.load(model, revision, adapter)
+        engine.load(model)
     except BaseException:
         engine.close()
         raise

@@ -7,6 +7,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 
+from data_gen.model_ref import ModelRef
 from data_gen.processes.closing import Closing
 from data_gen.prompts import Tokenizer, encode, render
 from data_gen.types import Completion, FinishReason, Problem, Sampling
@@ -53,11 +54,8 @@ class Engine(Closing):
         self._context_tokens = 0
 
     @abstractmethod
-    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
-        """Puts `model` (a folder or hub name) in place of the one before. Raises EngineError.
-
-        `adapter` is a folder with a LoRA adapter in PEFT's layout to be put on top of it.
-        """
+    def load(self, model: ModelRef) -> None:
+        """Puts `model` in place of the one before. Raises EngineError."""
 
     @abstractmethod
     def stream(

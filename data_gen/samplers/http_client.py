@@ -45,7 +45,7 @@ class Client:
                 " ALL_PROXY names: http://host:port is understood"
             ) from error
 
-    async def ask(self, method: str, url: str, body: dict[str, Any] | None = None) -> Any:
+    async def ask(self, method: str, url: str, body: object = None) -> Any:
         """The server's JSON. Raises EngineError, in one line that names the server."""
         async with self._places:
             for number in range(self._settings.retries + 1):
@@ -60,9 +60,7 @@ class Client:
     async def close(self) -> None:
         await self._http.aclose()
 
-    async def _try(
-        self, method: str, url: str, body: dict[str, Any] | None
-    ) -> "httpx.Response | str":
+    async def _try(self, method: str, url: str, body: object) -> "httpx.Response | str":
         """The response, or why there is none."""
         import httpx
 

@@ -2,12 +2,22 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
 
+from data_gen.model_ref import ModelRef
 from data_gen.processes.child import Child, ChildDied
 from data_gen.processes.closing import Closing
 from data_gen.remote_code import with_remedy
 from data_gen.samplers.base import EngineError, EngineLost, Request, Sample
+from data_gen.samplers.vllm_messages import (
+    BatchDone,
+    DropBatches,
+    FromWorker,
+    LoadModel,
+    ModelLoaded,
+    SubmitBatch,
+    ToWorker,
+)
+from data_gen.samplers.vllm_settings import Option
 from data_gen.samplers.wire import pack_requests, unpack_samples
 from data_gen.types import Sampling
 
@@ -31,6 +41,7 @@ class Replica(Closing):
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._child = Child("data_gen.samplers.vllm_worker", environment)
         self._dropped = 0
+        self._loading = ""
         # A later batch may be done before an earlier one.
         self._early: dict[int, list[list[Sample]]] = {}
 
@@ -38,30 +49,48 @@ class Replica(Closing):
     def pid(self) -> int:
         return self._child.pid
 
-    def load(self, options: Mapping[str, Any], adapter: str | None) -> None:
+    def load(self, model: ModelRef, options: dict[str, Option]) -> None:
         """Begins to load; `loaded` waits for it."""
-        self._send({"load": dict(options), "adapter": adapter}, b"", _loading(options))
+        self._loading = f"vLLM cannot load {model.path}"
+        message = LoadModel(
+            kind="load",
+            path=model.path,
+            revision=model.revision,
+            adapter=model.adapter,
+            trust_code=model.trust_code,
+            options=options,
+        )
+        self._send(message, b"", self._loading)
 
-    def loaded(self, options: Mapping[str, Any]) -> dict[str, Any]:
+    def loaded(self) -> ModelLoaded:
         """What the process says of itself with the model loaded."""
         while True:
-            message, _ = self._receive(_loading(options))
-            if "loaded" in message:
-                about: dict[str, Any] = message["loaded"]
-                return about
+            message, _ = self._receive(self._loading)
+            if message["kind"] == "loaded":
+                return message
 
     def submit(self, number: int, requests: Sequence[Request], sampling: Sampling) -> None:
         """Hands in a batch; numbers rise from 1."""
-        value, payload = pack_requests(requests)
-        settings = sampling.model_dump(exclude={"seed"})
-        message = {"batch": number, "requests": value, "sampling": settings}
+        packed, payload = pack_requests(requests)
+        message = SubmitBatch(
+            kind="submit",
+            batch=number,
+            requests=packed,
+            sampling={
+                "n": sampling.samples,
+                "temperature": sampling.temperature,
+                "top_p": sampling.top_p,
+                "max_tokens": sampling.max_tokens,
+                "stop": list(sampling.stop),
+            },
+        )
         self._send(message, payload, _SAMPLING)
 
     def answers(self, number: int) -> list[list[Sample]]:
         """Waits for the answers to one batch."""
         while number not in self._early:
             message, payload = self._receive(_SAMPLING)
-            if message.get("batch", 0) > self._dropped:
+            if message["kind"] == "done" and message["batch"] > self._dropped:
                 self._early[message["batch"]] = unpack_samples(message["samples"], payload)
         return self._early.pop(number)
 
@@ -69,24 +98,25 @@ class Replica(Closing):
         """Ends all batches up to this number; nobody waits for them any more."""
         self._dropped = max(self._dropped, last)
         self._early = {number: early for number, early in self._early.items() if number > last}
-        self._send({"drop": last}, b"", _SAMPLING)
+        self._send(DropBatches(kind="drop", last=last), b"", _SAMPLING)
 
     def close(self) -> None:
         self._child.kill()
 
-    def _send(self, message: Any, payload: bytes, failure: str) -> None:
+    def _send(self, message: ToWorker, payload: bytes, failure: str) -> None:
         try:
             self._child.send(message, payload)
         except ChildDied as error:
             raise EngineLost(failure, error) from error
 
-    def _receive(self, awaited: str) -> tuple[dict[str, Any], bytes]:
-        """The next message; `awaited` is what has failed where none comes."""
+    def _receive(self, awaited: str) -> tuple[ModelLoaded | BatchDone, bytes]:
+        """The next answer; `awaited` is what has failed where none comes."""
+        message: FromWorker
         try:
             message, payload = self._child.receive_with_payload()
         except ChildDied as error:
             raise EngineLost(awaited, error) from error
-        if "error" in message:
+        if message["kind"] == "failed":
             reason = with_remedy(cause(message["error"], self._child.output()))
             if message["loading"]:
                 raise EngineError(awaited, reason)
@@ -102,7 +132,3 @@ def cause(error: str, output: str) -> str:
         return error
     printed = [line for line in _ERROR.findall(output) if _ELSEWHERE not in line]
     return printed[-1] if printed else error
-
-
-def _loading(options: Mapping[str, Any]) -> str:
-    return f"vLLM cannot load {options['model']}"

@@ -6,8 +6,9 @@ from collections import deque
 from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NotRequired, TypedDict
 
+from data_gen.model_ref import ModelRef
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.http_client import Client
 from data_gen.samplers.server_settings import ServerSettings
@@ -27,6 +28,21 @@ _PLAIN_SAMPLING = {
 }
 
 
+class _ServedModel(TypedDict):
+    id: str
+    max_model_len: NotRequired[object]
+    owned_by: NotRequired[object]
+
+
+class _Choice(TypedDict):
+    """One sample as an OpenAI-compatible server sends it; nothing in it is checked yet."""
+
+    token_ids: NotRequired[list[int] | None]
+    logprobs: NotRequired[dict[str, list[float]] | None]
+    text: object
+    finish_reason: object
+
+
 class ServerEngine(Engine):
     """The one model behind an address."""
 
@@ -38,17 +54,17 @@ class ServerEngine(Engine):
         # An event loop in a thread of its own, for requests that wait at the same time.
         self._portal: BlockingPortal | None = None
         self._client: Client | None = None
-        self._stands_for: tuple[str, str | None] | None = None
+        self._stands_for: ModelRef | None = None
         self._served = ""
 
-    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
+    def load(self, model: ModelRef) -> None:
         """Takes what is served for `model`. Raises EngineError for a second model."""
-        if adapter is not None:
+        if model.adapter is not None:
             raise EngineError(f"{self._name} holds its own model: give the adapter to it")
-        if self._stands_for not in (None, (model, revision)):
+        if self._stands_for not in (None, model):
             raise EngineError(
-                f"{self._name} serves {self._served} and cannot sample {model}: trained policies"
-                " need an engine that loads them, such as vllm"
+                f"{self._name} serves {self._served} and cannot sample {model.path}: trained"
+                " policies need an engine that loads them, such as vllm"
             )
         client, portal = self._start()
         served, version = portal.call(self._ask_about, client)
@@ -59,7 +75,7 @@ class ServerEngine(Engine):
                 f"{self._name} does not tell max_model_len: set sampler.context_tokens"
             )
         self._context_tokens = context
-        self._stands_for = (model, revision)
+        self._stands_for = model
         self._description = {
             "engine": "server",
             "version": version,
@@ -116,7 +132,7 @@ class ServerEngine(Engine):
             self._open.callback(self._portal.call, self._client.close)
         return self._client, self._portal
 
-    async def _ask_about(self, client: Client) -> tuple[dict[str, Any], str]:
+    async def _ask_about(self, client: Client) -> tuple[_ServedModel, str]:
         """The served model's entry and the server's version."""
         url, wanted = self._settings.url, self._settings.model
         answer = await client.ask("GET", f"{url}/models")
@@ -162,13 +178,14 @@ class ServerEngine(Engine):
                 f"{self._name} returned samples that cannot be read", f"{error!r}: {_REMEDY}"
             ) from error
 
-    def _sample(self, choice: dict[str, Any]) -> Sample:
-        if choice.get("token_ids") is None or choice.get("logprobs") is None:
+    def _sample(self, choice: _Choice) -> Sample:
+        ids, logprobs = choice.get("token_ids"), choice.get("logprobs")
+        if ids is None or logprobs is None:
             raise EngineError(
                 f"{self._name} returns no token ids or no log-probabilities: {_REMEDY}"
             )
-        tokens = array("i", choice["token_ids"])
-        logps = array("f", choice["logprobs"]["token_logprobs"])
+        tokens = array("i", ids)
+        logps = array("f", logprobs["token_logprobs"])
         if len(tokens) != len(logps):
             raise ValueError(f"{len(tokens)} token ids, {len(logps)} log-probabilities")
         text, finish_reason = choice["text"], choice["finish_reason"]

@@ -1,8 +1,8 @@
 """What the settings of all samplers share."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 DType = Annotated[
     Literal["auto", "float32", "bfloat16", "float16"],
@@ -28,7 +28,7 @@ class EngineSettings(BaseModel):
         return None
 
     @property
-    def result_settings(self) -> dict[str, Any]:
+    def result_settings(self) -> dict[str, JsonValue]:
         """The settings that samples depend on."""
         settings = self.model_dump(mode="json")
         return {k: v for k, v in settings.items() if k not in self.no_matter_to_results}

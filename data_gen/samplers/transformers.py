@@ -18,7 +18,8 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from data_gen.remote_code import remote_code, with_remedy
+from data_gen.model_ref import ModelRef
+from data_gen.remote_code import with_remedy
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.types import FinishReason, Sampling
 
@@ -35,27 +36,27 @@ class TransformersEngine(Engine):
         self._ends: set[int] = set()
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
 
-    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
-        if adapter is not None:
+    def load(self, model: ModelRef) -> None:
+        if model.adapter is not None:
             raise EngineError("transformers samples without adapters: merge it, or take vllm")
         torch.set_num_threads(self._threads)
         transformers_logging.disable_progress_bar()
         self.close()
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(
-                model, revision=revision, trust_remote_code=remote_code()
+                model.path, revision=model.revision, trust_remote_code=model.trust_code
             )
             self._model = AutoModelForCausalLM.from_pretrained(
-                model,
-                revision=revision,
+                model.path,
+                revision=model.revision,
                 dtype=self._dtype,
                 use_safetensors=True,
-                trust_remote_code=remote_code(),
+                trust_remote_code=model.trust_code,
             ).to(self._device)
         # A folder from anywhere makes the library fail in any way.
         except Exception as error:
             raise EngineError(
-                f"transformers cannot load {model}", with_remedy(str(error))
+                f"transformers cannot load {model.path}", with_remedy(str(error))
             ) from error
         self._model.eval()
         self._ends = self._end_tokens()

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_gen.model_ref import ModelRef
 from data_gen.samplers.base import Engine, EngineError, Request, Sample
 from data_gen.samplers.replica import Replica
 from data_gen.samplers.vllm_settings import (
@@ -45,20 +46,18 @@ class VllmEngine(Engine):
         self._replicas: list[Replica] = []
         self._batches = 0
 
-    def load(self, model: str, revision: str | None = None, adapter: str | None = None) -> None:
-        options = {"model": model, **engine_options(self._settings)}
-        if revision is not None:
-            options["revision"] = revision
-        if adapter is not None:
-            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(adapter)}
+    def load(self, model: ModelRef) -> None:
+        options = engine_options(self._settings)
+        if model.adapter is not None:
+            options |= {"enable_lora": True, "max_loras": 1, "max_lora_rank": _rank(model.adapter)}
         with self._closed_on_error():
             if not self._replicas:
                 self._start()
             for replica in self._replicas:
-                replica.load(options, adapter)
-            about, *_ = [replica.loaded(options) for replica in self._replicas]
-        self._context_tokens = about.pop("context_tokens")
-        self._description = {"engine": "vllm", **about, **self._flags(adapter)}
+                replica.load(model, options)
+            loaded, *_ = [replica.loaded() for replica in self._replicas]
+        self._context_tokens = loaded["context_tokens"]
+        self._description = {"engine": "vllm", **loaded["facts"], **self._flags(model.adapter)}
 
     def stream(
         self, batches: Iterable[Sequence[Request]], sampling: Sampling
@@ -110,7 +109,7 @@ class VllmEngine(Engine):
     def _flags(self, adapter: str | None) -> dict[str, str]:
         given = self._settings.result_settings
         flags = {k: v for k, v in given.items() if k not in ("kind", "dtype", "lora", "options")}
-        flags |= given["options"]
+        flags |= self._settings.options
         if adapter is not None:
             flags["lora"] = adapter
         return {key: str(value) for key, value in flags.items() if value is not None}

@@ -1,7 +1,7 @@
 """The settings of vLLM, and what is made of them for its processes."""
 
 import importlib.metadata
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field, field_validator
 
@@ -87,7 +87,7 @@ def cpu_build() -> bool:
 CPU_SEQUENCES = 1024
 
 
-def engine_options(settings: VllmSettings) -> dict[str, Any]:
+def engine_options(settings: VllmSettings) -> dict[str, Option]:
     """The arguments for vLLM's `LLM`, without the model."""
     own = {"kind", "lora", "data_parallel_size", "cpu_threads", "cpu_kv_cache_gib", "options"}
     chosen = settings.model_dump(exclude=own)

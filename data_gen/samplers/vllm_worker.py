@@ -12,8 +12,17 @@ from functools import cache
 from typing import Any
 
 from data_gen.processes.child import Parent
-from data_gen.remote_code import remote_code
 from data_gen.samplers.base import Request, Sample
+from data_gen.samplers.vllm_messages import (
+    BatchDone,
+    DropBatches,
+    EngineFailed,
+    FromWorker,
+    LoadModel,
+    ModelLoaded,
+    SubmitBatch,
+    ToWorker,
+)
 from data_gen.samplers.wire import pack_samples, unpack_requests
 
 
@@ -27,7 +36,7 @@ class PendingBatch:
 
 
 class VllmWorker:
-    """Answers {"load": ...} and {"batch": ...}; {"drop": ...} ends all batches unanswered."""
+    """Answers LoadModel and SubmitBatch."""
 
     def __init__(self, parent: Parent) -> None:
         self._parent = parent
@@ -36,7 +45,7 @@ class VllmWorker:
         self._batches: dict[str, PendingBatch] = {}
         self._loading = False
         # Answers leave in a thread, so that sampling goes on while the parent reads them later.
-        self._outbox: queue.SimpleQueue[tuple[Any, bytes]] = queue.SimpleQueue()
+        self._outbox: queue.SimpleQueue[tuple[FromWorker, bytes]] = queue.SimpleQueue()
         threading.Thread(target=self._deliver, daemon=True).start()
 
     def run(self) -> None:
@@ -47,7 +56,8 @@ class VllmWorker:
                 self._step()
         except Exception as error:  # every failure of the engine is the parent's to report
             said = f"{type(error).__name__}: {error}"
-            self._outbox.put(({"error": said, "loading": self._loading}, b""))
+            failed = EngineFailed(kind="failed", error=said, loading=self._loading)
+            self._outbox.put((failed, b""))
             # The end of this process would overtake the report.
             while True:
                 self._parent.take()
@@ -56,17 +66,17 @@ class VllmWorker:
         while True:
             self._parent.send(*self._outbox.get())
 
-    def _take(self, message: dict[str, Any], payload: bytes) -> None:
-        if "load" in message:
+    def _take(self, message: ToWorker, payload: bytes) -> None:
+        if message["kind"] == "load":
             self._loading = True
-            self._outbox.put(({"loaded": self._load(message["load"], message["adapter"])}, b""))
+            self._outbox.put((self._load(message), b""))
             self._loading = False
-        elif "batch" in message:
+        elif message["kind"] == "submit":
             self._add(message, unpack_requests(message["requests"], payload))
         else:
-            self._drop(message["drop"])
+            self._drop(message)
 
-    def _load(self, options: dict[str, Any], adapter: str | None) -> dict[str, Any]:
+    def _load(self, message: LoadModel) -> ModelLoaded:
         self._llm = None
         gc.collect()
         _import_vllm()
@@ -75,12 +85,15 @@ class VllmWorker:
         from vllm.lora.request import LoRARequest
 
         self._llm = vllm.LLM(
-            **options,
+            model=message["path"],
+            revision=message["revision"],
+            trust_remote_code=message["trust_code"],
+            **message["options"],
             seed=0,
-            trust_remote_code=remote_code(),
             load_format="safetensors",
             disable_log_stats=True,
         )
+        adapter = message["adapter"]
         self._adapter = None if adapter is None else LoRARequest("adapter", 1, adapter)
         # Shapes that the kernels do not serve show with the first token only. Seeded, as all our
         # requests are: without a seed vLLM prepares a sampler that none of them takes.
@@ -90,26 +103,27 @@ class VllmWorker:
             use_tqdm=False,
             lora_request=self._adapter,
         )
-        return {
-            "context_tokens": self._llm.model_config.max_model_len,
-            "version": vllm.__version__,
-            "torch": torch.__version__,
-            "device": vllm.platforms.current_platform.device_name,
-            "dtype": str(self._llm.model_config.dtype).removeprefix("torch."),
-            "threads": os.environ.get("OMP_NUM_THREADS", ""),
-        }
+        return ModelLoaded(
+            kind="loaded",
+            context_tokens=self._llm.model_config.max_model_len,
+            facts={
+                "version": vllm.__version__,
+                "torch": torch.__version__,
+                "device": vllm.platforms.current_platform.device_name,
+                "dtype": str(self._llm.model_config.dtype).removeprefix("torch."),
+                "threads": os.environ.get("OMP_NUM_THREADS", ""),
+            },
+        )
 
-    def _add(self, message: dict[str, Any], requests: list[Request]) -> None:
+    def _add(self, message: SubmitBatch, requests: list[Request]) -> None:
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
         sampling = message["sampling"]
-        count = sampling.pop("samples")
         ids = self._llm.enqueue(
             [{"prompt_token_ids": list(request.tokens)} for request in requests],
             [
                 SamplingParams(
-                    n=count,
                     seed=request.seed,
                     logprobs=0,
                     flat_logprobs=True,
@@ -127,8 +141,8 @@ class VllmWorker:
         # vLLM answers under the number alone, to which it has joined a random end.
         self._batches |= {one.partition("-")[0]: batch for one in ids}
 
-    def _drop(self, last: int) -> None:
-        """Ends the batches up to this number."""
+    def _drop(self, message: DropBatches) -> None:
+        last = message["last"]
         dropped = [one for one, batch in self._batches.items() if batch.number <= last]
         ids = {i for one in dropped for i in self._batches.pop(one).requests}
         self._llm.llm_engine.abort_request(list(ids), internal=True)
@@ -151,8 +165,8 @@ class VllmWorker:
             )
             for one, text in zip(free, texts, strict=True):
                 one.text = text
-        value, payload = pack_samples([[_sample(one) for one in output] for output in outputs])
-        self._outbox.put(({"batch": batch.number, "samples": value}, payload))
+        packed, payload = pack_samples([[_sample(one) for one in output] for output in outputs])
+        self._outbox.put((BatchDone(kind="done", batch=batch.number, samples=packed), payload))
 
 
 @cache

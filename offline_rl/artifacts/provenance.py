@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from data_gen.model_ref import ModelRef
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 
@@ -49,19 +50,17 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def model_fingerprint(
-    model: str, revision: str | None, *, remote_code: bool = False
-) -> dict[str, Any]:
+def model_fingerprint(model: ModelRef) -> dict[str, Any]:
     """What tells one base model from another: its files' hashes, or its name in the hub.
 
     Code of its own that runs may compute something else than the library's, and may lie in folders
     below the model's.
     """
-    place = Path(model)
+    place = Path(model.path)
     if not place.is_dir():
-        return {"name": model, "revision": revision}
-    found: dict[str, Any] = path_fingerprint(model)
-    if remote_code:
+        return {"name": model.path, "revision": model.revision}
+    found = path_fingerprint(model.path)
+    if model.trust_code:
         code = {str(file.relative_to(place)): sha256(file) for file in place.rglob("*.py")}
         found |= {**code, "remote_code": True}
     return found

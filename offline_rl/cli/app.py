@@ -14,7 +14,6 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from data_gen.remote_code import remote_code_runs
 from offline_rl.cli import data_commands, report_commands
 from offline_rl.cli.data_commands import Out, quiet_libraries
 from offline_rl.cli.shared import console, run_experiment
@@ -202,6 +201,7 @@ def tiny_base(
 ) -> None:
     """Pretrains the embedded tiny base model again and measures it, in some minutes."""
     quiet_libraries()
+    from data_gen.model_ref import ModelRef
     from data_gen.samplers import AutoSettings
     from offline_rl.progress import Terminal
     from offline_rl.stages.engines import Engines
@@ -211,8 +211,9 @@ def tiny_base(
     progress = Terminal(console())
     with progress.task("pretrain", "documents") as task:
         facts = build_tiny_base(out, seed=seed, on_progress=task.update)
-    with Engines(AutoSettings(), "raw", progress, base=str(out)) as engines:
-        sample = engines.sampler(str(out))
+    model = ModelRef(str(out))
+    with Engines(AutoSettings(), "raw", progress, base=model) as engines:
+        sample = engines.sampler(model)
         with progress.task("measure", "conditions") as task:
             figures = measure_tiny_base(sample, on_progress=task.update)
     save_figures(figures, out)
@@ -224,9 +225,7 @@ def tiny_base(
 def main() -> Any:
     """Entry point of the console script."""
     try:
-        # Settings alone ask for a model's code, whatever the shell's environment holds.
-        with remote_code_runs(None):
-            sys.exit(app())
+        sys.exit(app())
     # Python would print the message of an error, which may quote hostile text, as it is.
     except Exception:
         _say(traceback.format_exc())

@@ -158,7 +158,8 @@ def export(
     # A tokenizer would warn of texts longer than the model's context, which no model sees here.
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     from data_gen.exchange.export_trl import export_rollouts
-    from data_gen.remote_code import remote_code_runs
+    from data_gen.model_ref import ModelRef
+    from data_gen.remote_code import check_code
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.store.rollouts import iterate_rollouts
     from offline_rl.settings.data import TINY
@@ -168,10 +169,10 @@ def export(
     settings = _settings(source)
     tokenizer = None
     if model is not None:
-        tokenizer = load_tokenizer(str(TINY_BASE) if model == TINY else model)
+        tokenizer = load_tokenizer(ModelRef(str(TINY_BASE) if model == TINY else model))
     elif settings is not None:
-        with remote_code_runs(settings.code):
-            tokenizer = load_tokenizer(settings.model_path, settings.revision)
+        check_code(settings.base_model)
+        tokenizer = load_tokenizer(settings.base_model)
     done = export_rollouts(
         list(iterate_rollouts(path, untrusted=is_untrusted(source))),
         out,

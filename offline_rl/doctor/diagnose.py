@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 from transformers.utils import logging as transformers_logging
 
-from data_gen.remote_code import remote_code_runs
+from data_gen.remote_code import check_code
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
 from offline_rl.artifacts.provenance import versions as installed_versions
@@ -64,15 +64,13 @@ def examined(experiment: Experiment, progress: Progress) -> Iterator[Subject]:
     settings = experiment.sampling.model_copy(update={"samples": _SAMPLES})
     if settings.temperature == 0:
         settings = settings.model_copy(update={"temperature": 1.0})
+    check_code(experiment.base_model)
     with (
-        remote_code_runs(experiment.code),
         tempfile.TemporaryDirectory() as folder,
         engines_of(experiment, experiment.sampler, progress) as engines,
     ):
-        tokenizer = load_tokenizer(experiment.model_path, experiment.revision)
-        sampler = engines.sampler(
-            experiment.model_path, experiment.revision, adapter=experiment.sampler.adapter
-        )
+        tokenizer = load_tokenizer(experiment.base_model)
+        sampler = engines.sampler(experiment.sampled_model)
         problems, _ = sampler.fitting(_problems(experiment))
         if not problems:
             raise DataError("every prompt is longer than the model's context")

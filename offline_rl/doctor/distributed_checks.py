@@ -4,11 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from data_gen.model_ref import ModelRef
 from offline_rl.doctor.subject import CheckResult, Subject, difference, judged
 from offline_rl.methods import Method
 from offline_rl.methods.dpo import Dpo
@@ -44,8 +44,10 @@ def first_step(patient: Subject, start: Start) -> list[CheckResult]:
         method,
         patient.rollouts(),
         folder / "one",
+        model=patient.model,
         training=_plain(patient, method),
-        **_told(patient),
+        selection=patient.selection,
+        seed=0,
     )
     seen = report.history[0][start.name]
     return [starts_at(start.title, seen, start.value), _two(patient, method, folder)]
@@ -78,22 +80,24 @@ def _two(patient: Subject, method: Method, folder: Path) -> CheckResult:
         method,
         patient.rollouts(),
         folder / "two",
+        model=patient.model,
         training=_plain(patient, method),
-        **_told(patient),
+        selection=patient.selection,
+        seed=0,
     )
     base, one, two = (
-        _weights(*place)
-        for place in (
-            (patient.model, patient.revision),
-            (str(folder / "one"), None),
-            (str(folder / "two"), None),
+        _weights(model)
+        for model in (
+            patient.model,
+            patient.experiment.trained_model(folder / "one"),
+            patient.experiment.trained_model(folder / "two"),
         )
     )
     return same_change(check, base, one, two)
 
 
-def _weights(model: str, revision: str | None) -> Mapping[str, Tensor]:
-    whole: Mapping[str, Tensor] = load_policy(model, revision, TrainingSettings()).state_dict()
+def _weights(model: ModelRef) -> Mapping[str, Tensor]:
+    whole: Mapping[str, Tensor] = load_policy(model, TrainingSettings()).state_dict()
     return whole
 
 
@@ -101,12 +105,3 @@ def _plain(patient: Subject, method: Method) -> TrainingSettings:
     """A step straight down the gradient, whose size then shows in the weights."""
     straight = {"optimizer": "sgd", "lr": 1.0, "scheduler": "constant", "scheduler_settings": {}}
     return patient.training(method, tokens_per_microbatch=1, **straight)
-
-
-def _told(patient: Subject) -> dict[str, Any]:
-    return {
-        "model": patient.model,
-        "revision": patient.revision,
-        "selection": patient.selection,
-        "seed": 0,
-    }

@@ -97,9 +97,7 @@ def _same(check: str, gradient: Tensor, expected: Tensor, limit: float) -> Check
 
 def _policy(patient: Subject, method: Method) -> torch.nn.Module:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy: torch.nn.Module = load_policy(
-        patient.model, patient.revision, patient.training(method, lora=None)
-    )
+    policy: torch.nn.Module = load_policy(patient.model, patient.training(method, lora=None))
     return policy.to(device)
 
 

@@ -20,12 +20,7 @@ def log_probabilities(patient: Subject) -> CheckResult:
         for completion in patient.completions
         if completion.logps
     ]
-    gap = behaviour_gap(
-        known,
-        model=patient.model,
-        revision=patient.revision,
-        training=patient.experiment.training,
-    )
+    gap = behaviour_gap(known, model=patient.model, training=patient.experiment.training)
     off = gap.share_of_tokens_with_ratio_off_by_a_tenth
     mean = gap.mean_absolute_difference_nats
     if off is None or mean is None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import set_seed
 
+from data_gen.model_ref import ModelRef
 from data_gen.prompts import Tokenizer
 from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
@@ -54,12 +55,8 @@ class Subject:
     trainer: type[OfflineTrainer] = OfflineTrainer
 
     @property
-    def model(self) -> str:
-        return self.experiment.model_path
-
-    @property
-    def revision(self) -> str | None:
-        return self.experiment.revision
+    def model(self) -> ModelRef:
+        return self.experiment.base_model
 
     @property
     def selection(self) -> Selection:
@@ -105,7 +102,7 @@ class Subject:
             examples=examples,
             tokens_per_microbatch=training.tokens_per_microbatch,
             packing=training.packing,
-            model=load_policy(self.model, self.revision, training),
+            model=load_policy(self.model, training),
             args=trainer_arguments(training, 1, 0, self.folder / "trainer"),
             processing_class=self.tokenizer,
         )

@@ -1,5 +1,6 @@
 """The settings of a data set: problems, base model, sampling, verifier, filters."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -7,6 +8,7 @@ from pydantic import Field, field_validator, model_validator
 
 from data_gen.cluster import ClusterSettings
 from data_gen.filters import Filters
+from data_gen.model_ref import ModelRef
 from data_gen.prompts import check_style
 from data_gen.samplers import AutoSettings
 from data_gen.selection import Selection
@@ -72,14 +74,19 @@ class ModelSettings(Frozen):
         return self
 
     @property
-    def model_path(self) -> str:
-        """Where the base model is loaded from: a folder, or a name of the hub."""
-        return str(TINY_BASE) if self.model == TINY else self.model
+    def base_model(self) -> ModelRef:
+        """The untrained model. Its own code is trusted where `remote_code` says so."""
+        path = str(TINY_BASE) if self.model == TINY else self.model
+        return ModelRef(path, self.revision, trust_code=self.remote_code)
 
     @property
-    def code(self) -> Path | None:
-        """The folder of a model whose own code is to run."""
-        return Path(self.model_path) if self.remote_code else None
+    def sampled_model(self) -> ModelRef:
+        """What rollouts are sampled from: the base, with the sampler's adapter where it has one."""
+        return replace(self.base_model, adapter=self.sampler.adapter)
+
+    def trained_model(self, folder: Path) -> ModelRef:
+        """A policy that was trained from the base into `folder`, with a copy of the base's code."""
+        return ModelRef(str(folder), trust_code=self.remote_code)
 
 
 class DataSettings(ModelSettings):

@@ -3,9 +3,10 @@
 from collections.abc import Mapping
 
 from data_gen.cluster import ClusterSettings
+from data_gen.model_ref import ModelRef
 from data_gen.processes.closing import Closing
 from data_gen.prompts import render
-from data_gen.remote_code import remote_code, with_remedy
+from data_gen.remote_code import with_remedy
 from data_gen.samplers import Engine, ModelSampler, SamplerSettings, ServerSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import DataError, Problem
@@ -28,55 +29,47 @@ class Engines(Closing):
         prompt: str,
         progress: Progress,
         *,
-        base: str,
-        base_revision: str | None = None,
+        base: ModelRef,
         cluster: ClusterSettings | None = None,
     ) -> None:
         self._settings = settings
         self._cluster = cluster
-        self._base = (base, base_revision)
+        self._base = base
         self._prompt = prompt
         self._progress = progress
         self._engine: Engine | None = None
-        self._loaded: tuple[str, str | None, str | None] | None = None
+        self._loaded: ModelRef | None = None
 
-    def sampler(
-        self,
-        model: str,
-        revision: str | None = None,
-        *,
-        adapter: str | None = None,
-        prompt: str | None = None,
-    ) -> ModelSampler:
-        """A sampler of `model`, with the LoRA adapter in the folder `adapter` on top of it.
+    def sampler(self, model: ModelRef, *, prompt: str | None = None) -> ModelSampler:
+        """A sampler of `model`.
 
         `prompt` takes the place of the usual style of prompts. Raises EngineError where the engine
         does not start, DataError without a tokenizer.
         """
-        tokenizer = load_tokenizer(model, revision)
+        tokenizer = load_tokenizer(model)
         # A prompt that the tokenizer cannot render fails before an engine takes time to start.
         style = prompt or self._prompt
         render(Problem("any", "", ""), style, tokenizer)
         settings = self._settings
         if not isinstance(settings, ServerSettings) and settings.dtype == "auto":
-            dtype = stored_dtype(*self._base)
+            dtype = stored_dtype(self._base)
             self._settings = settings.model_copy(update={"dtype": dtype})
         if self._engine is None:
-            self._engine = self._started(model, revision, adapter)
+            self._engine = self._started(model)
             self._progress.say(_introduction(self._engine.description))
-        elif self._loaded != (model, revision, adapter):
-            self._engine.load(model, revision, adapter)
-        self._loaded = (model, revision, adapter)
+        elif self._loaded != model:
+            self._engine.load(model)
+        self._loaded = model
         return ModelSampler(self._engine, tokenizer, style)
 
-    def _started(self, model: str, revision: str | None, adapter: str | None) -> Engine:
+    def _started(self, model: ModelRef) -> Engine:
         if self._cluster is None:
-            return start_engine(self._settings, model, revision, adapter)
+            return start_engine(self._settings, model)
         from data_gen.cluster.engine import RayEngine
 
         engine = RayEngine(self._cluster, self._settings)
         try:
-            engine.load(model, revision, adapter)
+            engine.load(model)
         except BaseException:
             engine.close()
             raise
@@ -101,18 +94,18 @@ def _introduction(about: Mapping[str, str]) -> str:
     return f"{name} on {about['device']}, {about['dtype']}, {about['threads']} threads"
 
 
-def stored_dtype(model: str, revision: str | None) -> str:
+def stored_dtype(model: ModelRef) -> str:
     """The dtype that a model's configuration names; "auto", the engine's choice, if it has none."""
     from transformers import AutoConfig
 
     try:
         config = AutoConfig.from_pretrained(
-            model, revision=revision, trust_remote_code=remote_code()
+            model.path, revision=model.revision, trust_remote_code=model.trust_code
         )
     # A folder from anywhere makes the library fail in any way.
     except Exception as error:
         first = with_remedy((str(error).strip() or type(error).__name__).splitlines()[0])
-        raise DataError(f"model {model!r} has no usable configuration: {first}") from error
+        raise DataError(f"model {model.path!r} has no usable configuration: {first}") from error
     dtype = str(config.get_text_config().dtype).removeprefix("torch.")
     return dtype if dtype in ("float32", "bfloat16", "float16") else "auto"
 
@@ -128,12 +121,5 @@ def opened(verifier: VerifierSettings, cluster: ClusterSettings | None) -> OpenV
 
 def engines_of(settings: ModelSettings, sampler: SamplerSettings, progress: Progress) -> Engines:
     """Engines of the kind that `sampler` names, for the settings' model and prompt."""
-    base, revision = settings.model_path, settings.revision
-    return Engines(
-        sampler,
-        settings.prompt,
-        progress,
-        base=base,
-        base_revision=revision,
-        cluster=settings.cluster,
-    )
+    base = settings.base_model
+    return Engines(sampler, settings.prompt, progress, base=base, cluster=settings.cluster)

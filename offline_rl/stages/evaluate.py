@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import SamplerSettings
 from data_gen.types import DataError, Label, Problem, Sampling, Verifier
 from data_gen.verifiers import VerifierSettings
@@ -50,7 +51,7 @@ class Job:
 
     label: str
     training_seed: int | None
-    model: str
+    model: ModelRef
     benchmark: str
     problems: tuple[Problem, ...]
     setup: SamplingSetup
@@ -84,14 +85,15 @@ def sampling_setups(settings: Evaluating, policy: str, benchmark: str) -> dict[s
 
 def base_jobs(run: Run[Experiment]) -> list[Job]:
     """The untrained base in each of its decodings on each benchmark."""
-    return evaluation_jobs(run, BASE, None, run.settings.model_path, run.base)
+    return evaluation_jobs(run, BASE, None, run.settings.base_model, run.base)
 
 
 def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     """A trained policy on each benchmark; none for one whose training failed."""
     if policy.failure is not None:
         return []
-    model, read = str(policy.stage.folder), {"policy": policy.stage.published.digest()}
+    model = run.settings.trained_model(policy.stage.folder)
+    read = {"policy": policy.stage.published.digest()}
     return evaluation_jobs(run, policy.label, policy.training_seed, model, read)
 
 
@@ -99,7 +101,7 @@ def evaluation_jobs(
     run: Run[Evaluating],
     policy: str,
     training_seed: int | None,
-    model: str,
+    model: ModelRef,
     model_read: dict[str, Any],
 ) -> list[Job]:
     """A policy in each of its decodings on each benchmark; `model_read` identifies its weights."""
@@ -155,8 +157,7 @@ def evaluations_step(run: Run[ModelSettings], jobs: Sequence[Job]) -> None:
 
 
 def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path) -> None:
-    revision = run.settings.revision if job.training_seed is None else None
-    sampler = run.engines.sampler(job.model, revision, prompt=job.setup.prompt)
+    sampler = run.engines.sampler(job.model, prompt=job.setup.prompt)
     fitting, too_long = sampler.fitting(job.problems)
     if not fitting:
         raise DataError(

@@ -63,12 +63,7 @@ def _measure(run: Run[Experiment], dataset: Stage, folder: Path) -> None:
     settings = run.settings
     chosen = drawn(iterate_rollouts(dataset.folder, untrusted=False), settings.behaviour_check)
     with run.progress.task("check log-probabilities", "tokens") as task:
-        gap = behaviour_gap(
-            chosen,
-            model=settings.model_path,
-            revision=settings.revision,
-            training=settings.training,
-        )
+        gap = behaviour_gap(chosen, model=settings.base_model, training=settings.training)
         off = gap.share_of_tokens_with_ratio_off_by_a_tenth
         task.update(gap.tokens, note="" if off is None else f"{off:.2%} off by a tenth")
     gap.write(folder)

@@ -164,7 +164,8 @@ def _job(run: Run[Experiment], sweep: Sweep, trained: Policy) -> Job:
     inputs = evaluation_inputs(problems, setup, {"policy": trained.stage.published.digest()})
     folder = trained.stage.folder
     stage = Stage(folder.with_name(f"{folder.name}-{_VALIDATION}"), inputs)
-    return Job(trained.label, sweep.seed, str(folder), _VALIDATION, problems, setup, stage)
+    model = run.settings.trained_model(folder)
+    return Job(trained.label, sweep.seed, model, _VALIDATION, problems, setup, stage)
 
 
 def _score(job: Job) -> float:

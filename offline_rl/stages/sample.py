@@ -97,7 +97,7 @@ def _demonstrations_stage(run: Run[DataSettings], problems: Sequence[Problem]) -
 
 def _demonstrate(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
     settings = run.settings
-    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    tokenizer = load_tokenizer(settings.base_model)
     rollouts = list(demonstrations(loaded.problems, tokenizer=tokenizer, style=settings.prompt))
     if not rollouts:
         raise DataError(
@@ -113,9 +113,7 @@ def _demonstrate(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -
 def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
     settings, problems = run.settings, loaded.problems
     sampling = settings.sampling
-    sampler = run.engines.sampler(
-        settings.model_path, settings.revision, adapter=settings.sampler.adapter
-    )
+    sampler = run.engines.sampler(settings.sampled_model)
     fitting, too_long = sampler.fitting(problems)
     if too_long:
         run.progress.say(f"{len(too_long)} of {len(problems)} prompts exceed the context, left out")
@@ -149,7 +147,7 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
 
 def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
     settings = run.settings
-    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    tokenizer = load_tokenizer(settings.base_model)
     place = _place(source)
     chunks = import_chunks(
         place,
@@ -215,7 +213,7 @@ def problems_source(source: ProblemSource | None, problems: Sequence[Problem]) -
 def _policy(run: Run[DataSettings]) -> dict[str, Any]:
     """What wrote the completions, and in answer to what."""
     settings = run.settings
-    tokenizer = load_tokenizer(settings.model_path, settings.revision)
+    tokenizer = load_tokenizer(settings.base_model)
     template = render(Problem("any", PLACEHOLDER, ""), settings.prompt, tokenizer)
     return {
         "model": public_name(settings.model),

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from data_gen.remote_code import remote_code_runs
+from data_gen.remote_code import check_code
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.manifest import check_format
 from offline_rl.artifacts.object_store.objects import Objects
@@ -28,16 +28,14 @@ def at_work(
     Finished stages are put into `store` as well. Raises DataError while another process works
     there, for a folder of another version's format, and for a model that is not there.
     """
+    check_code(settings.base_model)
     with (
-        remote_code_runs(settings.code),
         locked(folder),
         opened(settings.verifier, settings.cluster) as verify,
         engines_of(settings, settings.sampler, progress) as engines,
     ):
         check_format(folder)
-        base = model_fingerprint(
-            settings.model_path, settings.revision, remote_code=settings.remote_code
-        )
+        base = model_fingerprint(settings.base_model)
         if settings.remote_code:
             progress.say(f"the code that comes with {settings.model} runs (remote_code: true)")
         yield Run(settings, folder, progress, engines, verify, base, store)

@@ -11,7 +11,7 @@ from threading import Event
 from typing import Any
 
 from data_gen.cluster import ClusterError, ClusterSettings
-from data_gen.cluster.tasks import ClusterCalls, seen_from_anywhere
+from data_gen.cluster.tasks import ClusterCalls, SharedValue, model_on_nodes
 from data_gen.demonstrations import demonstrations
 from data_gen.prompts import Tokenizer
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -88,7 +88,7 @@ def _train_together(
 ) -> None:
     """Each policy in a thread of its own, which waits for the node that trains it."""
     beside, stopped = replace(run, progress=Lines(run.progress)), Event()
-    lessons: dict[str, Any] = {}
+    lessons: dict[str, SharedValue] = {}
 
     def train_one(one: Policy, calls: ClusterCalls) -> None:
         with run.work(one.stage) as folder:
@@ -140,7 +140,7 @@ def training_rollouts(
     settings = run.settings
     if method.learns_from == settings.learn_from or settings.learn_from == "demonstrations":
         return rollouts
-    tokenizer = tokenizer or load_tokenizer(settings.model_path, settings.revision)
+    tokenizer = tokenizer or load_tokenizer(settings.base_model)
     return _Solutions(rollouts, tokenizer, settings.prompt)
 
 
@@ -179,11 +179,11 @@ def _is_needed(
 def _train(
     run: Run[Experiment],
     policy: Policy,
-    rollouts: Any,
+    rollouts: Iterable[Rollout] | SharedValue,
     folder: Path,
     calls: ClusterCalls | None = None,
 ) -> None:
-    """Trains here, or by `calls` on the cluster, for which `rollouts` are what these share."""
+    """Trains here, or on the cluster by `calls`, which share the `rollouts`."""
     import torch
 
     from offline_rl.training.launch import launch_training
@@ -192,31 +192,29 @@ def _train(
     experiment, method = run.settings, policy.method
     code = code_of(method)
     training = training_of(experiment, method)
-    there = train if training.launch is None else partial(launch_training, training.launch)
-    title = f"train {policy.label}, seed {policy.training_seed}"
-    arguments: dict[str, Any] = {
-        "model": experiment.model_path,
-        "revision": experiment.revision,
-        "training": training,
-        "selection": experiment.selection,
-        "seed": policy.training_seed,
-        "setup": None
+    base = experiment.base_model
+    work: Callable[..., object] = partial(
+        train if training.launch is None else partial(launch_training, training.launch),
+        model=base if calls is None else model_on_nodes(base),
+        training=training,
+        selection=experiment.selection,
+        seed=policy.training_seed,
+        setup=None
         if training.validation is None
         else validation_setup_of(experiment, training.validation),
-    }
+    )
+    title = f"train {policy.label}, seed {policy.training_seed}"
     try:
         with run.progress.task(title, "steps") as task:
             if calls is not None:
-                arguments["model"] = seen_from_anywhere(experiment.model_path)
-                there = partial(on_node, there, code)
-                calls(there, method, rollouts, folder.resolve(), **arguments)
+                on_any_node = partial(on_node, work, code)
+                calls(on_any_node, method, rollouts, folder.resolve())
             else:
-                there(
+                work(
                     method,
                     rollouts,
                     folder,
                     on_log=lambda step, steps, values: task.update(step, steps, _note(values)),
-                    **arguments,
                 )
     except ClusterError:
         raise
@@ -236,7 +234,7 @@ def _train(
 
 
 def on_node(
-    work: Callable[..., Any], code: Mapping[str, str], method: Method, *args: Any, **kwargs: Any
+    work: Callable[..., object], code: Mapping[str, str], method: Method, *arguments: Any
 ) -> None:
     """`work(method, ...)` on a node that has the method of the run, by its recorded `code`.
 
@@ -245,7 +243,7 @@ def on_node(
     here, there = (" ".join(one.values()) or "none" for one in (code_of(method), code))
     if here != there:
         raise RuntimeError(f"a node has another {method.kind}: {here}; the run's is {there}")
-    work(method, *args, **kwargs)
+    work(method, *arguments)
 
 
 def _note(values: dict[str, float]) -> str:

@@ -66,7 +66,7 @@ def _is_soon_found(run: Run[Experiment], dataset: Stage) -> bool:
     settings = run.settings
     methods = [method for _, method in candidates(settings.methods, settings.sweep)]
     shown = any(method.learns_from != settings.learn_from for method in methods)
-    tokenizer = load_tokenizer(settings.model_path, settings.revision) if shown else None
+    tokenizer = load_tokenizer(settings.base_model) if shown else None
     teaches, accepts = False, False
     for group in problem_groups(iterate_rollouts(dataset.folder, untrusted=False)):
         accepts = accepts or any(

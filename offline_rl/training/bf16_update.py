@@ -8,11 +8,13 @@ import torch
 from safetensors import safe_open
 from torch import Tensor
 
+from data_gen.model_ref import ModelRef
+
 # Numbers that are compared at a time: a vocabulary's matrix would be held several times over.
 _BLOCK = 2**24
 
 
-def update_kept(model: str, revision: str | None, policy: Path) -> float | None:
+def update_kept(base: ModelRef, policy: Path) -> float | None:
     """Of the weights that differ from the base's, the share that still differ in bfloat16.
 
     Weights of real models are numbers of bfloat16; one that moved by less than half the distance to
@@ -20,7 +22,7 @@ def update_kept(model: str, revision: str | None, policy: Path) -> float | None:
     weight differs, or no name of one is known in both.
     """
     changed = kept = 0
-    before, after = _files(_folder(model, revision)), _files(policy)
+    before, after = _files(_folder(base)), _files(policy)
     for name in sorted(before.keys() & after.keys()):
         old, new = _tensor(before, name), _tensor(after, name)
         if old.shape != new.shape:
@@ -31,14 +33,16 @@ def update_kept(model: str, revision: str | None, policy: Path) -> float | None:
     return kept / changed if changed else None
 
 
-def _folder(model: str, revision: str | None) -> Path:
-    if Path(model).is_dir():
-        return Path(model)
+def _folder(model: ModelRef) -> Path:
+    if Path(model.path).is_dir():
+        return Path(model.path)
     from huggingface_hub import snapshot_download
 
     weights = "*.safetensors"
     return Path(
-        snapshot_download(model, revision=revision, allow_patterns=weights, local_files_only=True)
+        snapshot_download(
+            model.path, revision=model.revision, allow_patterns=weights, local_files_only=True
+        )
     )
 
 

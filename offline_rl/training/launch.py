@@ -1,7 +1,6 @@
 """Trains a policy in several processes, started by torchrun or accelerate."""
 
 import contextlib
-import json
 import os
 import re
 import subprocess
@@ -10,17 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import psutil
 import torch
 
+from data_gen.model_ref import ModelRef
 from data_gen.selection import Selection
 from data_gen.store.rollouts import save_rollouts
 from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.settings.validation import ValidationSetup
+from offline_rl.training.launch_messages import StepDone, TrainingJob, WorkerFailed, parse_line
 
 CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
 _LOG_TAIL_BYTES = 4000
@@ -37,8 +37,7 @@ def launch_training(
     rollouts: Iterable[Rollout],
     folder: Path,
     *,
-    model: str,
-    revision: str | None,
+    model: ModelRef,
     training: TrainingSettings,
     selection: Selection,
     seed: int,
@@ -59,23 +58,22 @@ def launch_training(
             f" {gpus} {'is' if gpus == 1 else 'are'} in sight"
         )
     with tempfile.TemporaryDirectory() as scratch:
-        job = Path(scratch) / "job.json"
-        save_rollouts(list(rollouts), Path(scratch) / "rollouts.parquet")
-        arguments = {
-            "method": method.model_dump(mode="json"),
-            "rollouts": f"{scratch}/rollouts.parquet",
-            "folder": str(folder.resolve()),
-            "model": model,
-            "revision": revision,
-            "training": training.model_copy(update={"launch": None}).model_dump(mode="json"),
-            "selection": selection.model_dump(mode="json"),
-            "seed": seed,
-            "setup": None if setup is None else setup.model_dump(mode="json"),
-        }
-        job.write_text(json.dumps(arguments), encoding="utf-8")
+        path = Path(scratch) / "job.json"
+        job = TrainingJob(
+            method=method,
+            rollouts=Path(scratch) / "rollouts.parquet",
+            folder=folder.resolve(),
+            model=model,
+            training=training.model_copy(update={"launch": None}),
+            selection=selection,
+            seed=seed,
+            setup=setup,
+        )
+        save_rollouts(list(rollouts), job.rollouts)
+        job.write(path)
         # Without a folder of theirs they leave one in the system's for temporary files.
         logs = ["--log_dir", f"{scratch}/logs"]
-        command = [*_starter(launch), *logs, "-m", "offline_rl.training.launch_worker", str(job)]
+        command = [*_starter(launch), *logs, "-m", "offline_rl.training.launch_worker", str(path)]
         _follow(command, training.threads, on_log)
 
 
@@ -116,11 +114,13 @@ def _follow(command: Sequence[str], threads: int, on_log: OnLog | None) -> None:
     ):
         try:
             for line in process.stdout or ():
-                message = _message(line)
-                reason = reason or message.get("failed", "")
-                disk = disk or message.get("disk", "")
-                if on_log is not None and "step" in message:
-                    on_log(message["step"], message["steps"], message["values"])
+                message = parse_line(line)
+                if isinstance(message, StepDone) and on_log is not None:
+                    on_log(message.step, message.steps, message.values)
+                elif isinstance(message, WorkerFailed) and message.is_disk:
+                    disk = disk or message.reason
+                elif isinstance(message, WorkerFailed):
+                    reason = reason or message.reason
             code = process.wait()
         finally:
             _end(process)
@@ -143,15 +143,6 @@ def _epitaph(code: int, reason: str, tail: str) -> str:
             " training.tokens_per_microbatch or training.launch.processes"
         )
     return reason or f"the processes ended with exit code {code}: {tail}"
-
-
-def _message(line: str) -> dict[str, Any]:
-    """What a worker says; empty for a line that a library has printed."""
-    try:
-        message = json.loads(line)
-    except ValueError:
-        return {}
-    return message if isinstance(message, dict) else {}
 
 
 def _end(process: "subprocess.Popen[str]") -> None:

@@ -1,29 +1,27 @@
 """One of the processes that train a policy together; started by offline_rl.training.launch."""
 
 import gc
-import json
 import logging
 import os
 import sys
 import threading
 from pathlib import Path
-from typing import Any
 
-from pydantic import TypeAdapter
-
-from data_gen.selection import Selection
 from data_gen.store.rollouts import load_rollouts
-from offline_rl.methods import Method
 from offline_rl.methods.failure import reason_of
-from offline_rl.methods.registry import AnyMethod
-from offline_rl.settings.training import TrainingSettings
-from offline_rl.settings.validation import ValidationSetup
+from offline_rl.training.launch_messages import (
+    Message,
+    StepDone,
+    TrainingJob,
+    WorkerFailed,
+    message_line,
+)
 
 FAILED = 1
 
 
 def main(path: Path) -> int:
-    """Trains as the job at `path` says, and tells its progress line by line on standard output.
+    """Trains as the job at `path` says, and prints its progress line by line on standard output.
 
     Ends at once when standard input does, with which the process that started it is gone.
     """
@@ -36,30 +34,28 @@ def main(path: Path) -> int:
 
     gc.freeze()
     gc.enable()
-    job: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    method: Method = TypeAdapter(AnyMethod).validate_python(job["method"])
+    job = TrainingJob.read(path)
     logging.getLogger("torch.distributed").setLevel(logging.ERROR)
     first = os.environ.get("RANK", "0") == "0"
     try:
         train(
-            method,
-            load_rollouts(job["rollouts"], untrusted=False),
-            Path(job["folder"]),
-            model=job["model"],
-            revision=job["revision"],
-            training=TrainingSettings.model_validate(job["training"]),
-            selection=Selection.model_validate(job["selection"]),
-            seed=job["seed"],
-            setup=None if job["setup"] is None else ValidationSetup.model_validate(job["setup"]),
-            on_log=_tell if first else None,
+            job.method,
+            load_rollouts(job.rollouts, untrusted=False),
+            job.folder,
+            model=job.model,
+            training=job.training,
+            selection=job.selection,
+            seed=job.seed,
+            setup=job.setup,
+            on_log=_print_step if first else None,
         )
     # A full disk is no fault of the method; the parent ends with it.
     except OSError as error:
-        _say({"disk": str(error)})
+        _print(WorkerFailed(str(error), is_disk=True))
         return FAILED
     # The parent tells it as the method's own failure.
     except Exception as error:
-        _say({"failed": reason_of(error, method)})
+        _print(WorkerFailed(reason_of(error, job.method), is_disk=False))
         return FAILED
     if torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
@@ -72,13 +68,13 @@ def _end_with_parent() -> None:
     os._exit(FAILED)
 
 
-def _tell(step: int, steps: int, values: dict[str, float]) -> None:
-    _say({"step": step, "steps": steps, "values": values})
+def _print_step(step: int, steps: int, values: dict[str, float]) -> None:
+    _print(StepDone(step, steps, values))
 
 
-def _say(message: dict[str, Any]) -> None:
+def _print(message: Message) -> None:
     # One write a line: the processes share this stream.
-    os.write(sys.stdout.fileno(), f"{json.dumps(message)}\n".encode())
+    os.write(sys.stdout.fileno(), message_line(message).encode())
 
 
 if __name__ == "__main__":

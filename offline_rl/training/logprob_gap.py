@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from transformers.utils import logging as transformers_logging
 
+from data_gen.model_ref import ModelRef
 from data_gen.types import Rollout
 from losses import token_logps
 from offline_rl.artifacts.records import LogprobGap
@@ -28,7 +29,7 @@ def drawn(rollouts: Iterable[Rollout], count: int) -> list[Rollout]:
 
 
 def behaviour_gap(
-    rollouts: Sequence[Rollout], *, model: str, revision: str | None, training: TrainingSettings
+    rollouts: Sequence[Rollout], *, model: ModelRef, training: TrainingSettings
 ) -> LogprobGap:
     """Scores `rollouts` with the model as it is trained.
 
@@ -40,7 +41,7 @@ def behaviour_gap(
     torch.set_num_threads(training.threads)
     transformers_logging.disable_progress_bar()
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    policy = load_policy(model, revision, training.model_copy(update={"lora": None})).to(device)
+    policy = load_policy(model, training.model_copy(update={"lora": None})).to(device)
     policy.eval()
     examples = [tokenize((rollout,)) for rollout in rollouts]
     sampled = {

@@ -10,28 +10,29 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import AutoModelForCausalLM, PreTrainedConfig
 from trl.trainer.utils import disable_dropout_in_model
 
-from data_gen.remote_code import remote_code, with_remedy
+from data_gen.model_ref import ModelRef
+from data_gen.remote_code import with_remedy
 from data_gen.types import DataError
 from offline_rl.settings.training import Lora, TrainingSettings
 from offline_rl.training.varlen_attention import VARLEN
 
 
-def load_policy(model: str, revision: str | None, training: TrainingSettings) -> Any:
+def load_policy(model: ModelRef, training: TrainingSettings) -> Any:
     """The base model in float32 with dropout off, adapters added where asked for.
 
-    Weights come from safetensors only, and the model's own code runs only inside
-    `remote_code_runs`. bfloat16 training keeps float32 weights and rounds activations.
+    Weights come from safetensors only. bfloat16 training keeps float32 weights and rounds
+    activations.
     Dropout is off because the importance ratio and the preference margin compare the policy with a
     reference that is scored without it. On a GPU in bfloat16 attention is torch's kernel for packed
     rows, unless the settings name another.
     """
     try:
         policy = AutoModelForCausalLM.from_pretrained(
-            model,
-            revision=revision,
+            model.path,
+            revision=model.revision,
             dtype=torch.float32,
             use_safetensors=True,
-            trust_remote_code=remote_code(),
+            trust_remote_code=model.trust_code,
             attn_implementation=training.attention,
         )
     # A folder from anywhere makes the library fail in any way; memory is the machine's own matter.
@@ -39,7 +40,7 @@ def load_policy(model: str, revision: str | None, training: TrainingSettings) ->
         raise
     except Exception as error:
         reason = with_remedy(" ".join(str(error).split())[:400] or type(error).__name__)
-        raise DataError(f"model {model!r} cannot be loaded: {reason}") from error
+        raise DataError(f"model {model.path!r} cannot be loaded: {reason}") from error
     # Where nothing is packed it is sdpa, which must be right too.
     if training.attention == VARLEN and not (policy._supports_flash_attn and policy._supports_sdpa):
         raise DataError(f"training.attention: no varlen for {type(policy).__name__}: leave it out")

@@ -12,6 +12,7 @@ from transformers import PrinterCallback, set_seed
 from transformers.utils import logging as transformers_logging
 from trl import SFTConfig
 
+from data_gen.model_ref import ModelRef
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.selection import Selection
 from data_gen.types import DataError, Rollout
@@ -41,11 +42,10 @@ def train(
     rollouts: Iterable[Rollout],
     folder: Path,
     *,
-    model: str,
+    model: ModelRef,
     training: TrainingSettings,
     selection: Selection,
     seed: int,
-    revision: str | None = None,
     setup: ValidationSetup | None = None,
     on_log: OnLog | None = None,
 ) -> TrainingReport:
@@ -66,8 +66,8 @@ def train(
     examples, too_long = prepare(method, rollouts, selection, seed, training.max_tokens)
     # Adapters are drawn at random, and must not depend on what this process did before.
     set_seed(seed)
-    policy = load_policy(model, revision, training)
-    tokenizer: Any = load_tokenizer(model, revision)
+    policy = load_policy(model, training)
+    tokenizer: Any = load_tokenizer(model)
     tokens_per_epoch = sum(row.trained_tokens for example in examples for row in example)
     steps = training.total_steps(len(examples), tokens_per_epoch)
     with memory_told(training), disk_errors_name(checkpoints):
@@ -112,11 +112,11 @@ def train(
         history=[_history_entry(entry) for entry in trainer.state.log_history],
         update_kept_in_bfloat16=None,
     )
-    policy = _whole(trainer, partial(load_policy, model, revision, training))
+    policy = _whole(trainer, partial(load_policy, model, training))
     if trainer.accelerator.is_main_process:
         with disk_errors_name(folder):
             _save(policy, tokenizer, folder, training)
-            kept = update_kept(model, revision, folder)
+            kept = update_kept(model, folder)
             report = report.model_copy(update={"update_kept_in_bfloat16": kept})
             report.write(folder)
     trainer.accelerator.wait_for_everyone()

@@ -50,7 +50,7 @@ def _evaluate(run: Run[CheckpointEvaluation]) -> None:
                 " one a --label or an --out of its own"
             )
     settings = run.settings
-    jobs = evaluation_jobs(run, settings.name, None, settings.model_path, run.base)
+    jobs = evaluation_jobs(run, settings.name, None, settings.base_model, run.base)
     for job in jobs:
         conflict = job.stage.conflict()
         if conflict is not None:
@@ -60,7 +60,7 @@ def _evaluate(run: Run[CheckpointEvaluation]) -> None:
             )
     if any(not job.stage.finished() for job in jobs):
         # A model that does not load leaves no label behind.
-        run.engines.sampler(run.settings.model_path, run.settings.revision)
+        run.engines.sampler(settings.base_model)
     _remember(run, known, common)
     evaluations_step(run, jobs)
 

@@ -19,6 +19,7 @@ from data_gen.cluster import ClusterSettings
 from data_gen.cluster.actors import Loaded
 from data_gen.cluster.engine import RayEngine
 from data_gen.cluster.workers import Workers
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import TransformersSettings
 from data_gen.samplers.base import Request, Sample
 from data_gen.samplers.wire import pack_samples, unpack_requests
@@ -57,7 +58,7 @@ def chunks(count):
 def seconds_a_chunk(address, workers, count=40):
     settings = ClusterSettings(address=address, replicas=workers, cpus_per_replica=0)
     with SyntheticEngine(settings, TransformersSettings()) as engine:
-        engine.load("synthetic")
+        engine.load(ModelRef("synthetic"))
         list(engine.stream(chunks(2 * workers), SAMPLING))
         started = time.perf_counter()
         for _ in engine.stream(chunks(count), SAMPLING):
@@ -113,7 +114,7 @@ def memory(address, rollouts):
     settings = ClusterSettings(address=address, replicas=2, cpus_per_replica=0)
     count = rollouts // (PROBLEMS * SAMPLES)
     with SyntheticEngine(settings, TransformersSettings()) as engine:
-        engine.load("synthetic")
+        engine.load(ModelRef("synthetic"))
         started = time.perf_counter()
         for number, _ in enumerate(engine.stream(chunks(count), SAMPLING), 1):
             if number % max(1, count // 10) == 0:

@@ -15,6 +15,7 @@ from data_gen.cluster import ClusterSettings
 from data_gen.cluster.actors import EngineActor, own_threads
 from data_gen.cluster.engine import RayEngine
 from data_gen.cluster.workers import Workers
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import ModelSampler, VllmSettings
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
@@ -56,8 +57,8 @@ def main():
     samplers, samples = {}, {}
     for name, kind in (("alone", Alone), ("behind one another", RayEngine)):
         engine = kind(ClusterSettings(address=cluster.address), VllmSettings(dtype="float32"))
-        engine.load(str(TINY_BASE))
-        samplers[name] = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+        engine.load(ModelRef(str(TINY_BASE)))
+        samplers[name] = ModelSampler(engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
         list(samplers[name].stream(chunks[:3], SAMPLING))
     for _ in range(ROUNDS):
         for name, sampler in samplers.items():

@@ -18,6 +18,7 @@ sys.path.append(str(Path(__file__).parents[1]))
 from test_stages_sample_crash import SAMPLING, check_samples, kill_at_random
 
 from data_gen.collection import collected_chunks
+from data_gen.model_ref import ModelRef
 from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.samplers import ModelSampler, VllmSettings, start_engine
 from data_gen.samplers.tokenizer import load_tokenizer
@@ -31,9 +32,9 @@ def generate(folder, problems):
     settings = VllmSettings(dtype="float32", max_num_seqs=16)
     with (
         MathSettings().open() as verify,
-        start_engine(settings, str(TINY_BASE)) as engine,
+        start_engine(settings, ModelRef(str(TINY_BASE))) as engine,
     ):
-        sample = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+        sample = ModelSampler(engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
         print("ready", flush=True)
         for _ in collected_chunks(
             arithmetic_problems("train", problems),

@@ -21,6 +21,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 
 from data_gen import collect
+from data_gen.model_ref import ModelRef
 from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.prompts import encode
 from data_gen.samplers import ModelSampler
@@ -165,7 +166,7 @@ def measure(given: Any, folder: Path) -> None:
     model = str(TINY_BASE) if given.size == "tiny" else random_model(folder / "model")
     problems = arithmetic_problems("train", given.problems)
     sampling = Sampling(samples=given.samples, max_tokens=MAX_TOKENS[given.size], seed=0)
-    tokenizer = load_tokenizer(model)
+    tokenizer = load_tokenizer(ModelRef(model))
     requests = [
         (encode(problem, "raw", tokenizer), request_seed(0, problem.id)) for problem in problems
     ]
@@ -174,7 +175,7 @@ def measure(given: Any, folder: Path) -> None:
         MathSettings().open() as verify,
         VllmEngine(VllmSettings(**OPTIONS[given.size])) as engine,
     ):
-        engine.load(model)
+        engine.load(ModelRef(model))
         sample = ModelSampler(engine, tokenizer, "raw")
         process = Bare(requests, model, given, folder)
         # Both sides have worked before they are timed: libraries are loaded, verifiers run.

@@ -14,6 +14,7 @@ import pytest
 from data_gen import load_problems, verify
 from data_gen.cluster import ClusterError
 from data_gen.cluster.tasks import ClusterCalls
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import EngineError, ModelSampler
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.verifiers.math import MathSettings
@@ -41,7 +42,7 @@ def engine(cluster):
     from data_gen.cluster.engine import RayEngine
 
     with RayEngine(cluster, TRANSFORMERS) as engine:
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         yield engine
 
 
@@ -51,7 +52,7 @@ def chunks():
 
 
 def sampled(engine, **changes):
-    sampler = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+    sampler = ModelSampler(engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
     sampling = SAMPLING.model_copy(update=changes)
     return [completion for chunk in sampler.stream(chunks(), sampling) for completion in chunk]
 
@@ -63,7 +64,7 @@ def alike(first, second):
 
 
 def test_a_cluster_samples_what_one_machine_samples(engine, transformers_engine):
-    transformers_engine.load(str(TINY_BASE))
+    transformers_engine.load(ModelRef(str(TINY_BASE)))
     assert alike(sampled(engine), sampled(transformers_engine))
     where = [worker.actor.__ray_call__.remote(own_node) for worker in engine._workers.all]
     assert len(set(ray.get(where))) == 2
@@ -78,9 +79,9 @@ def own_pid(_):
 
 
 def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, transformers_engine):
-    transformers_engine.load(str(TINY_BASE))
+    transformers_engine.load(ModelRef(str(TINY_BASE)))
     expected = sampled(transformers_engine)
-    sampler = ModelSampler(engine, load_tokenizer(str(TINY_BASE)), "raw")
+    sampler = ModelSampler(engine, load_tokenizer(ModelRef(str(TINY_BASE))), "raw")
     stream = sampler.stream(chunks(), SAMPLING)
     found, worker = list(next(stream)), engine._workers.all[1]
     killed = kill(worker)
@@ -91,10 +92,10 @@ def test_a_chunk_whose_worker_is_killed_is_sampled_again_by_another(engine, tran
 
 def test_workers_that_die_between_two_models_are_started_again(cluster):
     with Staffed(cluster, Spread) as engine:
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         for worker in engine._workers.all:
             kill(worker)
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         assert alike(sampled(engine), sampled(Seeded()))
 
 
@@ -132,7 +133,7 @@ def test_work_on_a_node_is_told_of_threads_what_this_process_is(cluster, engine,
         with ClusterCalls(several, threading.Event()) as call:
             assert call(os.getenv, "OMP_NUM_THREADS") == threads
     with RayEngine(several, TRANSFORMERS) as other:
-        other.load(str(TINY_BASE))
+        other.load(ModelRef(str(TINY_BASE)))
         actor = other._workers.all[0].actor
         assert ray.get(actor.__ray_call__.remote(own_threads)) is None
 
@@ -154,10 +155,10 @@ def kill(worker):
 def test_an_engine_that_lost_a_process_loads_its_model_again(cluster):
     one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
     with Staffed(one, Bereft, False) as engine:
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         assert alike(sampled(engine), sampled(Seeded()))
     with Staffed(one, Bereft, True) as engine:
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         with pytest.raises(EngineError, match="vLLM cannot sample: the child process"):
             sampled(engine)
 
@@ -165,7 +166,7 @@ def test_an_engine_that_lost_a_process_loads_its_model_again(cluster):
 def test_a_worker_that_always_dies_ends_the_sampling_with_a_reason(cluster):
     one = cluster.model_copy(update={"replicas": 1, "restarts": 1})
     with Staffed(one, Suicidal) as engine:
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         with pytest.raises(ClusterError, match=LOST):
             sampled(engine)
 
@@ -176,11 +177,11 @@ def test_what_is_wrong_is_told_once_and_in_words(cluster):
     greedy = cluster.model_copy(update={"replicas": 3, "gpus_per_replica": 1, "wait_seconds": 1})
     lack = r"an engine has been waiting .*: it needs 1 CPU and 1 GPU; free are \d CPU and 0 GPU"
     with RayEngine(greedy, TRANSFORMERS) as engine, pytest.raises(ClusterError, match=lack):
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
     free = cluster.model_copy(update={"replicas": 1, "cpus_per_replica": 0})
     absent = "no model folder /nowhere"
     with RayEngine(free, TRANSFORMERS) as engine, pytest.raises(EngineError, match=absent):
-        engine.load("/nowhere")
+        engine.load(ModelRef("/nowhere"))
 
 
 def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monkeypatch):
@@ -200,14 +201,14 @@ def test_a_wait_for_others_to_free_a_place_is_told(cluster, engine, caplog, monk
     lack = r"waiting for a place for \d s: it needs 4 CPU and 0 GPU; free are \d CPU and 0 GPU of 8"
     asked = cluster.model_copy(update=whole_node)
     with RayEngine(asked, TRANSFORMERS) as other, pytest.raises(ClusterError, match=lack):
-        other.load(str(TINY_BASE))
+        other.load(ModelRef(str(TINY_BASE)))
     assert re.search(lack, caplog.text)
 
 
 def test_a_worker_that_would_sample_otherwise_is_refused(cluster, tmp_path):
     note = tmp_path / "note"
     with Staffed(cluster, Changing, note) as engine:
-        engine.load(str(TINY_BASE))
+        engine.load(ModelRef(str(TINY_BASE)))
         note.touch()
         kill(engine._workers.all[1])
         other = r"node \S+ \(\w+\) would sample otherwise than node \S+ \(\w+\)"
@@ -215,7 +216,7 @@ def test_a_worker_that_would_sample_otherwise_is_refused(cluster, tmp_path):
         with pytest.raises(EngineError, match=difference):
             sampled(engine)
         with pytest.raises(EngineError, match=difference):
-            engine.load(str(TINY_BASE))
+            engine.load(ModelRef(str(TINY_BASE)))
 
 
 def test_a_cluster_verifies_as_one_machine_does_also_after_a_kill(cluster):

@@ -13,6 +13,7 @@ import httpx
 import numpy as np
 import pytest
 
+from data_gen.model_ref import ModelRef
 from data_gen.problems.arithmetic import arithmetic_problems
 from data_gen.samplers import EngineError, ModelSampler, ServerSettings, VllmSettings, start_engine
 from data_gen.samplers.base import Request
@@ -33,10 +34,10 @@ def test_replicas_share_the_requests_until_one_dies(vllm_engine, random_model):
         options={"block_size": 32},
     )
     requests = [Request(tuple(range(40, 50 + 3 * i)), 1000 * i + 1) for i in range(7)]
-    vllm_engine.load(random_model)
+    vllm_engine.load(ModelRef(random_model))
     sampling = Sampling(samples=3, max_tokens=40)
     expected = vllm_engine.generate(requests, sampling)
-    with start_engine(settings, random_model) as engine:
+    with start_engine(settings, ModelRef(random_model)) as engine:
         assert engine.context_tokens == 100
         assert engine.description["block_size"] == "32"
         assert engine.generate(requests, sampling) == expected
@@ -115,10 +116,10 @@ def answers(url):
 )
 def test_samples_are_those_of_the_engine_in_process(vllm_server, vllm_engine, sampling):
     problems = arithmetic_problems("train", 24)
-    tokenizer = load_tokenizer(str(TINY_BASE))
-    vllm_engine.load(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
+    vllm_engine.load(ModelRef(str(TINY_BASE)))
     expected = ModelSampler(vllm_engine, tokenizer, "raw")(problems, sampling)
-    with start_engine(ServerSettings(url=vllm_server), str(TINY_BASE)) as engine:
+    with start_engine(ServerSettings(url=vllm_server), ModelRef(str(TINY_BASE))) as engine:
         assert engine.context_tokens == vllm_engine.context_tokens
         completions = ModelSampler(engine, tokenizer, "raw")(problems, sampling)
         assert engine.description["engine"] == "server"
@@ -137,11 +138,11 @@ def test_samples_are_those_of_the_engine_in_process(vllm_server, vllm_engine, sa
 
 
 def test_another_model_is_refused_in_one_line(vllm_server):
-    with start_engine(ServerSettings(url=f"{vllm_server}/v1"), str(TINY_BASE)) as engine:
-        engine.load(str(TINY_BASE))
+    with start_engine(ServerSettings(url=f"{vllm_server}/v1"), ModelRef(str(TINY_BASE))) as engine:
+        engine.load(ModelRef(str(TINY_BASE)))
         with pytest.raises(EngineError, match=r"serves tiny and cannot sample trained.*such as vl"):
-            engine.load("trained")
+            engine.load(ModelRef("trained"))
         with pytest.raises(EngineError, match="give the adapter to it"):
-            engine.load(str(TINY_BASE), adapter="lora")
+            engine.load(ModelRef(str(TINY_BASE), adapter="lora"))
     with pytest.raises(EngineError, match=r"serves tiny: not large: set sampler\.model"):
-        start_engine(ServerSettings(url=vllm_server, model="large"), str(TINY_BASE))
+        start_engine(ServerSettings(url=vllm_server, model="large"), ModelRef(str(TINY_BASE)))

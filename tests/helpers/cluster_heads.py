@@ -13,6 +13,7 @@ from data_gen.cluster.actors import Loaded
 from data_gen.cluster.engine import RayEngine
 from data_gen.cluster.tasks import ClusterCalls
 from data_gen.cluster.verifier import RayVerifier
+from data_gen.model_ref import ModelRef
 from data_gen.samplers import TransformersSettings
 from data_gen.samplers.wire import pack_samples
 from data_gen.types import Sampling
@@ -220,14 +221,14 @@ class ScriptedActor:
 
 def sampling(cluster):
     with RayEngine(cluster, TransformersSettings()) as engine:
-        engine.load("a model")
+        engine.load(ModelRef("a model"))
         yield from engine.stream(repeat([]), Sampling())
 
 
 def loading(cluster):
     with RayEngine(cluster, TransformersSettings()) as engine:
         while True:
-            yield engine.load("a model")
+            yield engine.load(ModelRef("a model"))
 
 
 def verifying(cluster):

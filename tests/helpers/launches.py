@@ -7,6 +7,7 @@ import torch
 from safetensors.torch import load_file
 
 from data_gen.demonstrations import demonstrations
+from data_gen.model_ref import ModelRef
 from data_gen.problems.sources import load_problems
 from data_gen.samplers.tokenizer import load_tokenizer
 from data_gen.types import Sampling
@@ -63,8 +64,7 @@ class Stop(Exception):
 
 def told(random_model, training=QUICK):
     return {
-        "model": random_model,
-        "revision": None,
+        "model": ModelRef(random_model),
         "training": training,
         "selection": SELECTION,
         "seed": 0,
@@ -79,7 +79,9 @@ def case(kind, budget, steps):
 
 def solutions():
     problems = load_problems("arithmetic", "train", limit=14)
-    return list(demonstrations(problems, tokenizer=load_tokenizer(str(TINY_BASE)), style="raw"))
+    return list(
+        demonstrations(problems, tokenizer=load_tokenizer(ModelRef(str(TINY_BASE))), style="raw")
+    )
 
 
 def validated(folder):

@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import AutoTokenizer
 from trl import SFTConfig
 
+from data_gen.model_ref import ModelRef
 from data_gen.selection import Pairing, Selection
 from data_gen.types import Completion, Problem, Rollout, Verdict
 from offline_rl.methods.registry import METHODS
@@ -84,7 +85,7 @@ def make_trainer(
         examples=examples[:LAST],
         tokens_per_microbatch=budget,
         **(how or {}),
-        model=load_policy(model, None, TrainingSettings(lora=lora, attention=attention)),
+        model=load_policy(ModelRef(model), TrainingSettings(lora=lora, attention=attention)),
         args=SFTConfig(
             output_dir=str(folder),
             use_cpu=True,

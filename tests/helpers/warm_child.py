@@ -19,12 +19,13 @@ sys.path[:0] = [str(ROOT)]
 
 def scripted_engine():
     """An engine that knows the answers and gives them now and then, as seed and weights decide."""
+    from data_gen.model_ref import ModelRef
     from data_gen.problems.arithmetic import arithmetic_problems
     from data_gen.samplers.base import Engine, Sample
     from data_gen.samplers.tokenizer import load_tokenizer
     from offline_rl.tiny_base import TINY_BASE
 
-    tokenizer = load_tokenizer(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
     golds = {
         one.prompt: one.answer
         for split in ("train", "test", "validation")
@@ -32,8 +33,8 @@ def scripted_engine():
     }
 
     class Scripted(Engine):
-        def load(self, model, revision=None, adapter=None):
-            self._mark = zlib.crc32((Path(model) / "model.safetensors").read_bytes())
+        def load(self, model):
+            self._mark = zlib.crc32((Path(model.path) / "model.safetensors").read_bytes())
 
         def stream(self, batches, sampling):
             for batch in batches:
@@ -66,7 +67,7 @@ def scripted_engine():
         def close(self):
             pass
 
-    def start(settings, model, revision=None, adapter=None):
+    def start(settings, model):
         engine = Scripted()
         engine.load(model)
         return engine

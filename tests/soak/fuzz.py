@@ -102,13 +102,14 @@ def verifier() -> Callable[[bytes], None]:
 
 def importer() -> Callable[[bytes], None]:
     from data_gen.exchange.import_rollouts import import_rollouts
+    from data_gen.model_ref import ModelRef
     from data_gen.problems.sources import ProblemSource
     from data_gen.samplers.tokenizer import load_tokenizer
     from data_gen.types import DataError
     from data_gen.verifiers.exact import ExactSettings
     from offline_rl.tiny_base import TINY_BASE
 
-    tokenizer = load_tokenizer(str(TINY_BASE))
+    tokenizer = load_tokenizer(ModelRef(str(TINY_BASE)))
     path = Path(tempfile.mkdtemp()) / "x.jsonl"
     judge = ExactSettings().open()
 

@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from data_gen.model_ref import ModelRef
 from offline_rl.methods.registry import METHODS
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.tiny_base import TINY_BASE
@@ -147,9 +148,9 @@ class Soak:
         """A folder that two processes cannot write to is no failure of their method."""
         (self.scratch / "file").touch()
         settings = TrainingSettings(steps=2, checkpoint_every=1)
-        told = {"training": settings, "selection": SELECTION, "seed": 0, "revision": None}
-        model, place = str(TINY_BASE), self.scratch / "file" / "model"
-        rollouts = twelve_problems(model)
+        told = {"training": settings, "selection": SELECTION, "seed": 0}
+        model, place = ModelRef(str(TINY_BASE)), self.scratch / "file" / "model"
+        rollouts = twelve_problems(model.path)
         with pytest.raises(OSError, match=str(place)):
             launch_training(
                 Launch(processes=2), METHODS["rft"](), rollouts, place, model=model, **told
