@@ -8,7 +8,8 @@ import yaml
 
 from data_gen.exchange.hub import check_destination
 from offline_rl.artifacts.checksums import sealed
-from offline_rl.config.several_models import load_settings
+from offline_rl.config.load import load
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.config.yaml_io import UsageError
 from offline_rl.progress import printable
 from tests.helpers.hostile_texts import HALF, PAYLOADS, command, inert, tree
@@ -58,7 +59,7 @@ FIELDS = [
 @pytest.mark.parametrize(("path", "key"), FIELDS)
 def test_settings_are_read_back_equal_or_refused_in_plain_text(path, key, tmp_path, monkeypatch):
     """In the settings' own values, labels and keys; refusals name the place."""
-    from offline_rl.config.load import dump_settings
+    from offline_rl.config.dump import dump_settings
 
     monkeypatch.chdir(tmp_path)
     file = tmp_path.parent / f"{tmp_path.name}.yaml"
@@ -68,13 +69,13 @@ def test_settings_are_read_back_equal_or_refused_in_plain_text(path, key, tmp_pa
         field(raw, path.split("."), text, key)
         file.write_text(yaml.safe_dump(raw))
         try:
-            loaded = load_settings(file, [])
+            loaded = load(file, [], SeveralModels)
         except UsageError as error:
             refusals.append(printable(str(error)))
             continue
         assert HALF not in str(loaded)
         file.write_text(dump_settings(loaded))
-        assert load_settings(file, []) == loaded
+        assert load(file, [], SeveralModels) == loaded
     assert all(map(inert, refusals))
     _, output = command("run", file, "--dry-run")
     assert inert(output)

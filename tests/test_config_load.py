@@ -7,17 +7,15 @@ import pytest
 import yaml
 
 import offline_rl
-from offline_rl.config.load import (
-    UsageError,
-    dump_settings,
-    load_experiment,
-    shipped_experiments,
-)
+from offline_rl.config.dump import dump_settings
+from offline_rl.config.load import UsageError, load, load_experiment, shipped_experiments
 from offline_rl.config.schema import Experiment
-from offline_rl.config.several_models import load_settings
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.methods.registry import METHODS
+from offline_rl.settings.data import DataSettings
 from offline_rl.settings.training import resolve_training
 from offline_rl.stages.policies import policy_settings
+from tests.helpers.several_models import alone
 
 SMALL = """
 name: small
@@ -194,10 +192,23 @@ def test_a_fault_is_told_in_one_line_with_its_dotted_path(file, override, messag
 def test_a_fault_is_blamed_on_the_file_or_the_command_line(file, overrides, start):
     broken = "training: {epochs: x}" if start.startswith("{file}") else ""
     file.write_text(f"{SMALL}{broken}\n")
-    for load in (load_experiment, load_settings):
+    for kind in (Experiment, SeveralModels):
         with pytest.raises(UsageError) as caught:
-            load(file, overrides)
+            load(file, overrides, kind)
         assert str(caught.value).startswith(start.format(file=file))
+
+
+def test_a_fault_in_an_option_of_a_command_is_blamed_on_the_command_line(file):
+    with pytest.raises(UsageError) as caught:
+        load(file, ["problems.limt=3"], DataSettings, {"problems": {"source": 7}})
+    first, second = str(caught.value).splitlines()
+    assert first.startswith("command line: problems.source: Input should be a valid string")
+    assert second.startswith("command line: problems.limt: unknown key (did you mean limit?)")
+
+
+def test_a_model_that_is_evaluated_alone_is_one_model():
+    with pytest.raises(UsageError, match="models: unknown key"):
+        alone("x", "models=[tiny]")
 
 
 def test_each_of_several_faults_is_blamed_on_where_it_stands(file):
@@ -217,7 +228,7 @@ def test_a_fault_in_the_settings_of_one_of_several_models_is_blamed_too(file):
         ("models.one.training.steps=1", f"{file}: models.one: training.lr: "),
     ):
         with pytest.raises(UsageError) as caught:
-            load_settings(file, [override])
+            load(file, [override], SeveralModels)
         assert str(caught.value).startswith(start)
 
 

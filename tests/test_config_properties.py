@@ -14,11 +14,13 @@ from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import sealed, unsealed
 from offline_rl.cli.show_dataset import print_overview
-from offline_rl.config.load import data_settings_of, label_of
-from offline_rl.config.several_models import load_settings
+from offline_rl.config.load import load
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.config.yaml_io import UsageError, check_values, parse_yaml, to_yaml
 from offline_rl.report.text import one_line, plain
 from offline_rl.results.checkpoint_results import collect_checkpoints
+from offline_rl.settings.base import label_of
+from offline_rl.settings.data import DataSettings
 from tests.helpers.hostile_texts import inert
 from tests.helpers.properties import any_text, cells, few, in_folder, many, value_or
 
@@ -91,8 +93,8 @@ BASE = yaml.safe_load((Path(__file__).parents[1] / "offline_rl/experiments/demo.
 def test_settings_are_read_or_refused(tmp_path, tree, overrides):
     path = tmp_path / "x.yaml"
     path.write_bytes(yaml.safe_dump(tree).encode("utf-8", "replace"))
-    value_or(UsageError, load_settings, path, overrides)
-    value_or(UsageError, data_settings_of, [str(path), *overrides])
+    value_or(UsageError, load, path, overrides, SeveralModels)
+    value_or(UsageError, load, path, overrides, DataSettings)
 
 
 @in_folder
@@ -100,7 +102,7 @@ def test_settings_are_read_or_refused(tmp_path, tree, overrides):
 def test_any_bytes_are_settings_or_refused(tmp_path, content):
     path = tmp_path / "x.yaml"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
-    value_or(UsageError, load_settings, path, [])
+    value_or(UsageError, load, path, [], SeveralModels)
     if isinstance(content, str):
         value_or(UsageError, parse_yaml, content)
 
@@ -127,7 +129,7 @@ def test_settings_without_an_end_or_of_other_kinds_are_refused_at_once(tmp_path,
     path = tmp_path / "x.yaml"
     path.write_text(text)
     with pytest.raises(UsageError):
-        load_settings(path, [])
+        load(path, [], SeveralModels)
     (tmp_path / "evaluation.json").write_text(text)
     with pytest.raises(DataError):
         collect_checkpoints(tmp_path)

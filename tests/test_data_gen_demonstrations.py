@@ -12,7 +12,8 @@ from data_gen.store.rollouts import load_rollouts
 from data_gen.types import DataError, Problem
 from data_gen.verifiers import verify
 from data_gen.views import accepted, pairs
-from offline_rl.config.load import UsageError, data_settings_of
+from offline_rl.cli.data_commands import load_data_settings
+from offline_rl.config.load import UsageError
 from offline_rl.tiny_base import TINY_BASE
 from offline_rl.workflows.experiment import generate
 
@@ -39,7 +40,7 @@ def test_a_solution_becomes_an_accepted_rollout_that_ends():
 
 
 def test_a_data_set_of_demonstrations_samples_nothing(tmp_path):
-    settings = data_settings_of(
+    settings = load_data_settings(
         ["learn_from=demonstrations", "problems.split=train", "problems.limit=30"],
         model="tiny",
         problems="arithmetic",
@@ -55,8 +56,8 @@ def test_a_data_set_of_demonstrations_samples_nothing(tmp_path):
 def test_problems_without_solutions_are_told(tmp_path):
     bare = tmp_path / "bare.jsonl"
     bare.write_text('{"problem": "1+1=", "answer": "2"}\n')
-    settings = data_settings_of(["learn_from=demonstrations"], model="tiny", problems=str(bare))
+    settings = load_data_settings(["learn_from=demonstrations"], model="tiny", problems=str(bare))
     with pytest.raises(DataError, match="none of the 1 problems has a solution"):
         generate(settings, tmp_path / "run")
     with pytest.raises(UsageError, match="demonstrations are the solutions of problems"):
-        data_settings_of(["learn_from=demonstrations"], model="tiny", rollouts=str(bare))
+        load_data_settings(["learn_from=demonstrations"], model="tiny", rollouts=str(bare))

@@ -10,7 +10,9 @@ from data_gen.filters import Filters, choose
 from data_gen.store.rollouts import iterate_rollouts, load_rollouts, save_rollouts
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import accepted, pairs
-from offline_rl.config.load import UsageError, data_settings_of, dump_settings
+from offline_rl.cli.data_commands import load_data_settings
+from offline_rl.config.dump import dump_settings
+from offline_rl.config.load import UsageError
 from offline_rl.report import data_table
 from offline_rl.workflows.experiment import generate
 
@@ -18,7 +20,7 @@ FILTERS = "filters={pass_rate: [0.2, 0.9], duplicates: true, max_accepted_per_pr
 
 
 def settings(rollouts, *arguments):
-    return data_settings_of(arguments, model="tiny", rollouts=str(rollouts))
+    return load_data_settings(arguments, model="tiny", rollouts=str(rollouts))
 
 
 def foreign(tmp_path, problems=30, samples=6):
@@ -175,7 +177,7 @@ def test_a_data_set_of_many_parts_keeps_its_order(tmp_path):
 
 
 def test_settings_of_a_data_set_need_no_methods_and_read_back_equal(tmp_path):
-    chosen = data_settings_of(
+    chosen = load_data_settings(
         ["sampling.samples=2", "filters.decontaminate.benchmarks={math500: {}}"],
         model="tiny",
         problems="some/where/My problems.jsonl",
@@ -183,14 +185,14 @@ def test_settings_of_a_data_set_need_no_methods_and_read_back_equal(tmp_path):
     assert chosen.name == "My-problems"
     path = tmp_path / "again.yaml"
     path.write_text(dump_settings(chosen))
-    assert data_settings_of([str(path)]) == chosen
-    assert data_settings_of(["demo", "seeds=[5]"]).seeds == (5,)
+    assert load_data_settings([str(path)]) == chosen
+    assert load_data_settings(["demo", "seeds=[5]"]).seeds == (5,)
     odd = path.rename(tmp_path / "a=b.yaml")
-    assert data_settings_of([str(odd), "sampling.samples=3"]).sampling.samples == 3
+    assert load_data_settings([str(odd), "sampling.samples=3"]).sampling.samples == 3
     with pytest.raises(UsageError, match="give --model and --problems"):
-        data_settings_of([], model="tiny")
-    with pytest.raises(UsageError, match=r"'two\.yaml' is no setting"):
-        data_settings_of(["one.yaml", "two.yaml"])
+        load_data_settings([], model="tiny")
+    with pytest.raises(UsageError, match=r"'two\.yaml' is no override"):
+        load_data_settings(["demo", "two.yaml"])
 
 
 def test_no_path_of_this_machine_gets_onto_a_card(made):
@@ -204,7 +206,7 @@ def test_another_first_seed_makes_other_pairs_and_other_figures(tmp_path):
     plain = [f"rollouts={foreign(tmp_path)}", "problems=null", "selection.pairs.per_problem=2"]
     found = []
     for seeds in ("[0]", "[5]"):
-        generate(data_settings_of(["demo", *plain, f"seeds={seeds}"]), tmp_path / "run")
+        generate(load_data_settings(["demo", *plain, f"seeds={seeds}"]), tmp_path / "run")
         manifest = json.loads((tmp_path / "run" / "dataset" / "stage.json").read_text())
         found.append(manifest["inputs"]["pair_seed"])
     assert found == [0, 5]

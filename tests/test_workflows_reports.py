@@ -11,8 +11,8 @@ from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from offline_rl import load_run, run
 from offline_rl.artifacts.checksums import sealed
-from offline_rl.config.load import load_experiment
-from offline_rl.config.several_models import load_settings
+from offline_rl.config.load import load, load_experiment
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.progress import Silent
 from offline_rl.report import write_report
 from offline_rl.results.find import collect_results
@@ -67,7 +67,7 @@ def test_a_folder_without_anything_finished_is_told(tmp_path):
 def series(tmp_path_factory):
     folder = tmp_path_factory.mktemp("series")
     (folder / "both.yaml").write_text(SERIES)
-    loaded = load_settings(folder / "both.yaml", [])
+    loaded = load(folder / "both.yaml", [], SeveralModels)
     report = run_several_models(loaded, folder / "run")
     return folder / "run", report
 
@@ -92,18 +92,18 @@ def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(serie
     copy = shutil.copytree(folder, tmp_path / "copy")
     (tmp_path / "both.yaml").write_text(SERIES)
     lost = ["models.three=/nowhere/model"]
-    report = run_several_models(load_settings(tmp_path / "both.yaml", lost), copy)
+    report = run_several_models(load(tmp_path / "both.yaml", lost, SeveralModels), copy)
     assert "three" in report.failures
     assert list(report.comparison["model"].unique()) == ["one", "two"]
     assert any("Nothing of three is finished" in note for note in map(str, load_run(copy).notes))
-    none = load_settings(tmp_path / "both.yaml", ["models={three: /nowhere/model}"])
+    none = load(tmp_path / "both.yaml", ["models={three: /nowhere/model}"], SeveralModels)
     with pytest.raises((DataError, EngineError)):
         run_several_models(none, tmp_path / "none")
 
 
 def test_a_lost_cluster_is_no_base_models_fault(tmp_path):
     (tmp_path / "both.yaml").write_text(SERIES)
-    nowhere = load_settings(tmp_path / "both.yaml", ["cluster={address: '127.0.0.1:1'}"])
+    nowhere = load(tmp_path / "both.yaml", ["cluster={address: '127.0.0.1:1'}"], SeveralModels)
     with pytest.raises(ClusterError, match=r"no Ray cluster at '127\.0\.0\.1:1'"):
         run_several_models(nowhere, tmp_path / "run")
     assert not (tmp_path / "run" / "two").exists()

@@ -1,7 +1,5 @@
 """The `offline-rl` command. Heavy imports wait for the command that needs them."""
 
-import json
-import os
 import select
 import sys
 import traceback
@@ -15,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from offline_rl.cli import data_commands, report_commands
-from offline_rl.cli.data_commands import Out, quiet_libraries
+from offline_rl.cli.data_commands import Out, quiet_libraries, split_settings
 from offline_rl.cli.shared import console, run_experiment
 
 P = ParamSpec("P")
@@ -103,10 +101,11 @@ def run(
     if not dry_run:
         run_experiment(experiment, overrides, out, "report", retry_failed=retry_failed)
         return
-    from offline_rl.config.several_models import SeveralModels, load_settings
+    from offline_rl.config.load import load
+    from offline_rl.config.several_models import SeveralModels
     from offline_rl.workflows.dry_run import print_plan
 
-    loaded = load_settings(experiment, overrides or [])
+    loaded = load(experiment, overrides or [], SeveralModels)
     folder = out or Path("runs") / loaded.name
     if isinstance(loaded, SeveralModels):
         for label, one in loaded.experiments.items():
@@ -143,13 +142,12 @@ def doctor(
     ] = None,
 ) -> None:
     """Proves on this machine that training computes what it says; exit code 1 if it does not."""
-    first, *overrides = settings or ["demo"]
-    if "=" in first and not os.path.isfile(first):
-        first, overrides = "demo", [first, *overrides]
-    named = [] if model is None else [f"model={json.dumps(model)}"]
-    from offline_rl.config.load import load_experiment
+    from offline_rl.config.load import load
+    from offline_rl.config.schema import Experiment
 
-    loaded = load_experiment(first, [*overrides, *named])
+    file, overrides = split_settings(settings)
+    options = {} if model is None else {"model": model}
+    loaded = load(file or "demo", overrides, Experiment, options)
     quiet_libraries()
     from offline_rl.doctor.diagnose import diagnose, print_findings
     from offline_rl.progress import Terminal

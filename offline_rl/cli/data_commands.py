@@ -20,6 +20,7 @@ from offline_rl.artifacts.layout import (
 )
 
 if TYPE_CHECKING:
+    from offline_rl.config.yaml_io import RawSettings
     from offline_rl.settings.data import DataSettings
 
 _MOST = 10
@@ -67,14 +68,12 @@ def generate(
 
     With --model, and --problems or --rollouts, no settings file is needed.
     """
-    from offline_rl.config.load import data_settings_of
-
     if to_hub is not None:
         from data_gen.exchange.hub import check_destination
 
         # Before there is anything to push.
         check_destination(to_hub)
-    loaded = data_settings_of(settings or [], model=model, problems=problems, rollouts=rollouts)
+    loaded = load_data_settings(settings, model=model, problems=problems, rollouts=rollouts)
     quiet_libraries()
     from offline_rl.progress import Terminal
     from offline_rl.workflows.experiment import generate as generate_data
@@ -204,12 +203,50 @@ def push(
     Console().print(Text(f"pushed: {printable(address)}"), soft_wrap=True)
 
 
+def load_data_settings(
+    words: list[str] | None,
+    *,
+    model: str | None = None,
+    problems: str | None = None,
+    rollouts: str | None = None,
+) -> "DataSettings":
+    """The settings of a data set as a command line gives them.
+
+    `words` are `key=value` settings, before which a settings file may be named: of a data set, or
+    of a whole experiment. `model`, the source of `problems` and the path of `rollouts` replace the
+    file's, or make a file needless. Raises UsageError.
+    """
+    from offline_rl.config.load import UsageError, load
+    from offline_rl.settings.base import label_of
+    from offline_rl.settings.data import DataSettings
+
+    file, overrides = split_settings(words)
+    origin = problems if rollouts is None else rollouts
+    options: RawSettings = {} if model is None else {"model": model}
+    if origin is not None:
+        options["problems"] = None if problems is None else {"source": problems}
+        options["rollouts"] = None if rollouts is None else {"path": rollouts}
+    if file is None:
+        if model is None or origin is None:
+            raise UsageError("name a settings file, or give --model and --problems (or --rollouts)")
+        options["name"] = label_of(Path(origin).stem)
+    return load(file, overrides, DataSettings, options)
+
+
+def split_settings(words: list[str] | None) -> tuple[str | None, list[str]]:
+    """The settings file that stands before `key=value` settings, if any, and these."""
+    if words and ("=" not in words[0] or os.path.isfile(words[0])):
+        return words[0], words[1:]
+    return None, words or []
+
+
 def _settings(source: Path) -> "DataSettings | None":
     """Those of a run's folder."""
-    from offline_rl.config.load import data_settings_of
+    from offline_rl.config.load import load
+    from offline_rl.settings.data import DataSettings
 
     file = source / SETTINGS
-    return data_settings_of([str(file)]) if file.is_file() else None
+    return load(file, [], DataSettings) if file.is_file() else None
 
 
 def quiet_libraries() -> None:

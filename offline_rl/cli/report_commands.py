@@ -1,7 +1,7 @@
 """The commands about evaluations and reports: evaluate, report, compare."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -129,9 +129,10 @@ def _alone(
     model: str, benchmarks: str, k: int, label: str | None, overrides: list[str]
 ) -> "CheckpointEvaluation":
     from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
-    from offline_rl.config.load import UsageError, checked, label_of
+    from offline_rl.config.load import UsageError, load
+    from offline_rl.settings.base import label_of
 
-    sources: dict[str, Any] = {}
+    sources: dict[str, dict[str, str]] = {}
     for one in map(str.strip, benchmarks.split(",")):
         name = label_of(Path(one).stem) if one.endswith((".jsonl", ".parquet")) else one
         if name in sources:
@@ -140,7 +141,7 @@ def _alone(
                 f" evaluation.benchmarks.OTHER.problems={one}"
             )
         sources[name] = {"source": one}
-    raw = {
+    options = {
         "name": label or label_of(Path(model).name),
         "model": model,
         "evaluation": {
@@ -149,4 +150,4 @@ def _alone(
             "decodings": {},
         },
     }
-    return checked(CheckpointEvaluation, raw, overrides, "")
+    return load(None, overrides, CheckpointEvaluation, options)

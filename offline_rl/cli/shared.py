@@ -26,9 +26,10 @@ def run_experiment(
     retry_failed: bool,
 ) -> None:
     """Runs the steps up to `until` of an experiment, on one base model or several."""
-    from offline_rl.config.several_models import SeveralModels, load_settings
+    from offline_rl.config.load import load
+    from offline_rl.config.several_models import SeveralModels
 
-    loaded = load_settings(experiment, overrides or [])
+    loaded = load(experiment, overrides or [], SeveralModels)
     folder = out or Path("runs") / loaded.name
     quiet_libraries()
     from offline_rl.progress import Terminal

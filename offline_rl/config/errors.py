@@ -4,14 +4,16 @@ import difflib
 import json
 from collections.abc import Collection, Sequence
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from offline_rl.config.schema import Experiment
-from offline_rl.config.yaml_io import UsageError, parse_yaml
+from offline_rl.config.yaml_io import RawSettings, UsageError, parse_yaml
 from offline_rl.methods.registry import FAULTS, METHODS
 
+M = TypeVar("M", bound=BaseModel)
 Key = tuple[str, ...]
 Origin = Literal["file", "command line", "both"]
 _BEFORE: dict[Origin, str] = {
@@ -36,7 +38,17 @@ def explain(
     in keys that are `given` there, and `within`, the part of the file that `raw` is.
     """
     faults = error.errors(include_url=False)
-    return "\n".join(_fault(dict(fault), raw, source, given, within) for fault in faults)
+    return "\n".join(_fault(fault, raw, source, given, within) for fault in faults)
+
+
+def validated(
+    kind: type[M], raw: RawSettings, source: str, given: Collection[Key], within: str = ""
+) -> M:
+    """`raw` as settings; the other arguments are those of `explain`. Raises UsageError."""
+    try:
+        return kind.model_validate(raw)
+    except ValidationError as error:
+        raise UsageError(explain(error, raw, source, given, within)) from error
 
 
 def keys_given(overrides: Sequence[str]) -> set[Key]:
@@ -44,9 +56,7 @@ def keys_given(overrides: Sequence[str]) -> set[Key]:
     return {tuple(override.partition("=")[0].split(".")) for override in overrides}
 
 
-def _fault(
-    fault: dict[str, Any], raw: Any, source: str, given: Collection[Key], within: str
-) -> str:
+def _fault(fault: ErrorDetails, raw: Any, source: str, given: Collection[Key], within: str) -> str:
     message = fault["msg"].removeprefix("Value error, ")
     kind = fault["type"]
     keys, value, found = _place(fault["loc"], raw)

@@ -1,16 +1,15 @@
 """One experiment on several base models: a run for each, and one report on all."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
-from offline_rl.config.errors import Key, explain, keys_given
-from offline_rl.config.load import apply, label_of, read_settings, settings_mapping, validated
+from offline_rl.config.errors import Key, explain, validated
 from offline_rl.config.schema import Experiment
-from offline_rl.config.yaml_io import UsageError, to_yaml
-from offline_rl.settings.base import Frozen, Label, Store
+from offline_rl.config.yaml_io import RawSettings, UsageError
+from offline_rl.settings.base import Frozen, Label, Store, label_of
 from offline_rl.settings.report import FORMATS, Format
 
 
@@ -39,18 +38,13 @@ class SeveralModels(Frozen):
         ]
 
 
-def load_settings(path: str | Path, overrides: list[str]) -> Experiment | SeveralModels:
-    """A settings file with `model:` or with `models:`, and `key=value` settings applied.
+def split_models(raw: RawSettings, source: str, given: Collection[Key]) -> SeveralModels:
+    """The settings of a file `source` with `models`; keys in `given` are of the command line.
 
     `models` is a list of names or folders, or a mapping from labels of one's own to a name, or to
     settings of that model (`model`, and any other that differs from the rest of the file). Raises
     UsageError.
     """
-    raw, source = read_settings(path)
-    apply(raw, overrides)
-    given = keys_given(overrides)
-    if "models" not in raw:
-        return validated(Experiment, raw, source, given)
     if "model" in raw:
         raise UsageError(f"{source}models: give either model or models")
     models = _by_label(raw["models"], source)
@@ -72,22 +66,14 @@ def load_settings(path: str | Path, overrides: list[str]) -> Experiment | Severa
         raise UsageError(explain(error, raw, source, given)) from error
 
 
-def dump_several_models(series: SeveralModels) -> str:
-    """As YAML that `load_settings` reads back to the same."""
-    models = {label: settings_mapping(one) for label, one in series.experiments.items()}
-    stored = {} if series.store is None else {"store": series.store}
-    dumped = {"name": series.name, **stored, "models": models}
-    return to_yaml(dumped)
-
-
-def _given_to(label: str, own: Mapping[str, Any], given: Collection[Key]) -> set[Key]:
+def _given_to(label: str, own: RawSettings, given: Collection[Key]) -> set[Key]:
     """The keys of one model's settings that the command line sets."""
     if ("models",) in given or ("models", label) in given:
         return {*given, *((key,) for key in own)}
     return {*given, *(key[2:] for key in given if key[:2] == ("models", label))}
 
 
-def _by_label(models: Any, source: str) -> dict[str, dict[str, Any]]:
+def _by_label(models: Any, source: str) -> dict[str, RawSettings]:
     if isinstance(models, list) and models and all(isinstance(one, str) for one in models):
         labels = [label_of(Path(one).name) for one in models]
         doubled = sorted({label for label in labels if labels.count(label) > 1})
@@ -107,13 +93,13 @@ def _by_label(models: Any, source: str) -> dict[str, dict[str, Any]]:
     )
 
 
-def _own(settings: Any, label: str, source: str) -> dict[str, Any]:
+def _own(settings: Any, label: str, source: str) -> RawSettings:
     if not isinstance(settings, dict):
         raise UsageError(f"{source}models.{label}: neither a model nor settings of one")
     return settings
 
 
-def _stored(store: Any, label: str) -> dict[str, Any]:
+def _stored(store: Any, label: str) -> dict[str, str]:
     """Where the run of one model is stored, below what is given for all."""
     return {"store": _below(store, label)} if isinstance(store, str) else {}
 
@@ -122,12 +108,12 @@ def _below(store: str, label: str) -> str:
     return f"{store.rstrip('/')}/{label}"
 
 
-def _merged(common: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(common: RawSettings, own: RawSettings) -> RawSettings:
     """Settings with a model's own over them; mappings are merged, anything else is replaced."""
     merged = dict(common)
     for key, value in own.items():
         below = merged.get(key)
-        if isinstance(value, Mapping) and isinstance(below, Mapping):
+        if isinstance(value, dict) and isinstance(below, dict):
             value = _merged(below, value)
         merged[key] = value
     return merged

@@ -13,6 +13,9 @@ from offline_rl.redaction import holds_user
 _MOST_VALUES = 100_000
 _EXPONENT = re.compile(r"[-+]?[0-9]+(?:\.[0-9]*)?[eE][-+]?[0-9]+$")
 
+RawSettings = dict[str, Any]
+"""A mapping of a settings file, or what one could hold: any values, not checked yet."""
+
 
 class UsageError(DataError):
     """Settings or arguments that cannot be used; a line for each fault, with the dotted path."""

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from offline_rl.config.load import label_of
 from offline_rl.progress import Progress
 from offline_rl.report import Report
 from offline_rl.report.contents import rows_of
 from offline_rl.report.text import one_line
+from offline_rl.settings.base import label_of
 
 _COMPARED = ("avg_at_k_percent", "pass_at_k_percent", "mean_tokens", "token_entropy_nats")
 

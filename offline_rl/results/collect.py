@@ -17,7 +17,7 @@ from offline_rl.artifacts.records import (
     TrainingFailure,
     TrainingReport,
 )
-from offline_rl.config.load import dump_settings
+from offline_rl.config.dump import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.report.contents import RunResults

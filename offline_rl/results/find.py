@@ -7,9 +7,10 @@ from data_gen.types import DataError
 from eval.notes import Note
 from offline_rl.artifacts.layout import SETTINGS, holds_checkpoint_evaluations
 from offline_rl.artifacts.manifest import check_format
-from offline_rl.config.load import read_settings
+from offline_rl.config.dump import dump_several_models
+from offline_rl.config.load import load, read_settings
 from offline_rl.config.schema import Experiment
-from offline_rl.config.several_models import SeveralModels, dump_several_models, load_settings
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.report import Report
 from offline_rl.report.build_report import build_report
 from offline_rl.report.contents import RunResults
@@ -67,4 +68,4 @@ def run_settings(folder: Path) -> Experiment | SeveralModels:
             f"{folder}: holds a data set and no comparison: `offline-rl show {folder}` tells of it,"
             " and an experiment learns from it by `rollouts`"
         )
-    return load_settings(folder / SETTINGS, [])
+    return load(folder / SETTINGS, [], SeveralModels)

@@ -49,5 +49,10 @@ AnySampler = Annotated[SamplerSettings, named("kind", "auto")]
 AnyVerifier = Annotated[VerifierSettings, named("kind", "math"), BeforeValidator(named_verifier)]
 
 
+def label_of(name: str) -> str:
+    """A label made of a name that may hold anything."""
+    return re.sub(r"[^A-Za-z0-9_.=-]+", "-", name).strip("-_.=")[:64] or "unnamed"
+
+
 class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")

@@ -10,7 +10,7 @@ from data_gen.problems.presets import BUILT_IN_COUNT, PRESETS
 from data_gen.problems.sources import BUILT_IN, ProblemSource
 from data_gen.types import DataError, Sampling
 from offline_rl.artifacts.manifest import check_format
-from offline_rl.config.load import dump_settings
+from offline_rl.config.dump import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.evaluation import BASE
 from offline_rl.settings.training import resolve_training

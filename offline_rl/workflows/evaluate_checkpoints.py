@@ -11,7 +11,7 @@ from offline_rl.artifacts.checksums import first_change, sealed
 from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
 from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, read_labels
-from offline_rl.config.load import as_given
+from offline_rl.config.dump import as_given
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report, write_report
 from offline_rl.report.build_report import build_report

@@ -14,7 +14,7 @@ from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import CurrentStages
 from offline_rl.artifacts.stage import Stage
-from offline_rl.config.load import dump_settings
+from offline_rl.config.dump import dump_settings
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report

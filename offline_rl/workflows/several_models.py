@@ -12,7 +12,8 @@ from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
-from offline_rl.config.several_models import SeveralModels, dump_several_models
+from offline_rl.config.dump import dump_several_models
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.progress import Progress, Silent
 from offline_rl.redaction import redacted
 from offline_rl.report import Report, write_report

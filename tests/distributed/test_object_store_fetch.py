@@ -6,7 +6,9 @@ from data_gen.types import DataError
 from offline_rl.artifacts.object_store.run_store import fetch, put_snapshot
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.stage import Stage
-from offline_rl.config.several_models import dump_several_models, load_settings
+from offline_rl.config.dump import dump_several_models
+from offline_rl.config.load import load
+from offline_rl.config.several_models import SeveralModels
 from offline_rl.progress import Silent
 from offline_rl.results.find import load_run
 from tests.helpers import object_store
@@ -94,10 +96,10 @@ def test_a_store_of_a_series_reads_back_from_its_settings(tmp_path):
         "problems: arithmetic-train\nmethods: {rft: {}}\n"
         "evaluation: {benchmarks: {near: arithmetic-test}}\n"
     )
-    series = load_settings(file, [])
+    series = load(file, [], SeveralModels)
     assert [one.store for one in series.experiments.values()] == [
         "s3://runs/both/a",
         "s3://runs/both/b",
     ]
     file.write_text(dump_several_models(series))
-    assert load_settings(file, []) == series
+    assert load(file, [], SeveralModels) == series

@@ -1,7 +1,7 @@
 """Settings of a series of two small models, and of one that is evaluated alone."""
 
 from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
-from offline_rl.config.load import checked
+from offline_rl.config.load import load
 from offline_rl.tiny_base import TINY_BASE
 
 FEW = {"source": "arithmetic", "split": "test", "limit": 6}
@@ -18,7 +18,7 @@ def alone(label, *overrides):
             "decodings": {},
         },
     }
-    return checked(CheckpointEvaluation, raw, overrides, "")
+    return load(None, overrides, CheckpointEvaluation, raw)
 
 
 SERIES = f"""
