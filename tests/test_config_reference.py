@@ -8,6 +8,7 @@ from offline_rl.config.schema import Experiment
 from offline_rl.methods.registry import METHODS
 from offline_rl.methods.rft import Rft
 from offline_rl.settings.data import DataSettings
+from offline_rl.settings.training import TrainingSettings
 
 README = Path(__file__).parents[1] / "README.md"
 HEAD = ["| setting | default | meaning |", "| --- | --- | --- |"]
@@ -32,7 +33,7 @@ def test_the_readme_has_the_training_that_each_method_begins_with():
 
 
 def test_defaults_of_any_kind_are_told():
-    defaults = {"scheduler": "constant", "betas": (0.9, 0.99), "steps": 7}
+    defaults = TrainingSettings(scheduler="constant", betas=(0.9, 0.99), steps=7)
     told = training_defaults(type("Other", (Rft,), {"training_defaults": defaults}))
     assert "scheduler constant, betas [0.9, 0.99]" in told
     assert "steps 7" in told

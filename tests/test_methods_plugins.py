@@ -101,6 +101,11 @@ FAULTS = {
         "Cannot use a mode='before' validator",
     ),
     "a field of no type": ("a", "brought:A", GOOD + '    other: "Nothing" = 1\n', "Nothing"),
+    "training defaults as a mapping": (
+        *("a", "brought:A"),
+        GOOD + '    training_defaults: ClassVar = {"lr": 0.1}\n',
+        "training_defaults are not TrainingSettings",
+    ),
     "a reason of several lines": (
         "a",
         "brought:A",

@@ -11,7 +11,7 @@ from offline_rl.config.load import UsageError, load_experiment
 from offline_rl.config.sweep_settings import candidates, variants
 from offline_rl.methods.registry import METHODS
 from offline_rl.results.find import load_run
-from offline_rl.settings.training import resolve_training
+from offline_rl.settings.training import TrainingSettings, resolve_training
 from offline_rl.stages.run_sweep import best_trials, trial_notes
 from offline_rl.workflows.experiment import run
 from offline_rl.workflows.reports import report_again
@@ -158,7 +158,9 @@ def test_lengths_are_tried_out_whatever_all_methods_share_but_not_under_a_budget
         experiment = load_experiment("demo", changes)
         tried = candidates(experiment.methods, experiment.sweep)
         steps = [
-            resolve_training({}, experiment.training, method.training).total_steps(64, 640)
+            resolve_training(TrainingSettings(), experiment.training, method.training).total_steps(
+                64, 640
+            )
             for label, method in tried
             if label == "rft"
         ]

@@ -199,7 +199,7 @@ def test_how_much_of_the_update_rounding_leaves_is_told(random_model, rollouts, 
 
 def test_own_settings_go_before_shared_ones_before_the_papers():
     shared, own = TrainingSettings(lr=0.1, steps=7), TrainingSettings(lr=0.2)
-    resolved = resolve_training({"lr": 0.3, "warmup": 0.4, "steps": 9}, shared, own)
+    resolved = resolve_training(TrainingSettings(lr=0.3, warmup=0.4, steps=9), shared, own)
     assert (resolved.lr, resolved.steps, resolved.warmup) == (0.2, 7, 0.4)
 
 
@@ -207,9 +207,9 @@ def test_own_settings_go_before_shared_ones_before_the_papers():
 @pytest.mark.parametrize("length", [{"epochs": 3}, {"steps": 3}, {"total_examples": 3}])
 def test_a_length_of_whatever_kind_goes_before_those_behind(length, behind):
     own, alone = TrainingSettings(**length), TrainingSettings(**length)
-    assert resolve_training(behind, TrainingSettings(), own) == alone
-    assert resolve_training({}, TrainingSettings(**behind), own) == alone
-    assert resolve_training({}, own, TrainingSettings(lr=0.1)).resolved() == {
+    assert resolve_training(TrainingSettings(**behind), TrainingSettings(), own) == alone
+    assert resolve_training(TrainingSettings(), TrainingSettings(**behind), own) == alone
+    assert resolve_training(TrainingSettings(), own, TrainingSettings(lr=0.1)).resolved() == {
         **alone.resolved(),
         "lr": 0.1,
     }
@@ -217,8 +217,9 @@ def test_a_length_of_whatever_kind_goes_before_those_behind(length, behind):
 
 def test_a_schedule_without_warm_up_tells_of_none():
     own = TrainingSettings(scheduler="constant")
-    assert resolve_training({"warmup": 0.4}, TrainingSettings(), own).warmup == 0
-    assert resolve_training({}, TrainingSettings(warmup=0.4), TrainingSettings()).warmup == 0.4
+    none, some = TrainingSettings(), TrainingSettings(warmup=0.4)
+    assert resolve_training(some, none, own).warmup == 0
+    assert resolve_training(none, some, none).warmup == 0.4
 
 
 @pytest.mark.parametrize("kind", METHODS)

@@ -44,9 +44,9 @@ def _methods() -> Rows:
 
 def training_defaults(method: type[Method]) -> str:
     """Rate and length of a training that nobody has set, and whatever else its paper has."""
-    resolved = resolve_training(method.training_defaults, TrainingSettings(), TrainingSettings())
-    settings = resolved.of_weights()
-    shown = dict.fromkeys(("lr", *LENGTHS, "examples_per_step", *method.training_defaults))
+    defaults = method.training_defaults
+    settings = resolve_training(defaults, TrainingSettings(), TrainingSettings()).of_weights()
+    shown = dict.fromkeys(("lr", *LENGTHS, "examples_per_step", *defaults.written()))
     return ", ".join(
         f"{name} {_short(settings[name])}" for name in shown if settings.get(name) is not None
     )

@@ -1,7 +1,6 @@
 """Anchored SFT: dynamic fine-tuning that is held near the base model."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -10,6 +9,7 @@ from losses import anchored_loss, dft_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
 from offline_rl.methods.families import Imitation
+from offline_rl.settings.training import TrainingSettings
 
 
 class Asft(Imitation):
@@ -23,7 +23,7 @@ class Asft(Imitation):
     kind: Literal["asft"] = "asft"
     kl_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 2e-5}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=2e-5)
 
     @property
     def requires(self) -> Requires:

@@ -1,7 +1,7 @@
 """Asymmetric REINFORCE: likelihood up or down by reward, with a baseline below the mean."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -12,6 +12,7 @@ from data_gen.views import Example
 from losses import asymre_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.families import Baselined, mean_reward
+from offline_rl.settings.training import TrainingSettings
 
 
 class Asymre(Baselined):
@@ -28,7 +29,7 @@ class Asymre(Baselined):
         default=-0.1, lt=0, allow_inf_nan=False, description="baseline less mean reward"
     )
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-5)
 
     def signals(
         self, example: Example, group: Sequence[Rollout], selection: Selection

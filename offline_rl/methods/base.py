@@ -3,9 +3,9 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, JsonValue
 from torch import Tensor
 
 from data_gen.filters import Filters
@@ -67,7 +67,7 @@ class Method(BaseModel, ABC):
     """What an example is made of, for the message where there is none."""
     learns_from: ClassVar[Literal["rollouts", "demonstrations"]] = "rollouts"
     """Whether `examples` is given sampled rollouts, or the problems' own solutions as rollouts."""
-    training_defaults: ClassVar[Mapping[str, Any]] = {}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings()
     """Training settings of the method's paper; the experiment's training section goes before."""
     start_values: ClassVar[Mapping[str, float]] = {}
     """Metrics whose every element is known before the first update, where policy = reference."""
@@ -96,7 +96,7 @@ class Method(BaseModel, ABC):
         """Sentences for the report where rollouts are not what the method takes them for."""
         yield from ()
 
-    def reads(self, selection: Selection) -> dict[str, Any]:
+    def reads(self, selection: Selection) -> dict[str, JsonValue]:
         """The part of the selection's settings that `examples` depends on."""
         return selection.model_dump(mode="json", exclude={"pairs"})
 

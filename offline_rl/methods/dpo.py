@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -11,6 +11,7 @@ from losses import dpo_loss, sequence_logps
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
 from offline_rl.methods.families import DPO_TRAINING, Preference, margin_metrics, sides
+from offline_rl.settings.training import TrainingSettings
 
 
 class Dpo(Preference):
@@ -23,7 +24,7 @@ class Dpo(Preference):
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
 
     requires: ClassVar[Requires] = Requires(reference=True)
-    training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
+    training_defaults: ClassVar[TrainingSettings] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"pair_loss": math.log(2)}
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:

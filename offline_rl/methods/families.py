@@ -1,15 +1,16 @@
 """What methods have in common by what they learn from: accepted rollouts, pairs, or all of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Sequence
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, JsonValue
 from torch import Tensor
 
 from data_gen.selection import Selection
 from data_gen.types import Rollout
 from data_gen.views import Example, accepted, pairs, rejected
 from offline_rl.methods.base import Method, Origin
+from offline_rl.settings.training import TrainingSettings
 
 Per = Literal["token", "example"]
 
@@ -24,7 +25,7 @@ def _holds_one(clip: tuple[float, float]) -> tuple[float, float]:
 Clip = Annotated[tuple[float, float], AfterValidator(_holds_one)]
 """Bounds of a ratio, which is 1 at equal policies."""
 
-DPO_TRAINING: Mapping[str, Any] = {"lr": 1e-6, "examples_per_step": 128, "warmup": 0.05}
+DPO_TRAINING = TrainingSettings(lr=1e-6, examples_per_step=128, warmup=0.05)
 """Training settings of dpo, ipo and kto."""
 
 
@@ -75,7 +76,7 @@ class Preference(Method):
             seed=seed,
         )
 
-    def reads(self, selection: Selection) -> dict[str, Any]:
+    def reads(self, selection: Selection) -> dict[str, JsonValue]:
         return selection.model_dump(mode="json")
 
 

@@ -1,7 +1,7 @@
 """Identity preference optimisation on pairs of an accepted and a wrong rollout."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -10,6 +10,7 @@ from losses import ipo_loss, mean_logps
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
 from offline_rl.methods.families import DPO_TRAINING, Preference, margin_metrics, sides
+from offline_rl.settings.training import TrainingSettings
 
 
 class Ipo(Preference):
@@ -24,7 +25,7 @@ class Ipo(Preference):
     beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
 
     requires: ClassVar[Requires] = Requires(reference=True)
-    training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
+    training_defaults: ClassVar[TrainingSettings] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"margin": 0.0}
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:

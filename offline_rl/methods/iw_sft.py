@@ -1,7 +1,7 @@
 """Importance-weighted SFT: imitate accepted rollouts, weighted by policy over reference."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal, TypedDict
 
 from pydantic import Field
 from torch import Tensor
@@ -10,6 +10,13 @@ from losses import importance_weights, iw_sft_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
 from offline_rl.methods.families import Clip, Imitation
+from offline_rl.settings.training import TrainingSettings
+
+
+class _Weighting(TypedDict):
+    level: Literal["sequence", "token"]
+    temperature: float
+    clip: tuple[float, float]
 
 
 class IwSft(Imitation):
@@ -28,12 +35,9 @@ class IwSft(Imitation):
     )
 
     requires: ClassVar[Requires] = Requires(reference=True)
-    training_defaults: ClassVar[Mapping[str, Any]] = {
-        "lr": 1e-5,
-        "epochs": 5.0,
-        "weight_decay": 1e-4,
-        "warmup": 0.05,
-    }
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(
+        lr=1e-5, epochs=5.0, weight_decay=1e-4, warmup=0.05
+    )
     start_values: ClassVar[Mapping[str, float]] = {"weight": 1.0}
 
     @property
@@ -43,7 +47,7 @@ class IwSft(Imitation):
         return (0.0, 16.0) if self.level == "sequence" else (0.2, 1.8)
 
     @property
-    def _weighting(self) -> dict[str, Any]:
+    def _weighting(self) -> _Weighting:
         return {"level": self.level, "temperature": self.temperature, "clip": self.bounds}
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -13,6 +13,7 @@ from losses import kto_loss, sequence_logps
 from offline_rl.batch import Batch, TokenizedExample
 from offline_rl.methods.base import Requires, StepStatistic
 from offline_rl.methods.families import DPO_TRAINING, Graded, Per
+from offline_rl.settings.training import TrainingSettings
 
 _Weight = Field(default=1.0, gt=0, allow_inf_nan=False)
 
@@ -55,7 +56,7 @@ class Kto(Graded):
     requires: ClassVar[Requires] = Requires(
         reference=True, step_statistic=StepStatistic(_mismatched, _log_ratios)
     )
-    training_defaults: ClassVar[Mapping[str, Any]] = DPO_TRAINING
+    training_defaults: ClassVar[TrainingSettings] = DPO_TRAINING
     start_values: ClassVar[Mapping[str, float]] = {"reward": 0.0}
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:

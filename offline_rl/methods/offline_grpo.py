@@ -1,7 +1,7 @@
 """Offline GRPO: the group-relative policy gradient, on fixed rollouts."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -11,6 +11,7 @@ from data_gen.views import Example
 from losses import offline_grpo_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.families import Baselined, mean_reward, verified
+from offline_rl.settings.training import TrainingSettings
 
 
 class OfflineGrpo(Baselined):
@@ -26,7 +27,7 @@ class OfflineGrpo(Baselined):
     kind: Literal["offline_grpo"] = "offline_grpo"
 
     wants: ClassVar[str] = "problem with both accepted and wrong rollouts"
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-5)
 
     def examples(
         self, group: Sequence[Rollout], selection: Selection, seed: int

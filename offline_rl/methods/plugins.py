@@ -11,6 +11,7 @@ from pydantic import Field, TypeAdapter
 
 from offline_rl.methods.base import Method
 from offline_rl.methods.rft import Rft
+from offline_rl.settings.training import TrainingSettings
 
 GROUP = "offline_rl.methods"
 
@@ -73,6 +74,8 @@ def _load(entry: EntryPoint) -> type[Method]:
     field = cls.model_fields["kind"]
     if get_args(field.annotation) != (kind,) or field.default != kind:
         raise TypeError(f'it has no `kind: Literal["{kind}"] = "{kind}"`')
+    if not isinstance(cls.training_defaults, TrainingSettings):
+        raise TypeError("its training_defaults are not TrainingSettings")
     # Raises what the settings of every experiment would, with this method among the others.
     cls.model_rebuild()
     either: Any = Annotated[Rft | cls, Field(discriminator="kind")]

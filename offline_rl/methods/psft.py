@@ -1,7 +1,6 @@
 """Proximal SFT: imitation that stops once the policy has moved away from where it was."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -10,6 +9,7 @@ from losses import proximal_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
 from offline_rl.methods.families import Clip, Imitation
+from offline_rl.settings.training import TrainingSettings
 
 
 class Psft(Imitation):
@@ -26,7 +26,7 @@ class Psft(Imitation):
     clip: Clip = (0.8, 1.28)
     lag_steps: int = Field(default=8, ge=1, description="steps between refreshes of the old policy")
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-6, "weight_decay": 0.1}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-6, weight_decay=0.1)
 
     @property
     def requires(self) -> Requires:

@@ -1,7 +1,6 @@
 """Reward-informed fine-tuning: accepted rollouts up, wrong ones down by a bounded loss."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from losses import rift_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.families import Graded
+from offline_rl.settings.training import TrainingSettings
 
 
 class Rift(Graded):
@@ -23,7 +23,7 @@ class Rift(Graded):
     kind: Literal["rift"] = "rift"
     penalty: float = Field(default=0.1, gt=0, allow_inf_nan=False)
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-5)
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return rift_loss(logps, batch.accepted, penalty=self.penalty) * batch.mask

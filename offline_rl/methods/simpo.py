@@ -1,7 +1,6 @@
 """Simple preference optimisation: pairs, without a reference model."""
 
-from collections.abc import Mapping
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 from torch import Tensor
@@ -9,6 +8,7 @@ from torch import Tensor
 from losses import mean_logps, simpo_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.families import Preference, margin_metrics, sides
+from offline_rl.settings.training import TrainingSettings
 
 
 class Simpo(Preference):
@@ -22,7 +22,7 @@ class Simpo(Preference):
     beta: float = Field(default=2.0, gt=0, allow_inf_nan=False)
     gamma: float = Field(default=1.0, ge=0, allow_inf_nan=False)
 
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-6, "examples_per_step": 128}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-6, examples_per_step=128)
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         chosen, rejected = sides(mean_logps(logps, batch.mask))

@@ -1,7 +1,7 @@
 """Tapered off-policy REINFORCE: accepted up, wrong down for as long as the policy makes them."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Literal
+from collections.abc import Iterator
+from typing import ClassVar, Literal
 
 from torch import Tensor
 
@@ -9,6 +9,7 @@ from losses import tapers, topr_loss
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Origin, Requires
 from offline_rl.methods.families import Graded
+from offline_rl.settings.training import TrainingSettings
 
 
 class Topr(Graded):
@@ -24,7 +25,7 @@ class Topr(Graded):
     level: Literal["sum", "mean", "token"] = "sum"
 
     requires: ClassVar[Requires] = Requires(reference=True)
-    training_defaults: ClassVar[Mapping[str, Any]] = {"lr": 1e-5}
+    training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-5)
 
     def caveats(self, origin: Origin) -> Iterator[str]:
         taken = "takes the base model's own probabilities for those that drew the rollouts, but"

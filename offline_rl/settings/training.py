@@ -1,13 +1,13 @@
 """How a policy is trained: the section every method shares and may override key by key."""
 
 import difflib
-from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    JsonValue,
     ValidationInfo,
     field_validator,
     model_serializer,
@@ -160,18 +160,18 @@ class TrainingSettings(BaseModel):
         # In the order of the fields: a set's own order differs from process to process.
         return {name: getattr(self, name) for name in type(self).model_fields if name in given}
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> dict[str, JsonValue]:
         """Every setting, JSON-able."""
         return {name: _plain(getattr(self, name)) for name in type(self).model_fields}
 
-    def of_weights(self) -> dict[str, Any]:
+    def of_weights(self) -> dict[str, JsonValue]:
         """The settings that trained weights depend on, JSON-able; of lengths only what counts."""
         given = [length for length in LENGTHS if getattr(self, length) is not None]
         no_matter = (*NO_MATTER_TO_WEIGHTS, *given[:-1])
         return {name: value for name, value in self.resolved().items() if name not in no_matter}
 
     @model_serializer(mode="plain")
-    def _as_written(self) -> dict[str, Any]:
+    def _as_written(self) -> dict[str, JsonValue]:
         # A default that is written out would go before the defaults of a method's paper when the
         # file is read again.
         return {name: _plain(value) for name, value in self.written().items()}
@@ -204,15 +204,15 @@ def _plain(value: Any) -> Any:
 
 
 def resolve_training(
-    defaults: Mapping[str, Any], shared: TrainingSettings, own: TrainingSettings
+    defaults: TrainingSettings, shared: TrainingSettings, own: TrainingSettings
 ) -> TrainingSettings:
     """The method's own settings before the experiment's before the `defaults` of its paper.
 
     A length, of whatever kind, goes before every length of those behind. A schedule without warm-up
     has a `warmup` of 0.
     """
-    merged: dict[str, Any] = {}
-    for level in (defaults, shared.written(), own.written()):
+    merged = defaults.written()
+    for level in (shared.written(), own.written()):
         if any(level.get(length) is not None for length in LENGTHS):
             merged = {name: value for name, value in merged.items() if name not in LENGTHS}
         merged |= level
