@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from data_gen.types import Verdict
+from data_gen.types import Label, Verdict
 from data_gen.verifiers.answer_text.limits import refusal
 from data_gen.verifiers.answer_text.normalise import normal
 from data_gen.verifiers.answer_text.numbers import decide, rational
 from data_gen.verifiers.answer_text.settings import AnswerSettings
 from data_gen.verifiers.base import OpenVerifier
-from data_gen.verifiers.math_engine.outcome import SAME, Outcome, unsure
+from data_gen.verifiers.math_engine.outcome import SAME, AnswerPair, Outcome, unsure
 from data_gen.verifiers.pool import Failure, Pool
 
 # Comparisons that are kept; at the longest answers some 200 MB.
@@ -55,7 +55,7 @@ class MathVerifier(OpenVerifier):
     def __init__(self, settings: MathSettings) -> None:
         self._settings = settings
         self._known: dict[_Question, Outcome] = {}
-        self._pool = Pool(
+        self._pool: Pool[AnswerPair, tuple[Label, str]] = Pool(
             "data_gen.verifiers.math_engine.worker",
             settings.workers,
             settings.deadline_seconds,
@@ -83,7 +83,7 @@ class MathVerifier(OpenVerifier):
                 outcomes[question] = outcome
             else:
                 waiting.append(question)
-        tasks = [{"gold": gold, "answer": answer} for gold, answer in waiting]
+        tasks = [AnswerPair(gold=gold, answer=answer) for gold, answer in waiting]
         for question, reply in zip(waiting, self._pool.map(tasks), strict=True):
             if isinstance(reply, Failure):
                 # A time-out may be the machine's fault, which the next try need not have.

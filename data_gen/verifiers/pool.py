@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
-from typing import Any
+from typing import Any, Generic, TypedDict, TypeVar
 
 from data_gen.processes.child import Child, ChildDied
 from data_gen.types import DataError
@@ -21,6 +21,9 @@ _TASKS_AHEAD = 16
 # A worker takes a second to start, which is worth it for some dozens of tasks.
 _TASKS_PER_WORKER = 32
 _START_SECONDS = 120.0
+
+Task = TypeVar("Task")
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,27 @@ class _Worker:
     head_since: float = 0.0
 
 
-class Pool:
-    """Runs tasks in processes of `python -m module`, which answers each message with a message.
+class Limits(TypedDict):
+    """What a worker may use: memory for its life, processor time for each task."""
+
+    memory_megabytes: int
+    cpu_seconds: int
+
+
+class WorkerStart(TypedDict):
+    """The first message to a worker, answered by null, or by why the worker cannot work."""
+
+    limits: Limits
+    setup: object
+
+
+class Pool(Generic[Task, Answer]):
+    """Runs tasks in processes of `python -m module`, which answers each with a JSON value.
 
     A worker gets its limits and `setup` before its first task. As many workers as there are tasks
-    for start, up to `workers`; None: one a core. A task that
-    has not been answered `deadline_seconds` after its worker took it up costs that worker its
-    life; the tasks behind it are given to another one. A worker that answers its setup with
-    {"error": ...} cannot work at all, which is a DataError.
+    for start, up to `workers`; None: one a core. A task that has not been answered
+    `deadline_seconds` after its worker took it up costs that worker its life; the tasks behind it
+    are given to another one. A worker that cannot work at all is a DataError.
     """
 
     def __init__(
@@ -53,12 +69,12 @@ class Pool:
         workers: int | None,
         deadline_seconds: float,
         memory_megabytes: int,
-        **setup: Any,
+        setup: object = None,
     ) -> None:
-        cpu_seconds = int(deadline_seconds) + 2
-        limits = {"memory_megabytes": memory_megabytes, "cpu_seconds": cpu_seconds}
+        """`setup` is what the module's `prepare` gets."""
+        limits = Limits(memory_megabytes=memory_megabytes, cpu_seconds=int(deadline_seconds) + 2)
         self._module = module
-        self._setup = {"setup": {**limits, **setup}}
+        self._first = WorkerStart(limits=limits, setup=setup)
         self._limit = workers or os.cpu_count() or 1
         self._deadline_seconds = deadline_seconds
         self._workers: list[_Worker] = []
@@ -73,7 +89,7 @@ class Pool:
                 self._kill_all()
                 raise
 
-    def map(self, tasks: Sequence[Any]) -> list[Any]:
+    def map(self, tasks: Sequence[Task]) -> list[Answer | Failure]:
         """The answers in the order of the tasks, a `Failure` where the worker ended first."""
         with self._lock:
             try:
@@ -87,7 +103,7 @@ class Pool:
         with self._lock:
             self._kill_all()
 
-    def _map(self, tasks: Sequence[Any]) -> list[Any]:
+    def _map(self, tasks: Sequence[Task]) -> list[Answer | Failure]:
         answers: list[Any] = [None] * len(tasks)
         waiting = deque(range(len(tasks)))
         while waiting or any(worker.tasks for worker in self._workers):
@@ -108,13 +124,13 @@ class Pool:
         ]
         self._workers += [_Worker(child) for child in started]
         for child in started:
-            child.send(self._setup)
+            child.send(self._first)
         for child in started:
-            reply = child.receive(_START_SECONDS)
-            if isinstance(reply, dict):
-                raise DataError(reply["error"])
+            fault = child.receive(_START_SECONDS)
+            if fault is not None:
+                raise DataError(fault)
 
-    def _hand_out(self, worker: _Worker, waiting: deque[int], tasks: Sequence[Any]) -> None:
+    def _hand_out(self, worker: _Worker, waiting: deque[int], tasks: Sequence[Task]) -> None:
         while waiting and len(worker.tasks) < _TASKS_AHEAD:
             if not worker.tasks:
                 worker.head_since = time.monotonic()

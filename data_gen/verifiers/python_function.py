@@ -5,12 +5,12 @@ import sys
 from collections.abc import Sequence
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict
 
 from pydantic import Field
 
 from data_gen.store.atomic_files import sha256
-from data_gen.types import DataError, Verdict
+from data_gen.types import DataError, Label, Verdict
 from data_gen.verifiers.base import OpenVerifier, Settings
 from data_gen.verifiers.pool import Failure, Pool
 
@@ -46,30 +46,52 @@ class PythonSettings(Settings):
         return settings | {"source_sha256": source}
 
 
+class FunctionSetup(TypedDict):
+    """Which function is called, and the folder that its module may be found in besides."""
+
+    function: str
+    folder: str
+
+
+class FunctionCall(TypedDict):
+    """Its arguments."""
+
+    gold: str
+    completion: str
+
+
+class VerdictFields(TypedDict):
+    """A `data_gen.types.Verdict`."""
+
+    label: Label
+    reward: float
+    reason: str
+    answer: str
+
+
 class PythonVerifier(OpenVerifier):
     def __init__(self, settings: PythonSettings) -> None:
-        self._pool = Pool(
+        self._pool: Pool[FunctionCall, VerdictFields] = Pool(
             "data_gen.verifiers.python_function_worker",
             settings.workers,
             settings.deadline_seconds,
             settings.memory_megabytes,
-            function=settings.function,
-            folder=os.getcwd(),
+            FunctionSetup(function=settings.function, folder=os.getcwd()),
         )
         self._pool.start()
 
     def __call__(self, pairs: Sequence[tuple[str, str]]) -> list[Verdict]:
-        tasks = [{"gold": gold, "completion": completion} for gold, completion in pairs]
-        return [_verdict(reply) for reply in self._pool.map(tasks)]
+        calls = [FunctionCall(gold=gold, completion=completion) for gold, completion in pairs]
+        return [_verdict(reply) for reply in self._pool.map(calls)]
 
     def close(self) -> None:
         self._pool.close()
 
 
-def _verdict(reply: dict[str, object] | Failure) -> Verdict:
+def _verdict(reply: VerdictFields | Failure) -> Verdict:
     if isinstance(reply, Failure):
         return Verdict.unverifiable(reply.reason)
-    return Verdict(**reply)  # type: ignore[arg-type] # made by the worker
+    return Verdict(**reply)
 
 
 def _source(function: str) -> Path:

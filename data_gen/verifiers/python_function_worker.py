@@ -5,12 +5,12 @@ import math
 import numbers
 import sys
 from collections.abc import Callable
-from dataclasses import asdict
 from typing import Any
 
 from data_gen.processes.child import serve
 from data_gen.types import Verdict
 from data_gen.verifiers.pool_limits import limited
+from data_gen.verifiers.python_function import FunctionCall, FunctionSetup, VerdictFields
 
 _LABELS = {
     "correct": Verdict("correct", 1.0),
@@ -20,7 +20,8 @@ _LABELS = {
 _function: list[Callable[[str, str], Any]] = []
 
 
-def _prepare(setup: dict[str, Any]) -> Any:
+def _prepare(setup: FunctionSetup) -> str | None:
+    """Loads the function, or returns why it cannot be called."""
     # Last, so that no file of the current folder stands in for an installed module.
     sys.path.append(setup["folder"])
     module_name, _, name = setup["function"].rpartition(".")
@@ -28,21 +29,23 @@ def _prepare(setup: dict[str, Any]) -> Any:
     try:
         found = getattr(importlib.import_module(module_name), name, None)
     except Exception as error:
-        return {"error": f"{where}: the module cannot be loaded: {_told(error)}"}
+        return f"{where}: the module cannot be loaded: {_described(error)}"
     if not callable(found):
-        return {"error": f"{where}: the module {module_name!r} has no function {name!r}"}
+        return f"{where}: the module {module_name!r} has no function {name!r}"
     _function[:] = [found]
-    return "ready"
+    return None
 
 
-def _handle(message: dict[str, Any]) -> dict[str, Any]:
+def _call(message: FunctionCall) -> VerdictFields:
     try:
-        returned = _function[0](message["gold"], message["completion"])
-        return asdict(_verdict(returned))
+        verdict = _verdict(_function[0](message["gold"], message["completion"]))
     except MemoryError:
         raise
     except Exception as error:
-        return asdict(Verdict.unverifiable(f"verifier raised {_told(error)}"))
+        verdict = Verdict.unverifiable(f"verifier raised {_described(error)}")
+    return VerdictFields(
+        label=verdict.label, reward=verdict.reward, reason=verdict.reason, answer=verdict.answer
+    )
 
 
 def _verdict(returned: Any) -> Verdict:
@@ -66,10 +69,10 @@ def _verdict(returned: Any) -> Verdict:
     return Verdict.unverifiable(f"verifier returned {type(returned).__name__}")
 
 
-def _told(error: Exception) -> str:
+def _described(error: Exception) -> str:
     text = f"{type(error).__name__}: {error}"[:200]
-    return "".join(sign if sign.isprintable() else " " for sign in text)
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 if __name__ == "__main__":
-    serve(limited(_handle, _prepare))
+    serve(limited(_call, _prepare))

@@ -1,11 +1,18 @@
 """What a comparison of two answers, or of two parts of them, finds."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypedDict, TypeVar
 
 from data_gen.types import Label
 
 T = TypeVar("T")
+
+
+class AnswerPair(TypedDict):
+    """What a worker is asked to compare."""
+
+    gold: str
+    answer: str
 
 
 class Outcome(NamedTuple):
