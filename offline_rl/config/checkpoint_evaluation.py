@@ -2,16 +2,17 @@
 
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
-from pydantic import ValidationError, field_validator, model_validator
+from pydantic import JsonValue, ValidationError, field_validator, model_validator
 
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import EVALUATION
 from offline_rl.config.errors import explain
+from offline_rl.config.yaml_io import RawSettings
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import EvaluationSettings
 
@@ -37,19 +38,37 @@ class CheckpointEvaluation(ModelSettings):
         return value.model_copy(update={"decodings": every})
 
 
-def read_labels(folder: Path) -> dict[str, Any]:
+class LabelInputs(TypedDict):
+    """What every benchmark's samples under a label depend on."""
+
+    model: dict[str, str | bool | None]
+    prompt: str
+    sampling: dict[str, JsonValue]
+    sampler: dict[str, JsonValue]
+    verifier: dict[str, str]
+    versions: dict[str, str]
+
+
+class StoredLabel(TypedDict):
+    """What is kept of an evaluated label."""
+
+    common: LabelInputs
+    settings: RawSettings
+
+
+def read_labels(folder: Path) -> dict[str, StoredLabel]:
     """The labels of a folder with their settings, in the order they came; empty for a new one."""
     path = folder / EVALUATION
     if not path.is_file():
         return {}
     known = read_sealed(path)
-    if not all(map(_is_told, known, known.values())):
+    if not all(map(_is_stored, known, known.values())):
         raise DataError(f"{path}: not the settings of evaluations")
     return known
 
 
-def _is_told(label: Any, one: Any) -> bool:
-    """Whether this is what `_remember` writes of a label."""
+def _is_stored(label: str, one: Any) -> bool:
+    """Whether `one` is a StoredLabel as far as readers rely on it."""
     whole = isinstance(one, dict) and all(
         isinstance(one.get(part), dict) for part in ("common", "settings")
     )
@@ -61,7 +80,7 @@ def _is_told(label: Any, one: Any) -> bool:
     )
 
 
-def settings_of(raw: Any) -> CheckpointEvaluation:
+def settings_of(raw: RawSettings) -> CheckpointEvaluation:
     """The settings of a label, as the file holds them. Raises DataError."""
     try:
         return CheckpointEvaluation.model_validate(raw)
@@ -87,11 +106,11 @@ def command_of(settings: CheckpointEvaluation) -> str:
     return shlex.join(words + list(_overrides({**changed, "evaluation": evaluation})))
 
 
-def _overrides(settings: Mapping[str, Any], path: str = "") -> Iterator[str]:
+def _overrides(settings: RawSettings, path: str = "") -> Iterator[str]:
     """Settings as `dotted.key=value`."""
     for key, value in settings.items():
         place = f"{path}.{key}" if path else key
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _overrides(value, place)
         elif value is not None:
             yield f"{place}={json.dumps(value)}"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import Field, ValidationError
 
 from data_gen.types import Sampling
+from offline_rl.config.yaml_io import RawSettings
 from offline_rl.methods import Method
 from offline_rl.settings.base import Frozen, Label, Source
 from offline_rl.settings.training import LENGTHS, TrainingSettings, resolve_training
@@ -71,13 +72,13 @@ def candidates(methods: Mapping[str, Method], sweep: Sweep | None) -> Iterator[t
             yield label, variant
 
 
-def _whole(method: Method, shared: TrainingSettings) -> dict[str, Any]:
+def _whole(method: Method, shared: TrainingSettings) -> RawSettings:
     """Every setting that a method's weights depend on."""
     training = resolve_training(method.training_defaults, shared, method.training)
     return {**method.model_dump(exclude={"training"}), "training": training.of_weights()}
 
 
-def _check_differ(label: str, tried: Sequence[Mapping[str, Any]]) -> None:
+def _check_differ(label: str, tried: Sequence[RawSettings]) -> None:
     for number, settings in enumerate(tried):
         first = tried.index(settings)
         if first < number:
@@ -87,7 +88,7 @@ def _check_differ(label: str, tried: Sequence[Mapping[str, Any]]) -> None:
             )
 
 
-def _variant(method: Method, values: Mapping[str, Any]) -> Method:
+def _variant(method: Method, values: RawSettings) -> Method:
     own = type(method).model_fields.keys() - {"kind", "training"}
     settings = method.model_dump()
     training = method.training.written()

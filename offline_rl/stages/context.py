@@ -12,6 +12,7 @@ from data_gen.types import DataError, Problem, Verifier
 from offline_rl.artifacts.atomic import disk_errors_name, write_atomically
 from offline_rl.artifacts.checksums import DamagedArtifact, digest
 from offline_rl.artifacts.object_store.stage_store import StageStore
+from offline_rl.artifacts.provenance import Fingerprint
 from offline_rl.artifacts.records import CurrentStages
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Progress
@@ -30,7 +31,7 @@ class Run(Generic[Settings]):
     progress: Progress
     engines: Engines
     verify: Verifier
-    base: dict[str, Any]
+    base: Fingerprint
     """The base model's fingerprint."""
     store: StageStore | None = None
     """Where finished stages are put as well, and taken from."""
@@ -130,7 +131,7 @@ def sampled_with(engine: Mapping[str, str], folder: Path) -> None:
         write_atomically(note, text)
 
 
-def _engine_before(note: Path) -> dict[str, Any]:
+def _engine_before(note: Path) -> dict[str, str]:
     """Empty where nothing was sampled yet, or the note is damaged: then all is sampled again."""
     try:
         before = json.loads(note.read_bytes())

@@ -1,16 +1,19 @@
 """Evaluates given models, without an experiment: each under a label, several beside each other."""
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import first_change, sealed
 from offline_rl.artifacts.layout import EVALUATION, REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
-from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, read_labels
+from offline_rl.config.checkpoint_evaluation import (
+    CheckpointEvaluation,
+    LabelInputs,
+    StoredLabel,
+    read_labels,
+)
 from offline_rl.config.dump import as_given
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report, write_report
@@ -65,8 +68,7 @@ def _evaluate(run: Run[CheckpointEvaluation]) -> None:
     evaluations_step(run, jobs)
 
 
-def _common(run: Run[CheckpointEvaluation]) -> dict[str, Any]:
-    """What every benchmark's samples under a label depend on."""
+def _common(run: Run[CheckpointEvaluation]) -> LabelInputs:
     settings = run.settings
     return {
         "model": run.base,
@@ -79,7 +81,9 @@ def _common(run: Run[CheckpointEvaluation]) -> dict[str, Any]:
 
 
 def _remember(
-    run: Run[CheckpointEvaluation], known: dict[str, Any], common: Mapping[str, Any]
+    run: Run[CheckpointEvaluation],
+    known: dict[str, StoredLabel],
+    common: LabelInputs,
 ) -> None:
     """Adds the label, or the benchmarks that are new under it, to the folder's settings."""
     settings = run.settings.model_dump(mode="json")
