@@ -11,6 +11,7 @@ from pydantic import JsonValue, ValidationError, field_validator, model_validato
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import read_sealed
 from offline_rl.artifacts.layout import EVALUATION
+from offline_rl.artifacts.provenance import Fingerprint
 from offline_rl.config.errors import explain
 from offline_rl.config.yaml_io import RawSettings
 from offline_rl.settings.data import ModelSettings
@@ -41,7 +42,7 @@ class CheckpointEvaluation(ModelSettings):
 class LabelInputs(TypedDict):
     """What every benchmark's samples under a label depend on."""
 
-    model: dict[str, str | bool | None]
+    model: Fingerprint
     prompt: str
     sampling: dict[str, JsonValue]
     sampler: dict[str, JsonValue]

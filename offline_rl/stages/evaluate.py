@@ -1,10 +1,9 @@
 """Every policy on every benchmark; the untrained base in several decodings."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from data_gen.model_ref import ModelRef
 from data_gen.samplers import SamplerSettings
@@ -13,11 +12,11 @@ from data_gen.verifiers import VerifierSettings
 from eval.benchmarks import Benchmark
 from eval.evaluation import Evaluation, evaluate, load_evaluation
 from offline_rl.artifacts.checksums import problems_digest
-from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
+from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, Fingerprint, versions
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import EvaluationInfo
 from offline_rl.artifacts.stage import Stage
-from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
+from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, LabelInputs
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE
@@ -35,14 +34,11 @@ class SamplingSetup:
     verifier: VerifierSettings
     sampler: SamplerSettings
 
-    def settings(self) -> dict[str, Any]:
-        """What samples and verdicts depend on."""
-        return {
-            "prompt": self.prompt,
-            "sampling": self.sampling.model_dump(mode="json"),
-            "sampler": self.sampler.result_settings,
-            "verifier": self.verifier.description,
-        }
+
+class EvaluationInputs(LabelInputs):
+    """All that the samples of a policy on some problems depend on."""
+
+    problems: str
 
 
 @dataclass(frozen=True)
@@ -93,7 +89,7 @@ def policy_jobs(run: Run[Experiment], policy: Policy) -> list[Job]:
     if policy.failure is not None:
         return []
     model = run.settings.trained_model(policy.stage.folder)
-    read = {"policy": policy.stage.published.digest()}
+    read: Fingerprint = {"policy": policy.stage.published.digest()}
     return evaluation_jobs(run, policy.label, policy.training_seed, model, read)
 
 
@@ -102,7 +98,7 @@ def evaluation_jobs(
     policy: str,
     training_seed: int | None,
     model: ModelRef,
-    model_read: dict[str, Any],
+    model_read: Fingerprint,
 ) -> list[Job]:
     """A policy in each of its decodings on each benchmark; `model_read` identifies its weights."""
     jobs = []
@@ -117,13 +113,16 @@ def evaluation_jobs(
 
 
 def evaluation_inputs(
-    problems: Sequence[Problem], setup: SamplingSetup, model_read: Mapping[str, Any]
-) -> dict[str, Any]:
-    """All that the samples of a policy on some problems depend on."""
+    problems: Sequence[Problem], setup: SamplingSetup, model_read: Fingerprint
+) -> EvaluationInputs:
+    """The inputs of the stage that evaluates a policy; `model_read` identifies its weights."""
     return {
-        "model": dict(model_read),
+        "model": model_read,
         "problems": problems_digest(problems, solutions=False),
-        **setup.settings(),
+        "prompt": setup.prompt,
+        "sampling": setup.sampling.model_dump(mode="json"),
+        "sampler": setup.sampler.result_settings,
+        "verifier": setup.verifier.description,
         "versions": versions(SAMPLING_PACKAGES),
     }
 
