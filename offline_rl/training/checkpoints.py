@@ -2,7 +2,6 @@
 
 import shutil
 from pathlib import Path
-from typing import Any
 
 from data_gen.store.atomic_files import sha256
 from offline_rl.artifacts.atomic import write_atomically
@@ -38,7 +37,7 @@ def _is_whole(folder: Path) -> bool:
         return False
 
 
-def _hashes(folder: Path) -> dict[str, Any]:
+def _hashes(folder: Path) -> dict[str, str]:
     return {
         str(path.relative_to(folder)): sha256(path)
         for path in sorted(folder.rglob("*"))
