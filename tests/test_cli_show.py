@@ -10,11 +10,12 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from data_gen import save_rollouts
-from data_gen.cards.dataset_card import summarise
+from data_gen.cards.rollout_counts import DatasetCounter, RolloutCounter
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from offline_rl.cli.app import app
 from offline_rl.cli.show_dataset import print_overview
 from offline_rl.cli.show_rollouts import print_rollouts
+from tests.helpers.summaries import dataset_summary
 
 EVIL = (
     "\x1b[2J\x1b]0;title\x07\x1b]8;;http://e.example\x1b\\link\x1b]8;;\x1b\\ \x9b31m \u202eturned"
@@ -82,13 +83,16 @@ def test_the_overview_tells_what_the_summary_counts(folder, rollouts, tmp_path):
     body = printed(print_overview, tmp_path / "one.jsonl").split("\n", 1)[1]
     assert body == text.split("\n", 1)[1]
     # A summary beside the parts is taken at its word, that of a filtered set for its own part.
-    counts = summarise(rollouts)
+    counter = DatasetCounter()
+    counter.add(rollouts)
     funnel = {
         "sampled": {"problems": 5, "rollouts": 15, "accepted": 9},
         "length": {"problems": 4, "rollouts": 12, "accepted": 5},
     }
-    for summary in (counts, {"dataset": counts, "filters": funnel, "pairs": {"pairs": 2}}):
-        (folder / "summary.json").write_text(json.dumps(summary))
+    of_dataset = dataset_summary(filters=funnel, pairs={"pairs": 2})
+    of_dataset = of_dataset.model_copy(update={"dataset": counter.dataset()})
+    for summary in (counter.sampled(), of_dataset):
+        (folder / "summary.json").write_text(summary.model_dump_json())
         for part in folder.glob("part-*"):
             part.unlink()
         again = printed(print_overview, folder)
@@ -98,19 +102,30 @@ def test_the_overview_tells_what_the_summary_counts(folder, rollouts, tmp_path):
 
 
 def test_a_summary_that_is_none_is_named(folder):
-    good = {"rollouts": 2, "correct": 1}
-    for broken in (
-        "{",
-        "[]",
-        '{"dataset": 1}',
-        "{}",
-        json.dumps(good | {"correct": "1"}),
-        json.dumps(good | {"filters": {"length": 1}}),
-        json.dumps(good | {"problems_by_pass_rate": {"1": "many"}}),
+    sampled = RolloutCounter().sampled().model_dump(mode="json")
+    whole = dataset_summary().model_dump(mode="json")
+    without = {key: value for key, value in sampled.items() if key != "truncated"}
+    for broken, field in (
+        ("{", "EOF"),
+        ("[" * 10_000, "recursion"),
+        ("[]", ""),
+        ("{}", "problems: Field required"),
+        (json.dumps(without), "truncated: Field required"),
+        (json.dumps(sampled | {"correct": "1"}), "correct: Input should be a valid integer"),
+        (json.dumps(sampled | {"correct": -1}), "correct: Input should be greater"),
+        (json.dumps(sampled | {"correct": 10**30}), "correct: "),
+        (json.dumps(sampled | {"accuracy": float("nan")}), "accuracy: Input should be a finite"),
+        (json.dumps(sampled | {"wrong_x": "1"}), "verdict_reasons.wrong_x: Input should be"),
+        (json.dumps(sampled | {EVIL: 1}), "Extra inputs are not permitted"),
+        (json.dumps(sampled | {"problems_by_pass_rate": {"1": "many"}}), "problems_by_pass_rate.1"),
+        ('{"dataset": 1}', "sampled: Field required"),
+        (json.dumps(whole | {"dataset": 1}), "dataset: Input should be a"),
+        (json.dumps(whole | {"filters": {"length": 1}}), "filters.length: Input should be a"),
     ):
         (folder / "summary.json").write_text(broken)
-        with pytest.raises(DataError, match=r"summary\.json: not"):
+        with pytest.raises(DataError, match=rf"summary\.json: not.*{re.escape(field)}") as refused:
             printed(print_overview, folder)
+        assert str(refused.value).isprintable()
 
 
 def test_right_and_wrong_stand_side_by_side_where_there_is_room(folder):
@@ -168,11 +183,12 @@ def test_hostile_text_stays_text_and_within_the_width(tmp_path, width):
     ]
     path = tmp_path / "[bold]set\u202e.jsonl"
     save_rollouts(hostile, path)
-    named = {"rollouts": 1, "correct": 1, EVIL: EVIL, "problems_by_pass_rate": {EVIL: 1}}
-    evil_summary = {"dataset": named, "filters": {EVIL: {}, "b": {}}, "pairs": {EVIL: EVIL}}
+    left = {"problems": 1, "rollouts": 1, "accepted": 1}
+    evil_counts = {"verdict_reasons": {f"wrong_{EVIL}": 1}, "problems_by_pass_rate": {EVIL: 1}}
+    evil_summary = dataset_summary(dataset=evil_counts, filters={EVIL: left, "b": left})
     beside = tmp_path / "set"
     beside.mkdir()
-    (beside / "summary.json").write_text(json.dumps(evil_summary))
+    (beside / "summary.json").write_text(evil_summary.model_dump_json())
     for terminal in (False, True):
         text = printed(print_rollouts, path, width=width, terminal=terminal)
         text += printed(print_overview, path, width=width, terminal=terminal)

@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
+from data_gen.cards.counts import FilterCounts
 from data_gen.cards.dataset_card import dataset_card
+from data_gen.cards.rollout_counts import RolloutCounter
 from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import sealed, unsealed
@@ -23,6 +25,7 @@ from offline_rl.settings.base import label_of
 from offline_rl.settings.data import DataSettings
 from tests.helpers.hostile_texts import inert
 from tests.helpers.properties import any_text, cells, few, in_folder, many, value_or
+from tests.helpers.summaries import dataset_summary
 
 KEYS = st.sampled_from(
     [
@@ -219,15 +222,18 @@ summaries = st.recursive(
 
 
 @settings(in_folder, max_examples=80)
-@given(
-    st.fixed_dictionaries({"rollouts": st.integers(0, 9), "correct": st.integers(0, 9)}),
-    st.dictionaries(COUNTS, summaries, max_size=5),
-)
-def test_any_summary_is_printed_as_text_or_refused(tmp_path, counts, others):
+@given(st.booleans(), st.dictionaries(COUNTS, summaries, max_size=3), st.integers(0, 9), any_text)
+def test_any_summary_is_printed_as_text_or_refused(tmp_path, whole, others, count, text):
     import io
 
-    for summary in ({**counts, **others}, {**others, "dataset": counts}, {**others, **counts}):
-        (tmp_path / "summary.json").write_text(json.dumps(summary))
+    sampled = RolloutCounter().sampled().model_dump(mode="json")
+    sampled |= {"rollouts": count, f"wrong_{text}": count, "problems_by_pass_rate": {text: count}}
+    summary = dataset_summary(
+        filters={text: dict.fromkeys(FilterCounts.model_fields, count)} if whole else {}
+    )
+    counts = summary.model_dump(mode="json") if whole else sampled
+    for written in (counts, {**counts, **others}):
+        (tmp_path / "summary.json").write_text(json.dumps(written))
         stream = io.StringIO()
         value_or(DataError, print_overview, tmp_path, Console(file=stream, width=80))
         assert inert(stream.getvalue())

@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from data_gen import accepted, groups, pairs
-from data_gen.cards.pair_stats import audit_pairs
+from data_gen.cards.pair_stats import PairCounter
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import PairPolicy, rejected, sequence_logp
 
@@ -170,18 +170,24 @@ def test_a_policy_that_needs_log_probabilities_says_so():
     assert len(pairs(rollouts)) == len(pairs(rollouts, policy="length_matched")) == 1
 
 
+def count_pairs(matched):
+    counter = PairCounter()
+    counter.add(matched)
+    return counter.counts()
+
+
 def test_the_audit_of_pairs_counts():
     a, b = sized(0, True, 2, -3.0), sized(1, False, 5, -4.0)
     c, d = sized(2, True, 4, -9.0), sized(3, False, 1, -1.0)
-    audit = audit_pairs([(a, b), (c, d), (a, d)])
-    assert audit["pairs"] == 3
-    assert audit["problems"] == 1
-    assert audit["most_pairs_of_a_problem"] == 3
-    assert audit["rollouts_reused"] == 2
-    assert audit["mean_length_gap_tokens"] == pytest.approx((-3 + 3 + 1) / 3)
-    assert audit["mean_absolute_length_gap_tokens"] == pytest.approx(7 / 3)
-    assert audit["share_chosen_shorter"] == pytest.approx(1 / 3)
-    assert audit["mean_logp_margin_nats"] == pytest.approx((1 - 8 - 2) / 3, abs=1e-6)
-    assert audit["share_chosen_likelier"] == pytest.approx(1 / 3)
-    assert audit_pairs([])["mean_length_gap_tokens"] is None
-    assert audit_pairs(pairs(mixture(1), per_problem=9))["rollouts_reused"] == 0
+    audit = count_pairs([(a, b), (c, d), (a, d)])
+    assert audit.pairs == 3
+    assert audit.problems == 1
+    assert audit.most_pairs_of_a_problem == 3
+    assert audit.rollouts_reused == 2
+    assert audit.mean_length_gap_tokens == pytest.approx((-3 + 3 + 1) / 3)
+    assert audit.mean_absolute_length_gap_tokens == pytest.approx(7 / 3)
+    assert audit.share_chosen_shorter == pytest.approx(1 / 3)
+    assert audit.mean_logp_margin_nats == pytest.approx((1 - 8 - 2) / 3, abs=1e-6)
+    assert audit.share_chosen_likelier == pytest.approx(1 / 3)
+    assert count_pairs([]).mean_length_gap_tokens is None
+    assert count_pairs(pairs(mixture(1), per_problem=9)).rollouts_reused == 0

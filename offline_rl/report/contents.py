@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from pydantic import JsonValue
 
 from eval.comparison import Comparison
 from eval.evaluation import Evaluation
 from eval.model_table import MACRO
 from eval.notes import Note
+from offline_rl.artifacts.records import DatasetSummary
 from offline_rl.report.columns import COLUMNS
 
 
@@ -56,12 +58,12 @@ class RunResults:
     training: pd.DataFrame
     curves: pd.DataFrame
     data: pd.DataFrame
-    summaries: Mapping[str, Mapping[str, Any]]
+    summaries: Mapping[str, DatasetSummary]
     bases: Mapping[str, str]
     hashes: Mapping[str, str | None]
     notes: tuple[Note, ...]
     failures: Mapping[str, str]
-    environment: Mapping[str, Any]
+    environment: dict[str, JsonValue]
     settings: str
     command: str
     among_untrained: bool = False

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+from pydantic import JsonValue
 
 from offline_rl.artifacts.records import (
     FinishedTrial,
@@ -85,19 +86,23 @@ def curves_table(policies: Sequence[TrainedPolicy], *, model: str) -> pd.DataFra
     return pd.DataFrame(rows, columns=list(COLUMNS["learning_curves.csv"]))
 
 
-def data_table(summary: Mapping[str, Mapping[str, Any] | None], *, model: str) -> pd.DataFrame:
-    """Rows of stage, statistic and value, in the order given; lists become text."""
+def data_table(sections: Mapping[str, JsonValue], *, model: str) -> pd.DataFrame:
+    """Rows of stage, statistic and value, in the order given; lists become text.
+
+    `sections` are a DatasetSummary as JSON, and further counts of the data.
+    """
     rows = [
         (model, stage, name, ", ".join(map(str, value)) if isinstance(value, list) else value)
-        for stage, counts in summary.items()
-        for name, value in _flat(counts or {})
+        for stage, counts in sections.items()
+        if isinstance(counts, dict)
+        for name, value in _flat(counts)
     ]
     return pd.DataFrame(rows, columns=list(COLUMNS["data.csv"]), dtype=object)
 
 
-def _flat(counts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def _flat(counts: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, JsonValue]]:
     for name, value in counts.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name} ")
         else:
             yield f"{prefix}{name}", value

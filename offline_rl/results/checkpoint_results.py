@@ -54,7 +54,7 @@ def collect_checkpoints(folder: Path) -> RunResults:
         hashes={},
         notes=(*damage_notes(stages.damaged), *dict.fromkeys(_notes(settings, stages))),
         failures={},
-        environment={label: one["common"]["versions"] for label, one in known.items()},
+        environment={label: {**one["common"]["versions"]} for label, one in known.items()},
         settings=to_yaml(known),
         command="\n".join(command_of(one) for one in settings.values()),
         among_untrained=True,

@@ -6,11 +6,13 @@ from pathlib import Path
 
 from data_gen.types import DataError
 from eval.notes import Note
-from offline_rl.artifacts.checksums import read_sealed
-from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, SETTINGS, SUMMARY
+from offline_rl.artifacts.layout import SETTINGS
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import (
+    DatasetAbout,
+    DatasetSummary,
+    Environment,
     EvaluationInfo,
     Overlap,
     TrainedPolicy,
@@ -72,7 +74,7 @@ def collect_run(experiment: Experiment, folder: Path) -> RunResults:
     about_data = list(_data_notes(stages, evaluation.benchmarks))
     gap = read_gap(folder)
     measured = {} if gap is None else gap.model_dump(exclude_none=True)
-    summary = {**dataset.read_json(SUMMARY), "behaviour": measured}
+    summary = dataset.read(DatasetSummary)
     hashes = _hashes(dataset)
     return RunResults(
         name=experiment.name,
@@ -83,7 +85,7 @@ def collect_run(experiment: Experiment, folder: Path) -> RunResults:
         reference=experiment.reference,
         training=training_table(policies, trials, model=model),
         curves=curves_table(policies, model=model),
-        data=data_table(summary, model=model),
+        data=data_table({**summary.model_dump(mode="json"), "behaviour": measured}, model=model),
         summaries={model: summary},
         bases={model: hashes["model_sha256"]},
         hashes=hashes,
@@ -103,7 +105,7 @@ def collect_run(experiment: Experiment, folder: Path) -> RunResults:
             for one in policies
             if isinstance(one.outcome, TrainingFailure)
         },
-        environment=read_sealed(folder / ENVIRONMENT),
+        environment=Environment.read(folder).model_dump(mode="json"),
         settings=dump_settings(experiment),
         command=again(folder),
     )
@@ -134,10 +136,13 @@ def _engines(samples: Iterable[Samples], stages: RunStages) -> list[dict[str, st
 
 def _hashes(dataset: PublishedStage) -> dict[str, str]:
     """Of what all policies of a run had in common."""
-    about = dataset.read_json(ABOUT)
-    about = about.get("tokenised_for", about)
-    names = ("model_sha256", "tokenizer_sha256", "prompt_sha256")
-    return {"dataset_sha256": dataset.digest(), **{name: about[name] for name in names}}
+    policy = dataset.read(DatasetAbout).tokenised_for
+    return {
+        "dataset_sha256": dataset.digest(),
+        "model_sha256": policy.model_sha256,
+        "tokenizer_sha256": policy.tokenizer_sha256,
+        "prompt_sha256": policy.prompt_sha256,
+    }
 
 
 def _left_out(stale: list[str]) -> list[Note]:

@@ -3,7 +3,8 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+
+from pydantic import JsonValue
 
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import digest
@@ -31,7 +32,7 @@ def compare_run(
     return report
 
 
-def _manifest(results: RunResults) -> dict[str, Any]:
+def _manifest(results: RunResults) -> dict[str, JsonValue]:
     """What all methods of the comparison had in common, by hash."""
     return {
         "name": results.name,

@@ -1,9 +1,9 @@
 """In what several runs differ besides the policies that are compared."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import yaml
+from pydantic import JsonValue
 
 from data_gen.cards.dataset_card import flatten
 from eval.notes import Note
@@ -37,17 +37,18 @@ def differences(parts: Mapping[str, RunResults]) -> list[Note]:
     return notes
 
 
-def _facts(part: RunResults) -> dict[str, Any]:
+def _facts(part: RunResults) -> dict[str, JsonValue]:
     settings = yaml.safe_load(part.settings) or {}
     if part.among_untrained:
         # Labels with settings of their own: those of the first stand for all.
         settings = next(iter(settings.values()))["settings"]
     facts = {k: v for k, v in flatten(settings).items() if k.split(".")[0] not in _OWN}
-    packages = part.environment.get("packages", {})
-    facts |= {f"version of {name}": version for name, version in packages.items()}
+    packages = part.environment.get("packages")
+    if isinstance(packages, dict):
+        facts |= {f"version of {name}": version for name, version in packages.items()}
     return facts | {f"hash of {what}": value for what, value in part.hashes.items()}
 
 
-def _shown(value: Any) -> str:
+def _shown(value: JsonValue) -> str:
     text = "none" if value is None else str(value)
     return text if len(text) <= 40 else f"{text[:37]}..."

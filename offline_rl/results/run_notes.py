@@ -3,9 +3,14 @@
 from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 
 from eval.notes import Note
-from offline_rl.artifacts.layout import ABOUT
 from offline_rl.artifacts.published_stage import PublishedStage
-from offline_rl.artifacts.records import EvaluationInfo, Overlap, TrainedPolicy, TrainingReport
+from offline_rl.artifacts.records import (
+    DatasetAbout,
+    EvaluationInfo,
+    Overlap,
+    TrainedPolicy,
+    TrainingReport,
+)
 from offline_rl.config.schema import Experiment
 from offline_rl.methods.base import Origin
 from offline_rl.methods.failure import reason_of
@@ -69,13 +74,13 @@ def code_notes(policies: Iterable[TrainedPolicy]) -> Iterator[Note]:
 
 def import_notes(dataset: PublishedStage) -> Iterator[Note]:
     """A sentence where what was brought from elsewhere does not teach when to stop."""
-    endless = dataset.read_json(ABOUT).get("imported", {}).get("without_end_token", 0)
-    if endless:
+    imported = dataset.read(DatasetAbout).imported
+    if imported is not None and imported.without_end_token:
         yield Note(
             "data",
-            f"The token ids of {endless} imported completions that ended by themselves have no"
-            " end-of-sequence token: they do not teach when to stop. Import the texts alone, or ids"
-            " with that token.",
+            f"The token ids of {imported.without_end_token} imported completions that ended by"
+            " themselves have no end-of-sequence token: they do not teach when to stop. Import the"
+            " texts alone, or ids with that token.",
         )
 
 

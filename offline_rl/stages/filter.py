@@ -7,27 +7,36 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-from data_gen.cards.dataset_card import summarise
-from data_gen.cards.pair_stats import audit_pairs
+from data_gen.cards.origin import Audited, Decontaminated
+from data_gen.cards.pair_stats import PairCounter, PairCounts
+from data_gen.cards.rollout_counts import DatasetCounter, DatasetCounts
 from data_gen.filters import Choice, choose
 from data_gen.store.rollouts import iterate_rollouts, save_rollouts
-from data_gen.types import DataError, Problem, Rollout, Verdict
-from data_gen.verifiers.agreement import agreement
+from data_gen.store.table_files import Row
+from data_gen.types import DataError, Label, Problem, Rollout, Verdict
+from data_gen.verifiers.agreement import Agreement, agreement
 from data_gen.views import pairs, problem_groups
-from offline_rl.artifacts.layout import ABOUT, SUMMARY
+from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import (
+    DatasetAbout,
+    DatasetSummary,
+    RolloutsAbout,
+    RolloutsSummary,
+)
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Task
 from offline_rl.settings.data import Audit, DataSettings
 from offline_rl.stages.context import Run
-from offline_rl.stages.sample import describe, problems_source
+from offline_rl.stages.sample import describe, problem_set
 
 DROPPED = "dropped.jsonl"
 DISAGREEMENTS = "audit.jsonl"
 # Problems in one file.
 _PART_PROBLEMS = 512
+# Verdicts that are asked for together.
+_AUDITED_ROLLOUTS = 4096
 
 
 def dataset_folder(folder: Path) -> Path:
@@ -39,63 +48,60 @@ def dataset_step(run: Run[DataSettings], rollouts: Stage) -> Stage:
     """The finished stage that holds the filtered rollouts, their card and what fell out."""
     settings = run.settings
     against = _benchmarks(run)
+    decontaminated, audited = _decontamination(run, against), _audited(settings.audit)
     inputs = {
         "rollouts": rollouts.published.digest(),
         "filters": settings.filters.model_dump(mode="json", exclude={"decontaminate"}),
-        "decontaminate": _decontamination(run, against),
+        "decontaminate": None if decontaminated is None else decontaminated.model_dump(),
         "selection": settings.selection.model_dump(mode="json"),
         "pair_seed": _pair_seed(settings),
-        "audit": _audit_settings(settings.audit),
+        "audit": None if audited is None else audited.model_dump(),
         "name": settings.name,
         "licence": settings.licence,
     }
     stage = Stage(dataset_folder(run.folder), inputs)
     if run.is_needed(stage):
         with run.work(stage) as folder:
-            _fill(run, rollouts.folder, folder, against)
+            _fill(run, rollouts.published, folder, against, decontaminated)
     return stage
 
 
 def _fill(
-    run: Run[DataSettings], sampled: Path, folder: Path, against: dict[str, tuple[Problem, ...]]
+    run: Run[DataSettings],
+    sampled: PublishedStage,
+    folder: Path,
+    against: dict[str, tuple[Problem, ...]],
+    decontaminated: Decontaminated | None,
 ) -> None:
     settings = run.settings
-    sampled_summary = json.loads((sampled / SUMMARY).read_text(encoding="utf-8"))
+    counts = sampled.read(RolloutsSummary)
     with run.progress.task("filter", "rollouts") as task:
+        rollouts = iterate_rollouts(sampled.folder, untrusted=False)
         choice = choose(
-            _with_progress(
-                iterate_rollouts(sampled, untrusted=False), task, sampled_summary["rollouts"]
-            ),
+            _with_progress(rollouts, task, counts.rollouts),
             settings.filters,
             min_reward=settings.selection.min_reward,
             benchmarks=against,
         )
         _check_something_is_left(choice)
-        _write_parts(choice.of(iterate_rollouts(sampled, untrusted=False)), folder)
+        kept = choice.of(iterate_rollouts(sampled.folder, untrusted=False))
+        dataset, pair_counts = _write_parts(kept, settings, folder)
     with (folder / DROPPED).open("w", encoding="utf-8") as file:
         file.writelines(f"{json.dumps(asdict(one))}\n" for one in choice.dropped)
-    summary = {
-        "sampled": sampled_summary,
-        "filters": {
-            passage.filter: {
-                "problems": passage.problems,
-                "rollouts": passage.rollouts,
-                "accepted": passage.accepted,
-            }
-            for passage in choice.funnel
-        },
-        "dataset": summarise(
-            iterate_rollouts(folder, untrusted=False), min_reward=settings.selection.min_reward
-        ),
-        "pairs": audit_pairs(_pairs(settings, folder)),
-        "audit": _audit(run, sampled, folder),
-    }
-    about = json.loads((sampled / ABOUT).read_text(encoding="utf-8")) | {
-        "filters": settings.filters.model_dump(mode="json", exclude_defaults=True),
-        "decontaminated_against": _decontamination(run, against),
-        "selection": settings.selection.model_dump(mode="json"),
-        "audit": _audit_settings(settings.audit),
-    }
+    summary = DatasetSummary(
+        sampled=counts,
+        filters={passage.filter: passage.counts() for passage in choice.funnel},
+        dataset=dataset,
+        pairs=pair_counts,
+        audit=_audit(run, sampled.folder, folder),
+    )
+    about = DatasetAbout(
+        **dict(sampled.read(RolloutsAbout)),
+        filters=settings.filters,
+        decontaminated_against=decontaminated,
+        selection=settings.selection,
+        audit=_audited(settings.audit),
+    )
     describe(settings.name, summary, about, folder, settings.licence)
 
 
@@ -107,16 +113,22 @@ def _with_progress(rollouts: Iterable[Rollout], task: Task, total: int) -> Itera
         yield rollout
 
 
-def _write_parts(rollouts: Iterable[Rollout], folder: Path) -> None:
+def _write_parts(
+    rollouts: Iterable[Rollout], settings: DataSettings, folder: Path
+) -> tuple[DatasetCounts, PairCounts]:
+    """Writes the rollouts, some problems a file, and counts them and their pairs."""
     for part in folder.glob("part-*.parquet"):
         part.unlink()
+    counter, pair_counter = DatasetCounter(settings.selection.min_reward), PairCounter()
     groups = problem_groups(rollouts)
     for number in itertools.count():
-        some = list(itertools.islice(groups, _PART_PROBLEMS))
-        if not some:
-            return
-        rows = [rollout for group in some for rollout in group]
+        rows = [rollout for group in itertools.islice(groups, _PART_PROBLEMS) for rollout in group]
+        if not rows:
+            break
         save_rollouts(rows, folder / f"part-{number:05}.parquet")
+        counter.add(rows)
+        pair_counter.add(_pairs(settings, rows))
+    return counter.dataset(), pair_counter.counts()
 
 
 def _check_something_is_left(choice: Choice) -> None:
@@ -128,19 +140,17 @@ def _check_something_is_left(choice: Choice) -> None:
     raise DataError(f"filters.{last.filter} leaves no rollout at all{most}")
 
 
-def _pairs(settings: DataSettings, folder: Path) -> Iterator[tuple[Rollout, Rollout]]:
-    """The pairs that the first training seed gets."""
+def _pairs(settings: DataSettings, rollouts: list[Rollout]) -> list[tuple[Rollout, Rollout]]:
+    """The pairs of some problems that the first training seed gets."""
     selection = settings.selection
-    seed = _pair_seed(settings)
-    for group in problem_groups(iterate_rollouts(folder, untrusted=False)):
-        yield from pairs(
-            group,
-            min_reward=selection.min_reward,
-            policy=selection.pairs.policy,
-            per_problem=selection.pairs.per_problem,
-            unique=selection.unique,
-            seed=seed,
-        )
+    return pairs(
+        rollouts,
+        min_reward=selection.min_reward,
+        policy=selection.pairs.policy,
+        per_problem=selection.pairs.per_problem,
+        unique=selection.unique,
+        seed=_pair_seed(settings),
+    )
 
 
 def _pair_seed(settings: DataSettings) -> int:
@@ -162,42 +172,47 @@ def _benchmarks(run: Run[DataSettings]) -> dict[str, tuple[Problem, ...]]:
 
 def _decontamination(
     run: Run[DataSettings], against: dict[str, tuple[Problem, ...]]
-) -> dict[str, Any] | None:
+) -> Decontaminated | None:
     settings = run.settings.filters.decontaminate
     if settings is None:
         return None
-    sets = {name: problems_source(None, problems) for name, problems in against.items()}
-    return {"ngram": settings.ngram, "benchmarks": sets}
+    sets = {name: problem_set(problems) for name, problems in against.items()}
+    return Decontaminated(ngram=settings.ngram, benchmarks=sets)
 
 
-def _audit_settings(audit: Audit | None) -> dict[str, Any] | None:
+def _audited(audit: Audit | None) -> Audited | None:
     if audit is None:
         return None
-    return {"share": audit.share, "verifier": audit.verifier.description}
+    return Audited(share=audit.share, verifier=audit.verifier.description)
 
 
-def _audit(run: Run[DataSettings], sampled: Path, folder: Path) -> dict[str, Any] | None:
+def _audit(run: Run[DataSettings], sampled: Path, folder: Path) -> Agreement | None:
     """Judges a share of the rollouts a second time and notes where the verifiers differ."""
     audit = run.settings.audit
     if audit is None:
         return None
-    drawn = [
+    drawn = (
         rollout
         for rollout in iterate_rollouts(sampled, untrusted=False)
         if random.Random(f"{rollout.problem.id}/{rollout.completion.sample}").random() < audit.share
-    ]
-    first = [rollout.verdict for rollout in drawn]
-    with run.progress.task("audit", "verdicts") as task, audit.verifier.open() as verify:
-        second = verify([(rollout.problem.answer, rollout.completion.text) for rollout in drawn])
-        task.update(len(drawn))
-    with (folder / DISAGREEMENTS).open("w", encoding="utf-8") as file:
-        for rollout, other in zip(drawn, second, strict=True):
-            if rollout.verdict.label != other.label:
-                file.write(f"{json.dumps(_disagreement(rollout, other))}\n")
-    return agreement(first, second)
+    )
+    labels: Counter[tuple[Label, Label]] = Counter()
+    with (
+        run.progress.task("audit", "verdicts") as task,
+        audit.verifier.open() as verify,
+        (folder / DISAGREEMENTS).open("w", encoding="utf-8") as file,
+    ):
+        while some := list(itertools.islice(drawn, _AUDITED_ROLLOUTS)):
+            second = verify([(one.problem.answer, one.completion.text) for one in some])
+            for rollout, other in zip(some, second, strict=True):
+                labels[rollout.verdict.label, other.label] += 1
+                if rollout.verdict.label != other.label:
+                    file.write(f"{json.dumps(_disagreement(rollout, other))}\n")
+            task.update(labels.total())
+    return agreement(labels)
 
 
-def _disagreement(rollout: Rollout, other: Verdict) -> dict[str, Any]:
+def _disagreement(rollout: Rollout, other: Verdict) -> Row:
     return {
         "problem_id": rollout.problem.id,
         "sample": rollout.completion.sample,

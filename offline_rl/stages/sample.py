@@ -1,11 +1,14 @@
 """The rollouts as they were sampled and verified here, or brought along."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from data_gen.cards.dataset_card import dataset_card, summarise
+from pydantic import JsonValue
+
+from data_gen.cards.dataset_card import dataset_card
+from data_gen.cards.origin import ImportedFrom, ModelAndPrompt, ProblemSet
+from data_gen.cards.rollout_counts import RolloutCounter
 from data_gen.collection import collected_chunks
 from data_gen.demonstrations import demonstrations
 from data_gen.exchange.import_rollouts import import_chunks, is_own
@@ -13,19 +16,19 @@ from data_gen.exchange.import_tokens import lacks_end
 from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.prompts import PLACEHOLDER, render
 from data_gen.samplers.tokenizer import load_tokenizer
-from data_gen.store.rollouts import iterate_rollouts, save_rollouts
+from data_gen.store.rollouts import save_rollouts
 from data_gen.types import DataError, Problem
 from offline_rl.artifacts.checksums import digest, problems_digest
-from offline_rl.artifacts.layout import ABOUT, SUMMARY
 from offline_rl.artifacts.provenance import (
     SAMPLING_PACKAGES,
     path_fingerprint,
     public_name,
     versions,
 )
+from offline_rl.artifacts.records import Record, RolloutsAbout, RolloutsSummary
 from offline_rl.artifacts.stage import Stage
 from offline_rl.settings.data import DataSettings, Imported
-from offline_rl.stages.context import Run, sampled_with, write_json
+from offline_rl.stages.context import Run, sampled_with
 
 
 def rollouts_step(run: Run[DataSettings]) -> Stage:
@@ -105,9 +108,13 @@ def _demonstrate(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -
         )
     save_rollouts(rollouts, folder / "part-00000.parquet")
     unsolved = [problem for problem in loaded.problems if not problem.solution]
-    summary = summarise(rollouts, left_out=unsolved, dropped=loaded.dropped, min_reward=None)
-    about = {"problems": problems_source(settings.problems, loaded.problems), **_policy(run)}
-    describe(settings.name, summary, about, folder)
+    counter = RolloutCounter()
+    counter.add(rollouts)
+    counts = counter.sampled(left_out=unsolved, dropped=loaded.dropped)
+    about = RolloutsAbout(
+        problems=_source(settings.problems, loaded.problems), tokenised_for=_policy(run)
+    )
+    describe(settings.name, RolloutsSummary(**dict(counts)), about, folder)
 
 
 def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> None:
@@ -123,26 +130,21 @@ def _sample(run: Run[DataSettings], loaded: LoadedProblems, folder: Path) -> Non
             " other problems, another model or a shorter prompt"
         )
     sampled_with(run.engines.description, folder)
-    done, correct = 0, 0
+    counter = RolloutCounter()
     with run.progress.task("sample", "rollouts") as task:
         for rollouts in collected_chunks(fitting, sampler, run.verify, sampling, folder=folder):
-            done += len(rollouts)
-            correct += sum(rollout.verdict.label == "correct" for rollout in rollouts)
-            task.update(done, len(fitting) * sampling.samples, f"{correct / done:.1%} correct")
-    summary = summarise(
-        iterate_rollouts(folder, untrusted=False),
-        left_out=too_long,
-        dropped=loaded.dropped,
-        min_reward=None,
+            counter.add(rollouts)
+            share = f"{counter.correct / counter.rollouts:.1%} correct"
+            task.update(counter.rollouts, len(fitting) * sampling.samples, share)
+    counts = counter.sampled(left_out=too_long, dropped=loaded.dropped)
+    about = RolloutsAbout(
+        problems=_source(settings.problems, problems),
+        tokenised_for=_policy(run),
+        sampling=sampling,
+        engine=run.engines.description,
+        verifier=settings.verifier.description,
     )
-    about = {
-        "problems": problems_source(settings.problems, problems),
-        **_policy(run),
-        "sampling": sampling.model_dump(mode="json"),
-        "engine": run.engines.description,
-        "verifier": settings.verifier.description,
-    }
-    describe(settings.name, summary, about, folder)
+    describe(settings.name, RolloutsSummary(**dict(counts)), about, folder)
 
 
 def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
@@ -155,40 +157,40 @@ def _import(run: Run[DataSettings], source: Imported, folder: Path) -> None:
         style=settings.prompt,
         verify=run.verify if source.verify else None,
     )
-    done, endless = 0, 0
+    counter, endless = RolloutCounter(), 0
     with run.progress.task("import", "rollouts") as task:
         for number, rollouts in enumerate(chunks):
             save_rollouts(rollouts, folder / f"part-{number:05}.parquet")
-            done += len(rollouts)
+            counter.add(rollouts)
             endless += sum(lacks_end(rollout.completion, tokenizer) for rollout in rollouts)
-            task.update(done)
-    about = {
-        "imported": {
-            "without_end_token": endless,
-            "name": public_name(str(place)),
-            "sha256": digest(path_fingerprint(str(place))),
-            **_told_before(place),
-        },
-        "tokenised_for": _policy(run),
-        "verifier": _judge(run, source, place),
-    }
-    summary = summarise(iterate_rollouts(folder, untrusted=False), min_reward=None)
-    describe(settings.name, summary, about, folder)
+            task.update(counter.rollouts)
+    about = RolloutsAbout(
+        imported=ImportedFrom(
+            without_end_token=endless,
+            name=public_name(str(place)),
+            sha256=digest(path_fingerprint(str(place))),
+            made=_made(place),
+        ),
+        tokenised_for=_policy(run),
+        verifier=_judge(run, source, place),
+    )
+    describe(settings.name, RolloutsSummary(**dict(counter.sampled())), about, folder)
 
 
 def _place(source: Imported) -> Path:
     """The file or folder that is meant; of a run's folder, its rollouts."""
     inner = Path(source.path) / rollouts_folder(Path()).name
-    return inner if (inner / ABOUT).is_file() else Path(source.path)
+    return inner if (inner / RolloutsAbout.FILE).is_file() else Path(source.path)
 
 
-def _told_before(place: Path) -> dict[str, Any]:
-    """How rollouts of our own were made, where that stands beside them."""
-    note = place / ABOUT
-    return {"made": json.loads(note.read_text(encoding="utf-8"))} if note.is_file() else {}
+def _made(place: Path) -> JsonValue:
+    """How rollouts of our own were made, by any version, where a file beside them says so."""
+    note = place / RolloutsAbout.FILE
+    made: JsonValue = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
+    return made
 
 
-def _judge(run: Run[DataSettings], source: Imported, place: Path) -> Any:
+def _judge(run: Run[DataSettings], source: Imported, place: Path) -> dict[str, str] | str:
     """What the verdicts of imported rollouts come from."""
     if is_own(place):
         return "the verdicts they came with"
@@ -197,46 +199,47 @@ def _judge(run: Run[DataSettings], source: Imported, place: Path) -> Any:
     return run.settings.verifier.description
 
 
-def problems_source(source: ProblemSource | None, problems: Sequence[Problem]) -> dict[str, Any]:
-    """Where problems come from, and a hash of what they are."""
-    named = (
-        {} if source is None else source.resolved().model_dump(mode="json", exclude_defaults=True)
-    )
-    named |= {name: public_name(named[name]) for name in ("source", "path") if name in named}
-    return {
-        **named,
-        "count": len(problems),
-        "sha256": problems_digest(problems, solutions=True),
-    }
+def problem_set(problems: Sequence[Problem]) -> ProblemSet:
+    """How many problems there are, and a hash of what they are."""
+    return ProblemSet(count=len(problems), sha256=problems_digest(problems, solutions=True))
 
 
-def _policy(run: Run[DataSettings]) -> dict[str, Any]:
+def _source(source: ProblemSource | None, problems: Sequence[Problem]) -> dict[str, JsonValue]:
+    """Where problems come from, and what they are."""
+    named: dict[str, JsonValue] = {}
+    if source is not None:
+        named = source.resolved().model_dump(mode="json", exclude_defaults=True)
+        named |= {
+            name: public_name(str(named[name])) for name in ("source", "path") if name in named
+        }
+    return named | problem_set(problems).model_dump()
+
+
+def _policy(run: Run[DataSettings]) -> ModelAndPrompt:
     """What wrote the completions, and in answer to what."""
     settings = run.settings
     tokenizer = load_tokenizer(settings.base_model)
     template = render(Problem("any", PLACEHOLDER, ""), settings.prompt, tokenizer)
-    return {
-        "model": public_name(settings.model),
-        "revision": settings.revision,
-        **({"remote_code": True} if settings.remote_code else {}),
-        "model_sha256": digest(run.base),
-        "tokenizer_sha256": digest(tokenizer.get_vocab()),
-        "prompt": settings.prompt,
-        "prompt_as_sent": template,
-        "prompt_sha256": digest(template),
-        "versions": versions((*SAMPLING_PACKAGES, "tokenizers", "datasets")),
-    }
+    return ModelAndPrompt(
+        model=public_name(settings.model),
+        revision=settings.revision,
+        remote_code=settings.remote_code,
+        model_sha256=digest(run.base),
+        tokenizer_sha256=digest(tokenizer.get_vocab()),
+        prompt=settings.prompt,
+        prompt_as_sent=template,
+        prompt_sha256=digest(template),
+        versions=versions((*SAMPLING_PACKAGES, "tokenizers", "datasets")),
+    )
 
 
 def describe(
-    name: str,
-    summary: Mapping[str, Any],
-    about: Mapping[str, Any],
-    folder: Path,
-    licence: str | None = None,
+    name: str, summary: Record, about: RolloutsAbout, folder: Path, licence: str | None = None
 ) -> None:
     """Writes summary.json, about.json and the card of a stage that holds rollouts."""
-    write_json(folder / SUMMARY, summary)
-    write_json(folder / ABOUT, about)
-    card = dataset_card(name, summary, about, licence=licence)
+    summary.write(folder)
+    about.write(folder)
+    card = dataset_card(
+        name, summary.model_dump(mode="json"), about.model_dump(mode="json"), licence=licence
+    )
     (folder / "README.md").write_text(card, encoding="utf-8")

@@ -4,15 +4,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Literal, TypeVar
 
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import DamagedArtifact, sealed
-from offline_rl.artifacts.layout import ABOUT, ENVIRONMENT, REPORT, SETTINGS
+from offline_rl.artifacts.checksums import DamagedArtifact
+from offline_rl.artifacts.layout import REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.published_stage import PublishedStage
-from offline_rl.artifacts.records import CurrentStages
+from offline_rl.artifacts.records import CurrentStages, EvaluationInfo, RolloutsAbout
 from offline_rl.artifacts.stage import Stage
 from offline_rl.config.dump import dump_settings
 from offline_rl.config.schema import Experiment
@@ -30,7 +30,7 @@ from offline_rl.stages.leakage_check import check_apart, check_apart_from, overl
 from offline_rl.stages.logprob_check import behaviour_step
 from offline_rl.stages.policies import Policy
 from offline_rl.stages.run_sweep import sweep_step
-from offline_rl.stages.sample import rollouts_step
+from offline_rl.stages.sample import rollouts_folder, rollouts_step
 from offline_rl.stages.session import at_work, store_of
 from offline_rl.stages.train_policies import policies_step
 from offline_rl.stages.trainability_check import best_policies, check_learnable
@@ -166,17 +166,16 @@ def _drop_weights(experiment: Experiment, policies: list[Policy]) -> None:
 
 def _write_environment(folder: Path) -> None:
     """Versions, hardware, and the engines that the finished stages were sampled with."""
-    stages = [*folder.glob(f"rollouts/{ABOUT}"), *folder.glob(f"evaluations/*/*/*/{ABOUT}")]
-    sampled = [_sampled_with(path.parent) for path in sorted(stages)]
-    engines = [about["engine"] for about in sampled if about.get("engine")]
+    evaluations = sorted(folder.glob(f"evaluations/*/*/*/{EvaluationInfo.FILE}"))
+    sampled = [_engine(path.parent, EvaluationInfo) for path in evaluations]
+    engines = [one for one in (*sampled, _engine(rollouts_folder(folder), RolloutsAbout)) if one]
     distinct = [engine for i, engine in enumerate(engines) if engine not in engines[:i]]
-    text = sealed({**describe_environment(), "engines": distinct})
-    write_atomically(folder / ENVIRONMENT, text)
+    describe_environment(distinct).write(folder)
 
 
-def _sampled_with(stage: Path) -> dict[str, Any]:
-    """How a stage was sampled; nothing of one that is damaged, which its own step does again."""
+def _engine(stage: Path, kind: type[EvaluationInfo | RolloutsAbout]) -> dict[str, str] | None:
+    """What sampled a stage; None for one that is damaged, which its own step does again."""
     try:
-        return dict(PublishedStage(stage).read_json(ABOUT))
+        return PublishedStage(stage).read(kind).engine
     except DamagedArtifact:
-        return {}
+        return None

@@ -10,6 +10,7 @@ from rich.console import Console
 from eval import Evaluation
 from offline_rl.report import (
     Samples,
+    data_table,
     print_report,
 )
 from offline_rl.settings.training import Lora
@@ -103,7 +104,7 @@ def make_report(rename=_as_it_is):
         [Samples(one) for one in evaluations(rename)],
         records=RECORDS,
         models=(rename("m"),),
-        summary=DATA,
+        data=data_table(DATA, model=rename("m")),
         name=rename("demo"),
         failures={rename("dpo, seed 1"): rename("the loss is nan at step 3")},
     )

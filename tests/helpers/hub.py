@@ -12,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from data_gen import save_rollouts
-from data_gen.cards.dataset_card import dataset_card, summarise
+from data_gen.cards.dataset_card import dataset_card
+from data_gen.cards.rollout_counts import RolloutCounter
 from data_gen.types import Completion, Problem, Rollout, Verdict
 
 SECRET = "hf_secretSecretSecretSecretSecret"
@@ -134,7 +135,9 @@ def described(folder):
     rollouts = [rollout(number) for number in range(40)]
     save_rollouts(rollouts[:30], made / "part-00000.parquet")
     save_rollouts(rollouts[30:], made / "part-00001.parquet")
-    summary = summarise(rollouts)
+    counter = RolloutCounter()
+    counter.add(rollouts)
+    summary = counter.sampled().model_dump()
     (made / "summary.json").write_text(json.dumps(summary))
     (made / "README.md").write_text(dataset_card("x", summary, {"model": "tiny"}))
     for name in ("stage.json", "engine.json", "dropped.jsonl", "about.json", ".part-00002.parquet"):

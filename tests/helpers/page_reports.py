@@ -14,17 +14,18 @@ from offline_rl.report import Samples
 from offline_rl.report.page.render import render
 from tests.helpers import policies
 from tests.helpers.reports import report_on
+from tests.helpers.summaries import dataset_summary
 
 PROBLEMS, SAMPLES = 6, 4
-SUMMARY = {
-    "sampled": {"problems_by_pass_rate": {"0": 3, "(0, 0.5]": 5, "1": 1}},
-    "filters": {
+SUMMARY = dataset_summary(
+    sampled={"problems_by_pass_rate": {"0": 3, "(0, 0.5]": 5, "1": 1}},
+    filters={
         "sampled": {"problems": 9, "rollouts": 72, "accepted": 20},
         "pass_rate": {"problems": 5, "rollouts": 40, "accepted": 18},
     },
-    "dataset": {"problems_by_pass_rate": {"(0, 0.5]": 5}, "accepted_distinct": 12},
-    "pairs": {"pairs": 7},
-}
+    dataset={"problems_by_pass_rate": {"(0, 0.5]": 5}, "accepted_distinct": 12},
+    pairs={"pairs": 7},
+)
 
 
 def rollout(problem, sample, right, text):

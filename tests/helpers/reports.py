@@ -6,15 +6,18 @@ import pandas as pd
 
 from offline_rl.report import RunResults, curves_table, data_table, training_table
 from offline_rl.report.build_report import build_report
+from tests.helpers.summaries import dataset_summary
+
+COUNTS = dataset_summary()
 
 
-def report_on(samples, *, records=(), models=("m",), summary=None, name="demo", **others):
+def report_on(samples, *, records=(), models=("m",), summary=COUNTS, name="demo", **others):
     """`records` are of every model, or a mapping of models to theirs; `summary` is of the data."""
     records = records if isinstance(records, dict) else dict.fromkeys(models, records)
-    summary = {} if summary is None else summary
     training = pd.concat([training_table(records[model], model=model) for model in models])
     curves = pd.concat([curves_table(records[model], model=model) for model in models])
     parts = {
+        "data": data_table(summary.model_dump(mode="json"), model=models[0]),
         "summaries": dict.fromkeys(models, summary),
         "notes": (),
         "failures": {},
@@ -32,7 +35,6 @@ def report_on(samples, *, records=(), models=("m",), summary=None, name="demo", 
             reference="rft",
             training=training,
             curves=curves,
-            data=data_table(summary, model=models[0]),
             bases=dict.fromkeys(models, "weights"),
             hashes={},
             **(parts | others),

@@ -9,6 +9,7 @@ from eval import Evaluation
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.report.contents import RunResults
 from tests.helpers.policies import failed
+from tests.helpers.summaries import dataset_summary
 
 NAMES = (
     *("problem_id", "sample", "seed", "verdict", "reason"),
@@ -46,7 +47,7 @@ def findings(*evaluations, weights="w", settings="sampling: {samples: 4}\n", **c
             training=training_table(training, model=model),
             curves=curves_table([], model=model),
             data=data_table({"sampled": {"rollouts": 4}}, model=model),
-            summaries={model: {"sampled": {"rollouts": 4}}},
+            summaries={model: dataset_summary(sampled={"rollouts": 4})},
             bases={model: weights},
             hashes={"dataset_sha256": "d"},
             notes=(),

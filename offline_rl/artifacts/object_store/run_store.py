@@ -12,7 +12,6 @@ from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import sealed
 from offline_rl.artifacts.layout import (
-    ENVIRONMENT,
     REPORT,
     SETTINGS,
     holds_checkpoint_evaluations,
@@ -35,13 +34,13 @@ from offline_rl.artifacts.object_store.stage_store import (
     restore,
     send,
 )
-from offline_rl.artifacts.records import CurrentStages, StrictModel, Trials
+from offline_rl.artifacts.records import CurrentStages, Environment, StrictModel, Trials
 from offline_rl.artifacts.stage import Stage
 from offline_rl.progress import Progress
 
 LATEST = "run.json"
 _RUN = "run"
-_FILES = (SETTINGS, ENVIRONMENT, CurrentStages.FILE, f"sweep/{Trials.FILE}")
+_FILES = (SETTINGS, Environment.FILE, CurrentStages.FILE, f"sweep/{Trials.FILE}")
 _STAGES = (
     *("rollouts", "dataset", "behaviour", "budget", "overlap"),
     *("sweep/*/*", "models/*/*", "evaluations/*/*/*"),

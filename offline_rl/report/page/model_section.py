@@ -79,7 +79,7 @@ def _of(table: pd.DataFrame, model: str) -> pd.DataFrame:
 
 def _pictures(report: Report, model: str, looks: Mapping[str, Look]) -> dict[str, list[Picture]]:
     comparison = _macro_first(_of(report.comparison, model))
-    summary = report.results.summaries.get(model, {})
+    summary = report.results.summaries.get(model)
     return {
         "accuracy": rows.accuracy(comparison, _of(report.seeds, model), looks),
         "pass_at_k": lines.pass_at_k(_macro_first(_of(report.pass_at_k, model)), looks),
@@ -88,7 +88,7 @@ def _pictures(report: Report, model: str, looks: Mapping[str, Look]) -> dict[str
         "profile": lines.profiles(_macro_first(_of(report.profile, model)), looks),
         "learning": lines.learning(_of(report.curves, model), looks),
         "lengths": rows.lengths(comparison, looks),
-        "data": [*pass_rates(summary), *funnel(summary)],
+        "data": [*pass_rates(summary), *funnel(summary)] if summary is not None else [],
     }
 
 

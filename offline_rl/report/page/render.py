@@ -9,6 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
+from pydantic import JsonValue
 
 from eval.comparison import CHECKS
 from eval.model_table import MACRO
@@ -119,14 +120,14 @@ def _inert(value: Any) -> Any:
     return plain(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _flat(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+def _flat(values: Mapping[str, JsonValue], prefix: str = "") -> Iterator[tuple[str, str]]:
     """Names joined with dots; a list of groups is numbered."""
     for name, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, dict):
             yield from _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list | tuple):
-            groups = {str(n): one for n, one in enumerate(value, 1) if isinstance(one, Mapping)}
-            others = [str(one) for one in value if not isinstance(one, Mapping)]
+        elif isinstance(value, list):
+            groups = {str(n): one for n, one in enumerate(value, 1) if isinstance(one, dict)}
+            others = [str(one) for one in value if not isinstance(one, dict)]
             yield from _flat(groups, f"{prefix}{name}.")
             if others or not groups:
                 yield f"{prefix}{name}", ", ".join(others)
