@@ -3,7 +3,7 @@
 import hashlib
 import os
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -97,7 +97,7 @@ def _problem(row: Row, place: str) -> Problem:
     )
 
 
-def _completions(row: Row, place: str) -> Iterator[tuple[Any, Mapping[str, Any]]]:
+def _completions(row: Row, place: str) -> Iterator[tuple[Any, Row]]:
     """Each completion with what the row says of it."""
     several = [name for name in COMPLETIONS if name in row]
     if not several:
@@ -142,7 +142,7 @@ def _check_roles(roles: Sequence[str], role: str, place: str) -> None:
         )
 
 
-def _token_ids(row: Mapping[str, Any], names: Sequence[str], place: str) -> Sequence[int] | None:
+def _token_ids(row: Row, names: Sequence[str], place: str) -> Sequence[int] | None:
     name = next((name for name in names if row.get(name) is not None), None)
     if name is None:
         return None
@@ -153,7 +153,7 @@ def _token_ids(row: Mapping[str, Any], names: Sequence[str], place: str) -> Sequ
     return array("i", value)
 
 
-def _logps(row: Mapping[str, Any], tokens: Sequence[int] | None, place: str) -> Sequence[float]:
+def _logps(row: Row, tokens: Sequence[int] | None, place: str) -> Sequence[float]:
     name = next((name for name in LOGPS if row.get(name) is not None), None)
     # Text tokenised again may have other tokens, to which the numbers would not belong.
     if name is None or tokens is None:
@@ -169,7 +169,7 @@ def _logps(row: Mapping[str, Any], tokens: Sequence[int] | None, place: str) -> 
     return array("f", value)
 
 
-def _reward(row: Mapping[str, Any], place: str) -> float | None:
+def _reward(row: Row, place: str) -> float | None:
     value = _first(row, REWARD)
     if value is None:
         return None
@@ -195,5 +195,5 @@ def _column(row: Row, names: Sequence[str], place: str) -> str:
     raise DataError(f"{place}: no column {' or '.join(names)}; the row has {', '.join(row)}")
 
 
-def _first(row: Mapping[str, Any], names: Sequence[str]) -> Any:
+def _first(row: Row, names: Sequence[str]) -> Any:
     return next((row[name] for name in names if row.get(name) is not None), None)

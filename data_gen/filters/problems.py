@@ -1,11 +1,14 @@
 """Filters that keep or drop a problem with all its rollouts."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from data_gen.filters.ngrams import ngrams, words, words_and_signs
 from data_gen.filters.settings import Decontamination, NearDuplicates
 from data_gen.types import Problem, Rollout
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
 
 _PERMUTATIONS = 128
 
@@ -51,7 +54,7 @@ class NearDuplicateProblems:
         from datasketch import MinHashLSH
 
         self._settings = settings
-        self._known: dict[str, Any] = {}
+        self._known: dict[str, MinHash] = {}
         self._index = MinHashLSH(threshold=settings.similarity, num_perm=_PERMUTATIONS)
 
     def __call__(self, group: Sequence[Rollout]) -> dict[int, str]:

@@ -4,7 +4,8 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+
+from pydantic import JsonValue
 
 from data_gen.problems.arithmetic import SPLITS
 from data_gen.types import Problem
@@ -22,7 +23,7 @@ class Preset:
     models are measured on it, not trained.
     """
 
-    settings: Mapping[str, Any]
+    settings: Mapping[str, JsonValue]
     rows: int
     texts: Mapping[str, int] = field(default_factory=dict)
     held_out: bool = True
@@ -45,9 +46,11 @@ def text_sha256(problems: Iterable[Problem]) -> str:
     return hashlib.sha256("\n".join(sorted(map(json.dumps, rows))).encode()).hexdigest()
 
 
-def _hub(source: str, split: str, columns: str) -> dict[str, Any]:
+def _hub(source: str, split: str, columns: str) -> dict[str, JsonValue]:
     """The settings of a data set of the hub; `columns` are those of _COLUMNS, - where unknown."""
-    named = {k: v for k, v in zip(_COLUMNS, columns.split(), strict=True) if v != "-"}
+    named: dict[str, JsonValue] = {
+        k: v for k, v in zip(_COLUMNS, columns.split(), strict=True) if v != "-"
+    }
     return {"source": source, "split": split, "columns": named}
 
 

@@ -1,8 +1,9 @@
 """The columns of stored rollouts, to and from rollouts."""
 
 import math
-from typing import Any, get_args
+from typing import get_args
 
+from data_gen.store.table_files import Row
 from data_gen.types import Completion, DataError, FinishReason, Label, Problem, Rollout, Verdict
 
 COLUMNS = {
@@ -26,7 +27,7 @@ COLUMNS = {
 CHOICES = {"finish_reason": get_args(FinishReason), "verdict": get_args(Label)}
 
 
-def row_of(rollout: Rollout) -> dict[str, Any]:
+def row_of(rollout: Rollout) -> Row:
     """A rollout's value in each of COLUMNS."""
     problem, completion, verdict = rollout.problem, rollout.completion, rollout.verdict
     return {
@@ -49,7 +50,7 @@ def row_of(rollout: Rollout) -> dict[str, Any]:
     }
 
 
-def rollout_of(row: dict[str, Any], problem: Problem, place: str) -> Rollout:
+def rollout_of(row: Row, problem: Problem, place: str) -> Rollout:
     """A rollout of a row whose types are right. Raises DataError for values that are not."""
     for name, allowed in CHOICES.items():
         if row[name] not in allowed:

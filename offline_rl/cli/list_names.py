@@ -69,7 +69,7 @@ def _problems() -> Rows:
     arithmetic = f"the built-in task; splits {', '.join(SPLITS)}"
     return [
         ("arithmetic", arithmetic),
-        *((name, preset.settings["source"]) for name, preset in PRESETS.items()),
+        *((name, str(preset.settings["source"])) for name, preset in PRESETS.items()),
     ]
 
 
