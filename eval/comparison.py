@@ -1,40 +1,34 @@
 """Evaluations side by side: the tables of all labels and pairs, and what must be said of them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, TypedDict
 
 import pandas as pd
 
 from eval.bootstrap import Resampled, resample
-from eval.curves import PASS_AT_K, PROFILE, pass_at_k_rows, profile_rows
+from eval.columns import BenchmarkName, meanings, table_of
+from eval.curves import PassAtKRow, ProfileRow, pass_at_k_rows, profile_rows
 from eval.evaluation import Evaluation
-from eval.label_rows import COMPARISON, SEEDS, Accuracy
+from eval.label_rows import Accuracy, CheckedLabelRow, LabelChecks, LabelRow, SeedRow
 from eval.model_table import Panel, arrange
 from eval.notes import Note, notes_on
-from eval.pair_rows import PAIRWISE, pair_rows, pairs_of, with_holm
+from eval.pair_rows import CheckedPairRow, PairChecks, PairRow, pair_rows, pairs_of, with_holm
 
-CHECK_COLUMNS: Mapping[str, str] = {
-    "model": "the base model that the policies come from",
-    "label": "whose figure it is, as in comparison.csv or pairwise.csv",
-    "against": "what label is compared with; empty for a figure of label alone",
-    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-    "check": "which figure it is",
-    "value": "the figure; rows without a value are left out",
-}
-CHECKS: Mapping[str, str] = {
-    "iqm_percent": "interquartile mean: of the middle half of (training seed, problem) shares",
-    "iqm_low_percent": "lower end of its 95% bootstrap interval over problems and seeds",
-    "iqm_high_percent": "upper end of that interval",
-    "correlation": "of the two sides' accuracies over problems; none if one does not vary",
-    "sign_flip_p_value": "permutation test over problems; of these checkpoints only, not of the"
-    " methods",
-    "mcnemar_p_value": "McNemar's exact test; of these checkpoints only; none unless each side is"
-    " one checkpoint with one answer to every problem of one benchmark",
-    "bootstrap_low_points": "lower end of the 95% bootstrap interval of difference_points, a check"
-    " on low_points; too narrow with few training seeds",
-    "bootstrap_high_points": "upper end of that interval",
-}
+
+class CheckRow(TypedDict):
+    """A further figure of a label or of a pair."""
+
+    model: Annotated[str, "the base model that the policies come from"]
+    label: Annotated[str, "whose figure it is, as in comparison.csv or pairwise.csv"]
+    against: Annotated[str, "what label is compared with; empty for a figure of label alone"]
+    benchmark: BenchmarkName
+    check: Annotated[str, "which figure it is"]
+    value: Annotated[object, "the figure; rows without a value are left out"]
+
+
+CHECK_COLUMNS = meanings(CheckRow)
+CHECKS = {**meanings(LabelChecks), **meanings(PairChecks)}
 """What is in the column `check`."""
 
 
@@ -85,19 +79,18 @@ def compare(
     accuracies = [Accuracy(panel, label, draws) for panel, draws in drawn for label in panel.labels]
     pairs = {p.model: pairs_of(p, baseline, reference, among_untrained) for p in panels}
     of_labels = [row for accuracy in accuracies for row in accuracy.rows()]
+    of_seeds = [row for accuracy in accuracies for row in accuracy.seed_rows()]
     of_pairs = [row for panel, d in drawn for row in pair_rows(panel, pairs[panel.model], d)]
-    pairwise = with_holm(pd.DataFrame(of_pairs, columns=list(PAIRWISE)))
+    pairwise = with_holm(table_of(of_pairs, PairRow))
     order = [panel.model for panel in panels]
     curves = [(panel, label) for panel in panels for label in panel.labels]
     return Comparison(
-        comparison=pd.DataFrame(of_labels, columns=list(COMPARISON)),
+        comparison=table_of(of_labels, LabelRow),
         pairwise=pairwise,
         checks=_checks(sorted([*of_labels, *of_pairs], key=lambda row: order.index(row["model"]))),
-        seeds=_frame(SEEDS, (accuracy.seed_rows() for accuracy in accuracies)).astype(
-            {"training_seed": "Int64"}
-        ),
-        pass_at_k=_frame(PASS_AT_K, (pass_at_k_rows(*of) for of in curves)),
-        profile=_frame(PROFILE, (profile_rows(*of) for of in curves)),
+        seeds=table_of(of_seeds, SeedRow).astype({"training_seed": "Int64"}),
+        pass_at_k=table_of((row for of in curves for row in pass_at_k_rows(*of)), PassAtKRow),
+        profile=table_of((row for of in curves for row in profile_rows(*of)), ProfileRow),
         notes=tuple(notes_on(panels, pairwise, baseline, reference)),
     )
 
@@ -108,15 +101,17 @@ def _resampled(panel: Panel) -> Resampled:
     )
 
 
-def _checks(rows: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
+def _checks(rows: Iterable[CheckedLabelRow | CheckedPairRow]) -> pd.DataFrame:
     found = [
-        {"against": "", **row, "check": check, "value": row.get(check)}
+        CheckRow(
+            model=row["model"],
+            label=row["label"],
+            against=str(row.get("against", "")),
+            benchmark=row["benchmark"],
+            check=check,
+            value=row.get(check),
+        )
         for row in rows
         for check in CHECKS
     ]
-    table = pd.DataFrame(found, columns=list(CHECK_COLUMNS))
-    return table.dropna(subset="value", ignore_index=True)
-
-
-def _frame(columns: Iterable[str], pieces: Iterable[Iterable[dict[str, Any]]]) -> pd.DataFrame:
-    return pd.DataFrame([row for piece in pieces for row in piece], columns=list(columns))
+    return table_of(found, CheckRow).dropna(subset="value", ignore_index=True)

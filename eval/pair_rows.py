@@ -2,44 +2,87 @@
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, TypedDict
 
 import numpy as np
 import pandas as pd
 
 from eval.bootstrap import Resampled, percentile_interval
+from eval.columns import BenchmarkName, meanings
 from eval.label_table import Entry
 from eval.model_table import MACRO, Panel
 from eval.permutation import mcnemar_p_value, permutation_p_value, sign_flipped_means
 from eval.statistics import Table, headline_difference, holm
 
-PAIRWISE: Mapping[str, str] = {
-    "model": "the base model that both sides come from",
-    "label": "trained method, or a decoding or model that is compared",
-    "against": "what it is compared with",
-    "benchmark": "set of held-out problems; macro is the unweighted mean over all of them",
-    "problems": "number of problems, each answered by both sides",
-    "difference_points": "avg@k of label less that of against, in percentage points",
-    "low_points": "lower end of its 95% interval over problems and training seeds",
-    "high_points": "upper end of that interval",
-    "standard_error_points": "of the difference: paired over problems, plus training seeds",
-    "degrees_of_freedom": "Satterthwaite's, of the standard error",
-    "p_value": "two-sided: 1 less the level at which the interval ends at zero",
-    "holm_p_value": "p_value adjusted for all rows of the family, over all models",
-    "family": "rows tested together: primary (declared pairs on macro), secondary (the same on"
-    " single benchmarks) or exploratory (all other pairs)",
-    "minimum_detectable_points": "true difference that p_value would show, before Holm's"
-    " correction, in about 80 of 100 such comparisons, training seeds included",
-    "wins": "problems on which label is right more often, training seeds averaged",
-    "ties": "problems on which both are right equally often",
-    "losses": "problems on which label is right less often",
-    "probability_of_improvement_percent": "chance that a random checkpoint of label is right"
-    " more often on a random problem than one of against, ties half",
-    "training_seeds_label": "training seeds of label; 0 for an untrained policy",
-    "training_seeds_against": "training seeds of against; 0 for an untrained policy",
-}
+
+class PairRow(TypedDict):
+    """Two labels on a benchmark."""
+
+    model: Annotated[str, "the base model that both sides come from"]
+    label: Annotated[str, "trained method, or a decoding or model that is compared"]
+    against: Annotated[str, "what it is compared with"]
+    benchmark: BenchmarkName
+    problems: Annotated[int, "number of problems, each answered by both sides"]
+    difference_points: Annotated[float, "avg@k of label less that of against, in percentage points"]
+    low_points: Annotated[float, "lower end of its 95% interval over problems and training seeds"]
+    high_points: Annotated[float, "upper end of that interval"]
+    standard_error_points: Annotated[
+        float, "of the difference: paired over problems, plus training seeds"
+    ]
+    degrees_of_freedom: Annotated[float, "Satterthwaite's, of the standard error"]
+    p_value: Annotated[float, "two-sided: 1 less the level at which the interval ends at zero"]
+    holm_p_value: Annotated[float, "p_value adjusted for all rows of the family, over all models"]
+    family: Annotated[
+        str,
+        "rows tested together: primary (declared pairs on macro), secondary (the same on"
+        " single benchmarks) or exploratory (all other pairs)",
+    ]
+    minimum_detectable_points: Annotated[
+        float,
+        "true difference that p_value would show, before Holm's correction, in about 80 of"
+        " 100 such comparisons, training seeds included",
+    ]
+    wins: Annotated[int, "problems on which label is right more often, training seeds averaged"]
+    ties: Annotated[int, "problems on which both are right equally often"]
+    losses: Annotated[int, "problems on which label is right less often"]
+    probability_of_improvement_percent: Annotated[
+        float,
+        "chance that a random checkpoint of label is right more often on a random problem"
+        " than one of against, ties half",
+    ]
+    training_seeds_label: Annotated[int, "training seeds of label; 0 for an untrained policy"]
+    training_seeds_against: Annotated[int, "training seeds of against; 0 for an untrained policy"]
+
+
+class PairChecks(TypedDict):
+    """Further figures of a pair."""
+
+    correlation: Annotated[
+        float, "of the two sides' accuracies over problems; none if one does not vary"
+    ]
+    sign_flip_p_value: Annotated[
+        float, "permutation test over problems; of these checkpoints only, not of the methods"
+    ]
+    mcnemar_p_value: Annotated[
+        float,
+        "McNemar's exact test; of these checkpoints only; none unless each side is one"
+        " checkpoint with one answer to every problem of one benchmark",
+    ]
+    bootstrap_low_points: Annotated[
+        float,
+        "lower end of the 95% bootstrap interval of difference_points, a check on"
+        " low_points; too narrow with few training seeds",
+    ]
+    bootstrap_high_points: Annotated[float, "upper end of that interval"]
+
+
+class CheckedPairRow(PairRow, PairChecks):
+    """A pair on a benchmark with its further figures."""
+
+
+PAIRWISE = meanings(PairRow)
 FAMILIES = ("primary", "secondary", "exploratory")
 
 
@@ -75,9 +118,9 @@ def pairs_of(panel: Panel, baseline: str, reference: str, among_untrained: bool)
 
 def pair_rows(
     panel: Panel, pairs: Sequence[Pair], resampled: Resampled
-) -> Iterator[dict[str, Any]]:
-    """A row for every benchmark that both have, and for the mean if they have them all: PAIRWISE
-    (but for Holm's p-value) and the pair's checks."""
+) -> Iterator[CheckedPairRow]:
+    """A row for every benchmark that both have, and for the mean if they have them all,
+    without Holm's p-value."""
     flipped = _flipped(panel, pairs)
     for pair in pairs:
         for name, benchmarks in panel.rows(_shared(panel, pair)):
@@ -85,10 +128,10 @@ def pair_rows(
                 (panel.entries[pair.label, benchmark], panel.entries[pair.against, benchmark])
                 for benchmark in benchmarks
             ]
-            row = _row(sides, [flipped[pair, benchmark] for benchmark in benchmarks], resampled)
+            means = [flipped[pair, benchmark] for benchmark in benchmarks]
             declared = "primary" if name == MACRO else "secondary"
             family = declared if pair.declared else "exploratory"
-            yield {**row, "benchmark": name, "family": family}
+            yield _row(name, family, sides, means, resampled)
 
 
 def with_holm(table: pd.DataFrame) -> pd.DataFrame:
@@ -134,8 +177,12 @@ def _flipped(panel: Panel, pairs: Sequence[Pair]) -> dict[tuple[Pair, str], Tabl
 
 
 def _row(
-    sides: Sequence[tuple[Entry, Entry]], flipped: Sequence[Table], resampled: Resampled
-) -> dict[str, Any]:
+    benchmark: str,
+    family: str,
+    sides: Sequence[tuple[Entry, Entry]],
+    flipped: Sequence[Table],
+    resampled: Resampled,
+) -> CheckedPairRow:
     ours, theirs = zip(*sides, strict=True)
     estimate = headline_difference([e.table for e in ours], [e.table for e in theirs])
     gaps = np.concatenate([_gaps(*side) for side in sides])
@@ -144,6 +191,7 @@ def _row(
         "model": ours[0].model,
         "label": ours[0].label,
         "against": theirs[0].label,
+        "benchmark": benchmark,
         "problems": len(gaps),
         "difference_points": 100 * estimate.value,
         "low_points": 100 * estimate.low,
@@ -151,6 +199,8 @@ def _row(
         "standard_error_points": 100 * estimate.standard_error,
         "degrees_of_freedom": estimate.degrees_of_freedom,
         "p_value": estimate.p_value,
+        "holm_p_value": math.nan,
+        "family": family,
         "minimum_detectable_points": 100 * estimate.minimum_detectable,
         "correlation": float(np.mean([_correlation(*side) for side in sides])),
         "wins": int((gaps > 0).sum()),
