@@ -92,7 +92,7 @@ def test_labels_of_a_series_and_of_evaluations_are_no_paths(text, tmp_path):
     one = {"common": {"model": {}, "versions": {text: text}}, "settings": {"name": text}}
     one["settings"] |= {"model": text, "evaluation": {"benchmarks": {text: {"source": text}}}}
     for known in ({text: one}, {"a": one}, {text: text}, {"a": {**one, "settings": {"name": "a"}}}):
-        (home / "evaluation.json").write_text(sealed(known))
+        (home / "evaluation.json").write_text(sealed({"labels": known}))
         for action in ("report", "show"):
             code, output = command(action, home)
             assert code == 1

@@ -193,7 +193,7 @@ evaluations = st.dictionaries(
 def test_settings_of_evaluations_are_read_or_refused(tmp_path, known):
     path = tmp_path / "evaluation.json"
     try:
-        path.write_text(sealed(known))
+        path.write_text(sealed({"labels": known}))
     except (AttributeError, ValueError):
         path.write_text(json.dumps(known))
     value_or(DataError, collect_checkpoints, tmp_path)

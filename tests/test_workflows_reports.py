@@ -52,11 +52,11 @@ def test_a_data_set_alone_is_no_comparison(tmp_path):
 def test_a_folder_without_anything_finished_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no experiment\.yaml"):
         load_run(tmp_path)
-    (tmp_path / "evaluation.json").write_text(sealed({}))
+    (tmp_path / "evaluation.json").write_text(sealed({"labels": {}}))
     with pytest.raises(DataError, match="no finished evaluation"):
         load_run(tmp_path)
     (tmp_path / "evaluation.json").write_text(sealed({"a": 1}))
-    with pytest.raises(DataError, match="not the settings of evaluations"):
+    with pytest.raises(DataError, match=r"evaluation\.json: labels: Field required"):
         load_run(tmp_path)
     (tmp_path / "evaluation.json").write_text(sealed({"a": 1}).replace("1", "2", 1))
     with pytest.raises(DataError, match=r"evaluation\.json is damaged"):

@@ -3,7 +3,6 @@
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from data_gen.types import DataError, Problem
@@ -65,14 +64,6 @@ def unsealed(content: bytes) -> dict[str, Any] | None:
     except (ValueError, RecursionError):
         return None
     del value[_SEAL]
-    return value
-
-
-def read_sealed(path: Path) -> dict[str, Any]:
-    """As `unsealed`. Raises DamagedArtifact for a file that has changed."""
-    value = unsealed(path.read_bytes())
-    if value is None:
-        raise DamagedArtifact(f"{path} is damaged: it does not hold what was written: run it again")
     return value
 
 

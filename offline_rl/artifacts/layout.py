@@ -5,12 +5,10 @@ from typing import Literal
 
 from data_gen.types import DataError
 from offline_rl.artifacts.manifest import MANIFEST, read_manifest
+from offline_rl.artifacts.records import EvaluatedLabels
 
 SETTINGS = "experiment.yaml"
 """A run's settings; in its folder."""
-
-EVALUATION = "evaluation.json"
-"""The settings of evaluations that no experiment was made for; in their folder."""
 
 REPORT = "report"
 """Where the report's files lie; in a run's folder."""
@@ -55,4 +53,4 @@ def has_evaluations(path: Path) -> bool:
 
 def holds_checkpoint_evaluations(path: Path) -> bool:
     """Whether a folder holds evaluations of given models, without an experiment."""
-    return (path / EVALUATION).is_file()
+    return (path / EvaluatedLabels.FILE).is_file()

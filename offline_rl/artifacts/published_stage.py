@@ -1,10 +1,9 @@
 """A finished stage as its `stage.json` describes it, whatever settings made it."""
 
 import hashlib
-import json
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from data_gen.store.atomic_files import sha256
 from offline_rl.artifacts.atomic import write_atomically
@@ -63,24 +62,17 @@ class PublishedStage:
 
     def read(self, kind: type[R]) -> R:
         """One of its records. Raises DamagedArtifact where it is not what was written."""
-        return kind.parse(self._content(kind.FILE), self.folder / kind.FILE)
-
-    def read_json(self, name: str) -> Any:
-        """The JSON in one of its files. Raises DamagedArtifact where it is not what was written."""
-        return json.loads(self._content(name))
-
-    def _content(self, name: str) -> bytes:
-        path = self.folder / name
-        if self.manifest is None or name not in self.manifest.files:
+        path = self.folder / kind.FILE
+        if self.manifest is None or kind.FILE not in self.manifest.files:
             raise DamagedArtifact(
                 f"{path}: {MANIFEST} beside it is missing or damaged: run it again"
             )
         content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != self.manifest.files[name].sha256:
+        if hashlib.sha256(content).hexdigest() != self.manifest.files[kind.FILE].sha256:
             raise DamagedArtifact(
                 f"{path} is damaged: it does not hold what was written: run it again"
             )
-        return content
+        return kind.parse(content, path)
 
     def without_weights(self) -> StageManifest:
         """The manifest as if weights had been dropped. Raises as `published`."""

@@ -16,6 +16,7 @@ from pydantic import (
     model_serializer,
     model_validator,
 )
+from typing_extensions import TypedDict
 
 from data_gen.cards.counts import FilterCounts
 from data_gen.cards.origin import Audited, Decontaminated, ImportedFrom, ModelAndPrompt
@@ -308,6 +309,32 @@ class EvaluationInfo(Record):
     verifier: dict[str, str]
     left_out_too_long: list[str]
     doubt: str | None
+
+
+class LabelInputs(TypedDict):
+    """What the samples of every benchmark under a label depend on."""
+
+    model: dict[str, str | bool | None]
+    prompt: str
+    sampling: dict[str, JsonValue]
+    sampler: dict[str, JsonValue]
+    verifier: dict[str, str]
+    versions: dict[str, str]
+
+
+class StoredLabel(StrictModel):
+    """A label with its settings as they were written, each benchmark's among them."""
+
+    common: LabelInputs
+    settings: dict[str, JsonValue]
+
+
+class EvaluatedLabels(SealedRecord):
+    """The models that were evaluated into a folder without an experiment, by label."""
+
+    FILE = "evaluation.json"
+
+    labels: dict[str, StoredLabel]
 
 
 class Overlap(Record):

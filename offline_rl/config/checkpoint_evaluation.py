@@ -4,14 +4,11 @@ import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, TypedDict
 
-from pydantic import JsonValue, ValidationError, field_validator, model_validator
+from pydantic import ValidationError, field_validator, model_validator
 
 from data_gen.types import DataError
-from offline_rl.artifacts.checksums import read_sealed
-from offline_rl.artifacts.layout import EVALUATION
-from offline_rl.artifacts.provenance import Fingerprint
+from offline_rl.artifacts.records import EvaluatedLabels, StoredLabel
 from offline_rl.config.errors import explain
 from offline_rl.config.yaml_io import RawSettings
 from offline_rl.settings.data import ModelSettings
@@ -39,54 +36,23 @@ class CheckpointEvaluation(ModelSettings):
         return value.model_copy(update={"decodings": every})
 
 
-class LabelInputs(TypedDict):
-    """What every benchmark's samples under a label depend on."""
-
-    model: Fingerprint
-    prompt: str
-    sampling: dict[str, JsonValue]
-    sampler: dict[str, JsonValue]
-    verifier: dict[str, str]
-    versions: dict[str, str]
-
-
-class StoredLabel(TypedDict):
-    """What is kept of an evaluated label."""
-
-    common: LabelInputs
-    settings: RawSettings
-
-
 def read_labels(folder: Path) -> dict[str, StoredLabel]:
-    """The labels of a folder with their settings, in the order they came; empty for a new one."""
-    path = folder / EVALUATION
-    if not path.is_file():
+    """The labels of a folder, in the order they came; empty for a new one.
+
+    Raises DamagedArtifact.
+    """
+    if not (folder / EvaluatedLabels.FILE).is_file():
         return {}
-    known = read_sealed(path)
-    if not all(map(_is_stored, known, known.values())):
-        raise DataError(f"{path}: not the settings of evaluations")
-    return known
+    return dict(EvaluatedLabels.read(folder).labels)
 
 
-def _is_stored(label: str, one: Any) -> bool:
-    """Whether `one` is a StoredLabel as far as readers rely on it."""
-    whole = isinstance(one, dict) and all(
-        isinstance(one.get(part), dict) for part in ("common", "settings")
-    )
-    return (
-        whole
-        and {"model", "versions"} <= one["common"].keys()
-        and one["settings"].get("name") == label
-        and isinstance(one["settings"].get("evaluation"), dict)
-    )
-
-
-def settings_of(raw: RawSettings) -> CheckpointEvaluation:
-    """The settings of a label, as the file holds them. Raises DataError."""
+def settings_of(label: str, stored: StoredLabel) -> CheckpointEvaluation:
+    """The settings of a label, as the folder keeps them. Raises DataError."""
+    raw = {**stored.settings, "name": label}
     try:
         return CheckpointEvaluation.model_validate(raw)
     except ValidationError as error:
-        raise DataError(f"{EVALUATION}: {explain(error, raw)}") from error
+        raise DataError(f"{EvaluatedLabels.FILE}: {explain(error, raw)}") from error
 
 
 def command_of(settings: CheckpointEvaluation) -> str:

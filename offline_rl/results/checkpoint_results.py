@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from data_gen.types import DataError
 from eval.notes import Note
 from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.provenance import public_name
-from offline_rl.artifacts.records import EvaluationInfo
+from offline_rl.artifacts.records import EvaluationInfo, StoredLabel
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
     command_of,
@@ -28,7 +27,7 @@ def collect_checkpoints(folder: Path) -> RunResults:
     """What is finished in a folder of evaluated checkpoints. Raises DataError where nothing is."""
     known = read_labels(folder)
     stages = RunStages(folder)
-    settings = {label: settings_of(one["settings"]) for label, one in known.items()}
+    settings = {label: settings_of(label, one) for label, one in known.items()}
     model = _model_of(known, settings)
     samples = [
         one
@@ -54,8 +53,8 @@ def collect_checkpoints(folder: Path) -> RunResults:
         hashes={},
         notes=(*damage_notes(stages.damaged), *dict.fromkeys(_notes(settings, stages))),
         failures={},
-        environment={label: {**one["common"]["versions"]} for label, one in known.items()},
-        settings=to_yaml(known),
+        environment={label: {**one.common["versions"]} for label, one in known.items()},
+        settings=to_yaml({label: one.model_dump(mode="json") for label, one in known.items()}),
         command="\n".join(command_of(one) for one in settings.values()),
         among_untrained=True,
     )
@@ -74,16 +73,18 @@ def _notes(settings: Mapping[str, CheckpointEvaluation], stages: RunStages) -> I
                     yield from benchmark_notes(stage.read(EvaluationInfo))
 
 
-def _model_of(known: Mapping[str, Any], settings: Mapping[str, CheckpointEvaluation]) -> str:
+def _model_of(
+    known: Mapping[str, StoredLabel], settings: Mapping[str, CheckpointEvaluation]
+) -> str:
     """The model's name where all labels are of the same weights."""
     names = {public_name(one.model) for one in settings.values()}
     return names.pop() if len(names) == 1 and len(_weights(known)) == 1 else SEVERAL
 
 
-def _weights(known: Mapping[str, Any]) -> set[str]:
-    return {digest(one["common"]["model"]) for one in known.values()}
+def _weights(known: Mapping[str, StoredLabel]) -> set[str]:
+    return {digest(one.common["model"]) for one in known.values()}
 
 
-def _hash_of_weights(known: Mapping[str, Any]) -> str:
+def _hash_of_weights(known: Mapping[str, StoredLabel]) -> str:
     distinct = _weights(known)
     return distinct.pop() if len(distinct) == 1 else digest(sorted(distinct))

@@ -14,9 +14,9 @@ from eval.evaluation import Evaluation, evaluate, load_evaluation
 from offline_rl.artifacts.checksums import problems_digest
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, Fingerprint, versions
 from offline_rl.artifacts.published_stage import PublishedStage
-from offline_rl.artifacts.records import EvaluationInfo
+from offline_rl.artifacts.records import EvaluationInfo, LabelInputs
 from offline_rl.artifacts.stage import Stage
-from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation, LabelInputs
+from offline_rl.config.checkpoint_evaluation import CheckpointEvaluation
 from offline_rl.config.schema import Experiment
 from offline_rl.settings.data import ModelSettings
 from offline_rl.settings.evaluation import BASE

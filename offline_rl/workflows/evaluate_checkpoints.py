@@ -1,18 +1,16 @@
 """Evaluates given models, without an experiment: each under a label, several beside each other."""
 
-import json
 from pathlib import Path
 
 from data_gen.types import DataError
-from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import first_change, sealed
-from offline_rl.artifacts.layout import EVALUATION, REPORT
+from offline_rl.artifacts.checksums import first_change, plain
+from offline_rl.artifacts.layout import REPORT
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, versions
+from offline_rl.artifacts.records import EvaluatedLabels, LabelInputs, StoredLabel
 from offline_rl.config.checkpoint_evaluation import (
     CheckpointEvaluation,
-    LabelInputs,
-    StoredLabel,
     read_labels,
+    settings_of,
 )
 from offline_rl.config.dump import as_given
 from offline_rl.progress import Progress, Silent
@@ -46,7 +44,7 @@ def _evaluate(run: Run[CheckpointEvaluation]) -> None:
     label = run.settings.name
     common = _common(run)
     if label in known:
-        difference = first_change(known[label]["common"], json.loads(json.dumps(common)))
+        difference = first_change(known[label].common, plain(common))
         if difference is not None:
             raise DataError(
                 f"{run.folder}: {label} was evaluated otherwise before ({difference}): give this"
@@ -81,16 +79,14 @@ def _common(run: Run[CheckpointEvaluation]) -> LabelInputs:
 
 
 def _remember(
-    run: Run[CheckpointEvaluation],
-    known: dict[str, StoredLabel],
-    common: LabelInputs,
+    run: Run[CheckpointEvaluation], known: dict[str, StoredLabel], common: LabelInputs
 ) -> None:
     """Adds the label, or the benchmarks that are new under it, to the folder's settings."""
-    settings = run.settings.model_dump(mode="json")
+    label, settings = run.settings.name, run.settings.model_dump(mode="json")
     benchmarks = as_given(run.settings.evaluation.benchmarks)
-    if run.settings.name in known:
-        before = known[run.settings.name]["settings"]["evaluation"]["benchmarks"]
-        benchmarks = {**before, **benchmarks}
+    if label in known:
+        before = settings_of(label, known[label]).evaluation.benchmarks
+        benchmarks = {**as_given(before), **benchmarks}
     settings["evaluation"]["benchmarks"] = benchmarks
-    known[run.settings.name] = {"common": json.loads(json.dumps(common)), "settings": settings}
-    write_atomically(run.folder / EVALUATION, sealed(known))
+    stored = StoredLabel(common=common, settings=settings)
+    EvaluatedLabels(labels={**known, label: stored}).write(run.folder)
