@@ -33,7 +33,7 @@ def test_models_evaluated_into_one_folder_stand_beside_each_other(evaluated):
 
 
 def test_the_command_of_a_report_evaluates_the_same_again(warm, evaluated, tmp_path):
-    [command, _] = load_run(evaluated).command.splitlines()
+    [command, _] = load_run(evaluated).results.command.splitlines()
     words = shlex.split(command)[1:]
     words[words.index("NEW_FOLDER")] = str(tmp_path / "again")
     warm.run(words, scripted=False)
@@ -75,7 +75,7 @@ def test_a_label_stands_for_one_way_of_evaluating(evaluated):
     ):
         with pytest.raises(DataError, match=said):
             evaluate_checkpoint(alone("warm", override), evaluated)
-    assert len(load_run(evaluated).samples) == 4
+    assert len(load_run(evaluated).results.samples) == 4
 
 
 def test_a_finished_benchmark_is_not_asked_again_and_a_new_one_is_added(evaluated):

@@ -10,6 +10,8 @@ from data_gen.filters import Filters, choose
 from data_gen.store.rollouts import iterate_rollouts, load_rollouts, save_rollouts
 from data_gen.types import Completion, DataError, Problem, Rollout, Verdict
 from data_gen.views import accepted, pairs
+from offline_rl.artifacts.published_stage import PublishedStage
+from offline_rl.artifacts.records import DatasetSummary
 from offline_rl.cli.data_commands import load_data_settings
 from offline_rl.config.dump import dump_settings
 from offline_rl.config.load import UsageError
@@ -174,6 +176,8 @@ def test_a_data_set_of_many_parts_keeps_its_order(tmp_path):
     generate(settings(tmp_path / "own.parquet"), tmp_path / "run")
     assert len(list((tmp_path / "run" / "dataset").glob("part-*.parquet"))) == 3
     assert load_rollouts(tmp_path / "run" / "dataset") == rollouts
+    counts = PublishedStage(tmp_path / "run" / "dataset").read(DatasetSummary).dataset
+    assert counts.problems == counts.rollouts == counts.accepted_distinct == 1300
 
 
 def test_settings_of_a_data_set_need_no_methods_and_read_back_equal(tmp_path):
