@@ -6,10 +6,11 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field, JsonValue, ValidationError
 
+from data_gen.cards.origin import Sha256
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.checksums import unsealed
-from offline_rl.artifacts.records import SealedRecord, Sha256, StrictModel
+from offline_rl.artifacts.records import SealedRecord, StrictModel
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"

@@ -19,7 +19,7 @@ from pydantic import (
 from typing_extensions import TypedDict
 
 from data_gen.cards.counts import FilterCounts
-from data_gen.cards.origin import Audited, Decontaminated, ImportedFrom, ModelAndPrompt
+from data_gen.cards.origin import Audited, Decontaminated, ImportedFrom, ModelAndPrompt, Sha256
 from data_gen.cards.pair_stats import PairCounts
 from data_gen.cards.rollout_counts import DatasetCounts, SampledCounts
 from data_gen.filters.settings import Filters
@@ -28,8 +28,6 @@ from data_gen.types import Sampling
 from data_gen.verifiers.agreement import Agreement
 from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import DamagedArtifact, sealed, unsealed
-
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 
 
 class StrictModel(BaseModel):

@@ -6,7 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from importlib import resources
 from pathlib import Path
 
@@ -20,11 +20,11 @@ from data_gen.types import DataError, Rollout
 from offline_rl.methods import Method
 from offline_rl.settings.training import Launch, TrainingSettings
 from offline_rl.settings.validation import ValidationSetup
+from offline_rl.training.callbacks import OnLog
 from offline_rl.training.launch_messages import StepDone, TrainingJob, WorkerFailed, parse_line
 
 CONFIGS = Path(str(resources.files("offline_rl"))) / "accelerate"
 _LOG_TAIL_BYTES = 4000
-OnLog = Callable[[int, int, dict[str, float]], None]
 
 
 class LaunchError(RuntimeError):
