@@ -2,6 +2,7 @@
 
 import shutil
 from random import Random
+from typing import get_args
 
 import pandas as pd
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from data_gen.cluster import ClusterError
 from data_gen.samplers import EngineError
 from data_gen.types import DataError
+from eval.notes import NoteKind
 from offline_rl import load_run, run
 from offline_rl.artifacts.checksums import sealed
 from offline_rl.config.load import load, load_experiment
@@ -77,6 +79,8 @@ def test_one_experiment_runs_on_several_base_models_and_reports_on_all(series, t
     assert list(report.comparison["model"].unique()) == ["one", "two"]
     assert set(report.pairwise["model"]) == {"one", "two"}
     assert set(report.training["model"]) == set(report.data["model"]) == {"one", "two"}
+    assert report.notes
+    assert {note.kind for note in report.notes} <= set(get_args(NoteKind))
     for model in ("one", "two"):
         alone = load_run(folder / model).comparison.drop(columns="model")
         rows = report.comparison.query("model == @model").drop(columns="model")
@@ -95,7 +99,8 @@ def test_a_base_model_that_fails_stands_in_the_report_and_the_others_go_on(serie
     report = run_several_models(load(tmp_path / "both.yaml", lost, SeveralModels), copy)
     assert "three" in report.failures
     assert list(report.comparison["model"].unique()) == ["one", "two"]
-    assert any("Nothing of three is finished" in note for note in map(str, load_run(copy).notes))
+    missing = [note.text for note in load_run(copy).notes if note.kind == "missing"]
+    assert any("Nothing of three is finished" in text for text in missing)
     none = load(tmp_path / "both.yaml", ["models={three: /nowhere/model}"], SeveralModels)
     with pytest.raises((DataError, EngineError)):
         run_several_models(none, tmp_path / "none")
@@ -128,9 +133,8 @@ def test_no_report_uses_a_file_that_changed_after_it_was_written(series, tmp_pat
             for harm in (flipped, data[:at]):
                 path.write_bytes(harm)
                 report = load_run(copy)
-                assert any(
-                    "damaged" in note and path.name in note for note in map(str, report.notes)
-                )
+                missing = [note.text for note in report.notes if note.kind == "missing"]
+                assert any("damaged" in text and path.name in text for text in missing)
                 label = "base" if "base" in path.parts else "rft"
                 assert label not in set(report.comparison["label"])
         path.write_bytes(data)
