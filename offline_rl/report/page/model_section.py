@@ -39,6 +39,18 @@ class Family:
 
 
 @dataclass(frozen=True)
+class MethodBudget:
+    """What a method was given and took: means of training.csv's columns over the finished of its
+    training seeds."""
+
+    label: str
+    finished: int
+    seeds: int
+    trials: int
+    means: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class ModelView:
     """`cells` maps (label, benchmark) to a row of the comparison, `checks` (label, against,
     benchmark, check) to a value; `pictures` a question to some."""
@@ -49,7 +61,7 @@ class ModelView:
     cells: Mapping[tuple[str, str], Any]
     checks: Mapping[tuple[str, str, str, str], float]
     families: list[Family]
-    budgets: list[dict[str, Any]]
+    budgets: list[MethodBudget]
     data: list[Any]
     pictures: Mapping[str, list[Picture]]
 
@@ -67,7 +79,7 @@ def model_view(report: Report, model: str, looks: Mapping[str, Look]) -> ModelVi
             for row in rows_of(_of(report.checks, model))
         },
         families=list(_families(_of(report.pairwise, model), looks)),
-        budgets=_budgets(_of(report.training, model)),
+        budgets=list(_budgets(_of(report.training, model))),
         data=list(rows_of(_of(report.data, model))),
         pictures=_pictures(report, model, looks),
     )
@@ -114,14 +126,10 @@ def _macro_first(table: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def _budgets(training: pd.DataFrame) -> list[dict[str, Any]]:
-    """A row per method: what it was given and took, averaged over finished training seeds."""
-    found = []
+def _budgets(training: pd.DataFrame) -> Iterator[MethodBudget]:
     compared = training[training["role"] == "compared"]
     for label, group in compared.groupby("label", sort=False):
         finished = group[group["status"] == "finished"]
         means = {name: finished[name].astype(float).mean() for name in _BUDGET_COLUMNS}
-        trials = group["trials"].max()
-        about = {"label": label, "finished": len(finished), "seeds": len(group), "trials": trials}
-        found.append({**about, **means})
-    return found
+        trials = int(group["trials"].max())
+        yield MethodBudget(str(label), len(finished), len(group), trials, means)

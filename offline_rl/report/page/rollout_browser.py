@@ -10,6 +10,7 @@ import pandas as pd
 
 from offline_rl.report.contents import Report, Samples
 from offline_rl.report.figures.palette import PROPERTIES, looks
+from offline_rl.report.page.page_data import BrowsedBenchmark, Cell, CutText, PageData, Shown
 from offline_rl.report.page.sample_selection import (
     LONGEST_TEXT,
     SAMPLE_BYTES,
@@ -25,10 +26,6 @@ _LONGEST_ANSWER = 400
 _HEAD = LONGEST_TEXT * 5 // 8
 # What would end the block of data, or a line of script, if it stood there as it is.
 _UNSAFE = "<>&\u2028\u2029"
-
-Shown = str | dict[str, Any]
-"""A text, or the text with what was left out of it: {"t": text, "s": signs that are not seen,
-"k": characters of the middle, in the text replaced by a line that says so}."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +49,7 @@ class _Problem:
     text: Shown = ""
     gold: Shown = ""
     texts: list[Shown] = field(default_factory=list)
-    cells: list[dict[str, Any]] = field(default_factory=list)
+    cells: list[Cell] = field(default_factory=list)
     bytes: int = 0
     _known: dict[tuple[str, int], int] = field(default_factory=dict)
     _bytes_of_texts: int = 0
@@ -60,7 +57,7 @@ class _Problem:
     def add_cell(self, policy: int, rows: Sequence[Any]) -> int:
         """Adds a policy's samples, their texts not known yet (-1). Returns the bytes it takes."""
         before = self._bytes_of_texts
-        cell: dict[str, Any] = {
+        cell: Cell = {
             "p": policy,
             "v": "".join(row.verdict[0] for row in rows),
             "n": [int(row.tokens) for row in rows],
@@ -120,8 +117,8 @@ def browse(report: Report, budget: int) -> Browsed:
     shelf = _Shelf({place: _Problem() for place in chosen.problems}, budget)
     for policy, one in enumerate(report.results.samples):
         _add(shelf, policy, one, chosen.samples)
-    contents = {**_policies(report), "benchmarks": _benchmarks(report, shelf.problems)}
-    written = json.dumps(contents, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    data = _page_data(report, shelf.problems)
+    written = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     # Of millions of signs hardly any is one of these: `str.translate` looks each one up.
     for sign in _UNSAFE:
         written = written.replace(sign, f"\\u{ord(sign):04x}")
@@ -131,14 +128,16 @@ def browse(report: Report, budget: int) -> Browsed:
 def shown(text: str, longest: int = LONGEST_TEXT) -> Shown:
     """Inert text with head and tail where it is long, and what was left out where something was."""
     inert = plain(text)
-    left_out = {"s": len(text) - len(inert)} if len(text) > len(inert) else {}
+    cut: CutText = {"t": inert}
+    if len(text) > len(inert):
+        cut["s"] = len(text) - len(inert)
     if len(inert) > longest:
         head = min(_HEAD, longest)
         tail = longest - head
-        left_out["k"] = len(inert) - longest
-        gap = f"\n[… {left_out['k']:,} characters are not shown here …]\n"
-        inert = inert[:head] + gap + (inert[-tail:] if tail else "")
-    return {"t": inert, **left_out} if left_out else inert
+        cut["k"] = len(inert) - longest
+        gap = f"\n[… {cut['k']:,} characters are not shown here …]\n"
+        cut["t"] = inert[:head] + gap + (inert[-tail:] if tail else "")
+    return cut if len(cut) > 1 else inert
 
 
 def _add(shelf: _Shelf, policy: int, one: Samples, samples: int) -> None:
@@ -170,8 +169,8 @@ def _rows(grid: pd.DataFrame, ids: Sequence[str], samples: int) -> Iterator[tupl
         yield str(problem_id), list(itertools.islice(found, samples))
 
 
-def _policies(report: Report) -> dict[str, Any]:
-    """Names in the order of the tables, and for each evaluation whose it is."""
+def _page_data(report: Report, problems: Mapping[Place, _Problem]) -> PageData:
+    """Names in the order of the tables."""
     models = list(dict.fromkeys(report.comparison["model"]))
     look = looks(report.comparison)
     labels = list(look)
@@ -187,12 +186,12 @@ def _policies(report: Report) -> dict[str, Any]:
             }
             for one in report.results.samples
         ],
+        "benchmarks": list(_benchmarks(report, problems)),
     }
 
 
-def _benchmarks(report: Report, problems: Mapping[Place, _Problem]) -> list[dict[str, Any]]:
+def _benchmarks(report: Report, problems: Mapping[Place, _Problem]) -> Iterator[BrowsedBenchmark]:
     """Benchmarks in the order of the tables and their problems in that of the grids."""
-    found = []
     evaluations = [one.evaluation for one in report.results.samples]
     measured = {one.benchmark for one in evaluations}
     for benchmark in report.comparison["benchmark"].unique():
@@ -201,23 +200,20 @@ def _benchmarks(report: Report, problems: Mapping[Place, _Problem]) -> list[dict
         grids = [one.grid for one in evaluations if one.benchmark == benchmark]
         ids = dict.fromkeys(str(one) for grid in grids for one in grid["problem_id"].unique())
         listed = [(one, problems[benchmark, one]) for one in ids if (benchmark, one) in problems]
-        found.append(
-            {
-                "name": one_line(benchmark, _LONGEST_NAME),
-                "of": len(ids),
-                "problems": [
-                    {
-                        "id": one_line(name, 200),
-                        "q": problem.text,
-                        "gold": problem.gold,
-                        "texts": problem.texts,
-                        "cells": problem.cells,
-                    }
-                    for name, problem in listed
-                ],
-            }
-        )
-    return found
+        yield {
+            "name": one_line(benchmark, _LONGEST_NAME),
+            "of": len(ids),
+            "problems": [
+                {
+                    "id": one_line(name, 200),
+                    "q": problem.text,
+                    "gold": problem.gold,
+                    "texts": problem.texts,
+                    "cells": problem.cells,
+                }
+                for name, problem in listed
+            ],
+        }
 
 
 def _bytes(text: Shown) -> int:
