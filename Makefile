@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: setup demo test test-distributed soak compare check lock
+.PHONY: setup demo test test-distributed soak compare docs check lock
 
 setup: .venv/installed
 
@@ -33,11 +33,16 @@ COMMIT ?= HEAD
 compare: setup
 	$(BIN)/python -m tests.equivalence.compare_commits $(COMMIT)
 
+# docs/reference, from the code.
+docs: setup
+	$(BIN)/python -P docs/generate.py
+
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -P docs/generate.py --check
 	$(BIN)/python .ci/audit.py requirements-cpu.lock
 
 # torch first, in whatever build this machine's pip offers; then the pinned list without its

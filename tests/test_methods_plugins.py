@@ -1,4 +1,4 @@
-"""Methods of other installed packages: as the README writes one, and told why one is not had."""
+"""Methods of other installed packages: as in the documentation, and why one is unavailable."""
 
 import os
 import re
@@ -24,8 +24,7 @@ from offline_rl.stages.policies import Policy
 from offline_rl.stages.train_policies import _train, on_node
 from tests.helpers.faults import SHORT, command, finished_stages
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
-_, CHAPTER = README.split("## Adding a method\n")
+CHAPTER = (Path(__file__).parents[1] / "docs/how-to/own-method.md").read_text(encoding="utf-8")
 FOCAL = re.search(r"```python\n(.*?)```", CHAPTER, re.DOTALL)[1]
 PROJECT = re.search(r"```toml\n(.*?)```", CHAPTER, re.DOTALL)[1]
 ENTRY = re.search(r"^focal = \"(.*)\"$", PROJECT, re.MULTILINE)[1]

@@ -1,0 +1,102 @@
+"""The documentation: links lead somewhere, examples are valid, the reference is the code's own."""
+
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+import yaml
+
+from offline_rl.config.load import load
+from offline_rl.config.schema import Experiment
+from offline_rl.config.several_models import SeveralModels
+
+ROOT = Path(__file__).parents[1]
+WRITTEN = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
+PAGES = [*WRITTEN, *sorted((ROOT / "docs").rglob("*.md"))]
+_LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
+_BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
+# What an experiment needs besides the part that a page shows.
+REST = {
+    "name": "mine",
+    "model": "tiny",
+    "problems": {"source": "arithmetic"},
+    "methods": {"rft": {}, "dft": {}, "dpo": {}},
+    "evaluation": {"benchmarks": {"test": {"source": "arithmetic", "split": "test"}}},
+}
+
+
+def name_of(page):
+    return str(page.relative_to(ROOT))
+
+
+def anchors(page):
+    """As a repository browser makes them of headings."""
+    titles = re.findall(r"^#+ (.+)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_link_leads_to_a_file_and_a_heading(page):
+    text = re.sub(r"^```.*?^```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    for link in _LINK.findall(text):
+        if link.startswith("https://"):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert ROOT in target.parents, link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_the_reference_is_what_the_code_says():
+    command = [sys.executable, "-P", ROOT / "docs" / "generate.py", "--check"]
+    checked = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert checked.returncode == 0, checked.stderr
+
+
+def test_the_readme_is_read_in_one_sitting():
+    assert len((ROOT / "README.md").read_bytes()) <= 15_000
+
+
+def test_every_page_is_linked_from_the_index():
+    index = (ROOT / "docs" / "README.md").read_text("utf-8")
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        name = str(page.relative_to(ROOT / "docs"))
+        if name != "README.md" and not name.startswith("reference/methods/"):
+            assert f"({name})" in index, name
+
+
+def blocks(language):
+    return [
+        pytest.param(text, id=f"{name_of(page)}-{number}")
+        for page in PAGES
+        for number, (kind, text) in enumerate(_BLOCK.findall(page.read_text("utf-8")))
+        if kind == language
+    ]
+
+
+@pytest.mark.parametrize("text", blocks("yaml"))
+def test_settings_in_the_documentation_are_valid(text, tmp_path):
+    given = yaml.safe_load(text)
+    several = "models" in given
+    whole = {**{key: one for key, one in REST.items() if not (several and key == "model")}, **given}
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(whole))
+    loaded = load(path, [], SeveralModels)
+    assert isinstance(loaded, SeveralModels if several else Experiment)
+
+
+@pytest.mark.parametrize("text", blocks("python"))
+def test_python_in_the_documentation_compiles(text):
+    compile(text, "documentation", "exec")
+
+
+def test_the_version_stands_in_one_place_for_each_reader():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    assert citation["version"] == project["version"]
+    assert f"\n## {project['version']}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
