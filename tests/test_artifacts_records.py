@@ -9,7 +9,7 @@ from data_gen.cards.rollout_counts import RolloutCounter
 from data_gen.filters.settings import Filters
 from data_gen.selection import Selection
 from data_gen.types import Sampling
-from offline_rl.artifacts.checksums import DamagedArtifact, sealed
+from offline_rl.artifacts.checksums import DamagedArtifact, checksummed_text
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.artifacts.records import (
     DatasetAbout,
@@ -153,7 +153,7 @@ def test_an_environment_carries_its_own_checksum(tmp_path):
     ):
         changed = json.loads(json.dumps(value))
         change(changed)
-        path.write_text(sealed(changed))
+        path.write_text(checksummed_text(changed))
         with pytest.raises(DamagedArtifact, match=rf"environment\.json: {fault}"):
             Environment.read(tmp_path)
 

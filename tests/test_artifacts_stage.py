@@ -16,7 +16,7 @@ import torch
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.atomic import disk_errors_name
-from offline_rl.artifacts.checksums import sealed, unsealed
+from offline_rl.artifacts.checksums import checksummed_text, parse_checksummed
 from offline_rl.artifacts.lock import locked
 from offline_rl.artifacts.manifest import MANIFEST
 from offline_rl.artifacts.stage import Stage
@@ -102,9 +102,9 @@ def test_dropped_files_leave_the_stage_finished_with_its_digest(stage):
 
 def test_a_manifest_of_another_shape_is_refused_with_its_path_and_field(stage):
     fill(stage)
-    manifest = unsealed((stage.folder / MANIFEST).read_bytes())
+    manifest = parse_checksummed((stage.folder / MANIFEST).read_bytes())
     manifest["files"]["inner/file.txt"]["bytes"] = -1
-    (stage.folder / MANIFEST).write_text(sealed(manifest))
+    (stage.folder / MANIFEST).write_text(checksummed_text(manifest))
     with pytest.raises(DataError, match=r"stage\.json: files\.inner/file\.txt\.bytes: "):
         stage.finished()
 

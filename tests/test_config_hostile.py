@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from data_gen.exchange.hub import check_destination
-from offline_rl.artifacts.checksums import sealed
+from offline_rl.artifacts.checksums import checksummed_text
 from offline_rl.config.load import load
 from offline_rl.config.several_models import SeveralModels
 from offline_rl.config.yaml_io import UsageError
@@ -92,7 +92,7 @@ def test_labels_of_a_series_and_of_evaluations_are_no_paths(text, tmp_path):
     one = {"common": {"model": {}, "versions": {text: text}}, "settings": {"name": text}}
     one["settings"] |= {"model": text, "evaluation": {"benchmarks": {text: {"source": text}}}}
     for known in ({text: one}, {"a": one}, {text: text}, {"a": {**one, "settings": {"name": "a"}}}):
-        (home / "evaluation.json").write_text(sealed({"labels": known}))
+        (home / "evaluation.json").write_text(checksummed_text({"labels": known}))
         for action in ("report", "show"):
             code, output = command(action, home)
             assert code == 1

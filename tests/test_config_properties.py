@@ -14,7 +14,7 @@ from data_gen.cards.dataset_card import dataset_card
 from data_gen.cards.rollout_counts import RolloutCounter
 from data_gen.filters.ngrams import words_and_signs
 from data_gen.types import DataError
-from offline_rl.artifacts.checksums import sealed, unsealed
+from offline_rl.artifacts.checksums import checksummed_text, parse_checksummed
 from offline_rl.cli.show_dataset import print_overview
 from offline_rl.config.load import load
 from offline_rl.config.several_models import SeveralModels
@@ -160,15 +160,15 @@ def test_yaml_is_read_back_equal(tree):
 @given(st.dictionaries(st.text(max_size=9), plain_trees, max_size=4))
 def test_a_sealed_object_is_read_back_equal_and_a_changed_one_is_none(value):
     value.pop("sha256", None)
-    text = sealed(value)
-    assert unsealed(text.encode()) == value
-    assert unsealed(text.replace("{", "{ ", 1).encode()) is None
+    text = checksummed_text(value)
+    assert parse_checksummed(text.encode()) == value
+    assert parse_checksummed(text.replace("{", "{ ", 1).encode()) is None
 
 
 @in_folder
 @given(st.binary(max_size=60) | cells.map(lambda value: json.dumps(value).encode()))
 def test_a_sealed_file_of_anything_is_none(content):
-    assert unsealed(content) is None
+    assert parse_checksummed(content) is None
 
 
 LABELS = st.sampled_from(["a", "b", "x y", "../x"])
@@ -193,7 +193,7 @@ evaluations = st.dictionaries(
 def test_settings_of_evaluations_are_read_or_refused(tmp_path, known):
     path = tmp_path / "evaluation.json"
     try:
-        path.write_text(sealed({"labels": known}))
+        path.write_text(checksummed_text({"labels": known}))
     except (AttributeError, ValueError):
         path.write_text(json.dumps(known))
     value_or(DataError, collect_checkpoints, tmp_path)

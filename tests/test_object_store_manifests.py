@@ -3,7 +3,7 @@
 import pytest
 
 from data_gen.types import DataError
-from offline_rl.artifacts.checksums import sealed
+from offline_rl.artifacts.checksums import checksummed_text
 from offline_rl.artifacts.object_store.read_stored import content_of
 from offline_rl.artifacts.object_store.run_store import fetch
 from offline_rl.artifacts.object_store.stage_store import StageStore
@@ -82,6 +82,6 @@ def test_a_run_of_another_shape_is_refused(objects, tmp_path, manifest):
 
 def plant(objects, within, manifest, pointer="run.json"):
     """What somebody who may write to the store could put there."""
-    content = content_of(sealed(manifest))
-    objects.write(f"{within}/{content}/stage.json", sealed(manifest))
-    objects.write(pointer, sealed({"content": content}))
+    content = content_of(checksummed_text(manifest))
+    objects.write(f"{within}/{content}/stage.json", checksummed_text(manifest))
+    objects.write(pointer, checksummed_text({"content": content}))

@@ -18,7 +18,7 @@ from data_gen.store.atomic_files import sha256
 from data_gen.store.rollouts import load_rollouts, save_rollouts
 from data_gen.types import DataError
 from offline_rl import load_experiment, load_run, run
-from offline_rl.artifacts.checksums import sealed, unsealed
+from offline_rl.artifacts.checksums import checksummed_text, parse_checksummed
 from offline_rl.artifacts.manifest import MANIFEST, FileEntry
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.progress import Silent
@@ -311,9 +311,9 @@ def test_bad_input_is_one_line_and_no_traceback(arguments, message, warm, tmp_pa
 
 def test_a_folder_of_version_0_3_is_refused_in_one_line_and_left_alone(forked, tiny, tiny_copy):
     for path in tiny_copy.rglob("stage.json"):
-        manifest = unsealed(path.read_bytes())
+        manifest = parse_checksummed(path.read_bytes())
         del manifest["format"]
-        path.write_text(sealed(manifest))
+        path.write_text(checksummed_text(manifest))
     # Every settings file of 0.3 held settings that are gone.
     settings = yaml.safe_load((tiny_copy / "experiment.yaml").read_text())
     settings["verifier"] = {"kind": "math", "shortcuts": True, "remember": True}

@@ -12,11 +12,11 @@ from random import Random
 import pytest
 
 from offline_rl.artifacts import records
-from offline_rl.artifacts.checksums import DamagedArtifact, sealed
+from offline_rl.artifacts.checksums import DamagedArtifact, checksummed_text
 from offline_rl.artifacts.records import (
+    ChecksummedRecord,
     EvaluatedLabels,
     EvaluationInfo,
-    SealedRecord,
     TrainingFailure,
 )
 from tests.helpers import fault_concurrency, fault_damage, fault_syscalls, faults
@@ -124,7 +124,11 @@ def test_a_record_of_another_version_is_refused_by_its_file_and_field(kind, swep
         value.pop("sha256", None)
 
     def refusal(changed):
-        text = sealed(changed) if issubclass(kind, SealedRecord) else json.dumps(changed)
+        text = (
+            checksummed_text(changed)
+            if issubclass(kind, ChecksummedRecord)
+            else json.dumps(changed)
+        )
         with pytest.raises(DamagedArtifact) as refused:
             kind.parse(text.encode(), "run/file.json")
         return str(refused.value)

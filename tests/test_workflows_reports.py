@@ -12,7 +12,7 @@ from data_gen.samplers import EngineError
 from data_gen.types import DataError
 from eval.notes import NoteKind
 from offline_rl import load_run, run
-from offline_rl.artifacts.checksums import sealed
+from offline_rl.artifacts.checksums import checksummed_text
 from offline_rl.config.load import load, load_experiment
 from offline_rl.config.several_models import SeveralModels
 from offline_rl.progress import Silent
@@ -54,13 +54,13 @@ def test_a_data_set_alone_is_no_comparison(tmp_path):
 def test_a_folder_without_anything_finished_is_told(tmp_path):
     with pytest.raises(DataError, match=r"no experiment\.yaml"):
         load_run(tmp_path)
-    (tmp_path / "evaluation.json").write_text(sealed({"labels": {}}))
+    (tmp_path / "evaluation.json").write_text(checksummed_text({"labels": {}}))
     with pytest.raises(DataError, match="no finished evaluation"):
         load_run(tmp_path)
-    (tmp_path / "evaluation.json").write_text(sealed({"a": 1}))
+    (tmp_path / "evaluation.json").write_text(checksummed_text({"a": 1}))
     with pytest.raises(DataError, match=r"evaluation\.json: labels: Field required"):
         load_run(tmp_path)
-    (tmp_path / "evaluation.json").write_text(sealed({"a": 1}).replace("1", "2", 1))
+    (tmp_path / "evaluation.json").write_text(checksummed_text({"a": 1}).replace("1", "2", 1))
     with pytest.raises(DataError, match=r"evaluation\.json is damaged"):
         load_run(tmp_path)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from data_gen.types import DataError, Problem
 
-_SEAL = "sha256"
+_CHECKSUM = "sha256"
 
 
 class DamagedArtifact(DataError):
@@ -47,23 +47,23 @@ def first_change(old: Any, new: Any, path: str = "") -> str | None:
     return f"{path} has changed from {old} to {new}"
 
 
-def sealed(value: Mapping[str, Any]) -> str:
-    """The text of a JSON object with a hash of itself; `unsealed` reads it."""
-    bare = {key: one for key, one in value.items() if key != _SEAL}
-    seal = hashlib.sha256(_text(bare).encode()).hexdigest()
-    return _text({**bare, _SEAL: seal})
+def checksummed_text(value: Mapping[str, Any]) -> str:
+    """The text of a JSON object with a hash of itself; `parse_checksummed` reads it."""
+    bare = {key: one for key, one in value.items() if key != _CHECKSUM}
+    checksum = hashlib.sha256(_text(bare).encode()).hexdigest()
+    return _text({**bare, _CHECKSUM: checksum})
 
 
-def unsealed(content: bytes) -> dict[str, Any] | None:
-    """The object in what `sealed` gave; None where one byte of it is another."""
+def parse_checksummed(content: bytes) -> dict[str, Any] | None:
+    """The object in what `checksummed_text` gave; None where one byte of it is another."""
     try:
         value = json.loads(content)
-        if not isinstance(value, dict) or sealed(value).encode() != content:
+        if not isinstance(value, dict) or checksummed_text(value).encode() != content:
             return None
     # Numbers that are none are read, and not written again.
     except (ValueError, RecursionError):
         return None
-    del value[_SEAL]
+    del value[_CHECKSUM]
     return value
 
 

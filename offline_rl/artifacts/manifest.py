@@ -9,8 +9,8 @@ from pydantic import AfterValidator, Field, JsonValue, ValidationError
 from data_gen.cards.origin import Sha256
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
-from offline_rl.artifacts.checksums import unsealed
-from offline_rl.artifacts.records import SealedRecord, StrictModel
+from offline_rl.artifacts.checksums import parse_checksummed
+from offline_rl.artifacts.records import ChecksummedRecord, StrictModel
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
@@ -44,7 +44,7 @@ class FileEntry(StrictModel):
         return cls(bytes=path.stat().st_size, sha256=sha256(path))
 
 
-class FileListing(SealedRecord):
+class FileListing(ChecksummedRecord):
     """Files by their paths in a folder."""
 
     FILE = MANIFEST
@@ -75,7 +75,7 @@ def read_manifest(folder: Path) -> StageManifest | None:
     Raises DataError for a stage that another version wrote in another format.
     """
     try:
-        value = unsealed((folder / MANIFEST).read_bytes())
+        value = parse_checksummed((folder / MANIFEST).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
         return None
     if value is None:

@@ -27,7 +27,7 @@ from data_gen.selection import Selection
 from data_gen.types import Sampling
 from data_gen.verifiers.agreement import Agreement
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import DamagedArtifact, sealed, unsealed
+from offline_rl.artifacts.checksums import DamagedArtifact, checksummed_text, parse_checksummed
 
 
 class StrictModel(BaseModel):
@@ -64,15 +64,15 @@ def first_fault(error: ValidationError) -> str:
     return ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"])))
 
 
-class SealedRecord(Record):
+class ChecksummedRecord(Record):
     """A record with a checksum of itself, for files that no stage.json lists."""
 
     def text(self) -> str:
-        return sealed(self.model_dump(mode="json"))
+        return checksummed_text(self.model_dump(mode="json"))
 
     @classmethod
     def parse(cls, content: bytes, where: object) -> Self:
-        value = unsealed(content)
+        value = parse_checksummed(content)
         if value is None:
             raise DamagedArtifact(
                 f"{where} is damaged: it does not hold what was written: run it again"
@@ -160,7 +160,7 @@ class DatasetAbout(RolloutsAbout):
     audit: Audited | None
 
 
-class Environment(SealedRecord):
+class Environment(ChecksummedRecord):
     """Versions, hardware, and the engines that the finished stages of a run were sampled with."""
 
     FILE = "environment.json"
@@ -261,7 +261,7 @@ class TrialScore(StrictModel):
     score: float | None
 
 
-class Trials(SealedRecord):
+class Trials(ChecksummedRecord):
     """Every trial of a sweep with its score, and the settings of the sweep."""
 
     FILE = "trials.json"
@@ -327,7 +327,7 @@ class StoredLabel(StrictModel):
     settings: dict[str, JsonValue]
 
 
-class EvaluatedLabels(SealedRecord):
+class EvaluatedLabels(ChecksummedRecord):
     """The models that were evaluated into a folder without an experiment, by label."""
 
     FILE = "evaluation.json"
@@ -347,7 +347,7 @@ class Overlap(Record):
     benchmarks: dict[str, Counts]
 
 
-class CurrentStages(SealedRecord):
+class CurrentStages(ChecksummedRecord):
     """The hash of the inputs that each stage of a run has with the run's settings; in its folder.
 
     A stage whose stage.json has others was made with other settings. Absent are stages whose inputs

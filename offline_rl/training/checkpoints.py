@@ -5,14 +5,14 @@ from pathlib import Path
 
 from data_gen.store.atomic_files import sha256
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import sealed, unsealed
+from offline_rl.artifacts.checksums import checksummed_text, parse_checksummed
 
 _COMPLETE = "complete"
 
 
 def mark_complete(folder: Path) -> None:
     """To be called last: notes every file of a checkpoint with its hash."""
-    write_atomically(folder / _COMPLETE, sealed({"files": _hashes(folder)}))
+    write_atomically(folder / _COMPLETE, checksummed_text({"files": _hashes(folder)}))
 
 
 def last_checkpoint(checkpoints: Path) -> Path | None:
@@ -31,7 +31,7 @@ def last_checkpoint(checkpoints: Path) -> Path | None:
 
 def _is_whole(folder: Path) -> bool:
     try:
-        noted = unsealed((folder / _COMPLETE).read_bytes())
+        noted = parse_checksummed((folder / _COMPLETE).read_bytes())
         return noted is not None and noted["files"] == _hashes(folder)
     except OSError:
         return False

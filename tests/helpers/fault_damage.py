@@ -7,7 +7,7 @@ from random import Random
 
 from data_gen.types import DataError
 from offline_rl import load_run
-from offline_rl.artifacts.checksums import unsealed
+from offline_rl.artifacts.checksums import parse_checksummed
 from offline_rl.artifacts.published_stage import PublishedStage
 from offline_rl.training.checkpoints import last_checkpoint
 from tests.helpers.faults import SWEPT, check_end, command, held
@@ -63,7 +63,7 @@ def check_stage(folder, kind, cuts, flips, seed):
     told = 0
     for harm in harms(content, Random(seed), cuts, flips):
         if kind in ALONE:
-            assert unsealed(harm) is None, kind
+            assert parse_checksummed(harm) is None, kind
         else:
             path.write_bytes(harm)
             assert path.name in PublishedStage(path.parent).damage(weights=True), kind

@@ -7,7 +7,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 from s3fs import S3FileSystem
 
-from offline_rl.artifacts.checksums import unsealed
+from offline_rl.artifacts.checksums import parse_checksummed
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.read_stored import content_of
 from offline_rl.artifacts.stage import Stage
@@ -76,7 +76,7 @@ def check_whole(address):
         if name.endswith("/stage.json"):
             place = name.removesuffix("/stage.json")
             text = objects.read(name)
-            manifest = unsealed(text)
+            manifest = parse_checksummed(text)
             assert content_of(text.decode()) == place.rpartition("/")[2]
             for file, about in manifest["files"].items():
                 assert len(objects.read(f"{place}/{file}")) == about["bytes"], (place, file)

@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from offline_rl.artifacts.checksums import DamagedArtifact, unsealed
+from offline_rl.artifacts.checksums import DamagedArtifact, parse_checksummed
 from offline_rl.artifacts.manifest import MANIFEST, FileListing, StageManifest, check_version
 from offline_rl.artifacts.object_store.objects import Objects
 
@@ -23,7 +23,7 @@ def read_stored(objects: Objects, place: str, kind: type[M]) -> M:
     text = objects.read(f"{place}/{MANIFEST}")
     if text is None:
         raise DamagedArtifact(f"{at} is missing")
-    value = unsealed(text)
+    value = parse_checksummed(text)
     if value is None or content_of(text.decode()) != place.rpartition("/")[2]:
         raise DamagedArtifact(f"{at} is damaged")
     if issubclass(kind, StageManifest):

@@ -10,7 +10,7 @@ from pydantic import AfterValidator
 from data_gen.store.atomic_files import sha256
 from data_gen.types import DataError
 from offline_rl.artifacts.atomic import write_atomically
-from offline_rl.artifacts.checksums import sealed
+from offline_rl.artifacts.checksums import checksummed_text
 from offline_rl.artifacts.layout import (
     REPORT,
     SETTINGS,
@@ -95,7 +95,7 @@ def put_snapshot(store: StageStore, folder: Path, runs: Sequence[str] = ()) -> N
     )
     content = content_of(manifest.text())
     send(store.objects, f"{_RUN}/{content}", folder, manifest)
-    store.objects.write(LATEST, sealed({"content": content}))
+    store.objects.write(LATEST, checksummed_text({"content": content}))
 
 
 def fetch(address: str, folder: Path, *, progress: Progress) -> None:

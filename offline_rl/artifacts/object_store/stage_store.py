@@ -4,7 +4,12 @@ import re
 from pathlib import Path
 
 from data_gen.store.atomic_files import sha256
-from offline_rl.artifacts.checksums import DamagedArtifact, digest, sealed, unsealed
+from offline_rl.artifacts.checksums import (
+    DamagedArtifact,
+    checksummed_text,
+    digest,
+    parse_checksummed,
+)
 from offline_rl.artifacts.manifest import MANIFEST, FileListing, StageManifest
 from offline_rl.artifacts.object_store.objects import Objects
 from offline_rl.artifacts.object_store.read_stored import content_of, read_stored
@@ -43,7 +48,7 @@ class StageStore:
         send(self.objects, f"{key}/{content}", stage.folder, manifest, again=mend)
         if not published.holds(TrainingFailure):
             put = self.objects.write if mend else self.objects.create
-            put(f"{key}/{FIRST}", sealed({"content": content}))
+            put(f"{key}/{FIRST}", checksummed_text({"content": content}))
         self._damaged.discard(key)
         return f"{key}/{content}"
 
@@ -92,7 +97,7 @@ def pointed_at(objects: Objects, name: str) -> str | None:
     text = objects.read(name)
     if text is None:
         return None
-    content = (unsealed(text) or {}).get("content")
+    content = (parse_checksummed(text) or {}).get("content")
     if not isinstance(content, str) or not _CONTENT.fullmatch(content):
         raise DamagedArtifact(f"{objects.address}/{name} is damaged")
     return content
