@@ -1,6 +1,10 @@
 """The documentation: links lead somewhere, examples are valid, the reference is the code's own."""
 
+import json
+import os
 import re
+import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -100,3 +104,74 @@ def test_the_version_stands_in_one_place_for_each_reader():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
     assert citation["version"] == project["version"]
     assert f"\n## {project['version']}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+_FENCED = re.compile(r"(?:(<!-- needs [\w ]+ -->)\n)?^```(\w*)\n(.*?)^```$", re.M | re.S)
+SMALL = ["sampler=transformers", "verifier=exact", "problems.limit=12", "sampling.samples=4"]
+DEMO = [
+    *SMALL,
+    "training.steps=2",
+    "training.examples_per_step=8",
+    "seeds=[0]",
+    "methods={rft: {}, dft: {}}",
+    "evaluation.sampling.samples=2",
+    "evaluation.decodings={}",
+    "evaluation.benchmarks={near: {source: arithmetic, split: test, limit: 6}}",
+    "report.formats=[csv]",
+]
+ROLLOUTS = [
+    {"problem": "12+7=", "answer": "19", "completion": text} for text in ("19\n", "20\n", "19 \n")
+]
+
+
+def commands():
+    """Those of pages that need nothing but this machine, in their order."""
+    for page in PAGES:
+        if "reference" in page.parts:
+            continue
+        for needs, language, block in _FENCED.findall(page.read_text("utf-8")):
+            joined = block.replace("\\\n", " ")
+            lines = [line.partition(" #")[0].strip() for line in joined.splitlines()]
+            if not needs and language in ("", "bash"):
+                yield from (line for line in lines if line.startswith("offline-rl "))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, warm):
+    """Where the commands of the documentation run, with small runs of the names that they use."""
+    folder = tmp_path_factory.mktemp("documentation")
+    warm.run(["run", "demo", *DEMO, "--out", folder / "runs/demo"], scripted=False)
+    shutil.copytree(folder / "runs/demo", folder / "runs/mine")
+    (folder / "file.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in ROLLOUTS))
+    return folder
+
+
+def test_the_commands_of_the_documentation_run(folder):
+    program = str(Path(sys.executable).with_name("offline-rl"))
+    found = list(commands())
+    assert len(found) >= 8
+    for command in found:
+        words = shlex.split(command)[1:]
+        smaller = SMALL if words[0] == "generate" and "--problems" in words else []
+        done = subprocess.run(
+            [program, *words, *smaller],
+            cwd=folder,
+            env={**os.environ, "HF_HUB_OFFLINE": "1"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_the_python_of_the_documentation_runs(folder):
+    for text in [one.values[0] for one in blocks("python")]:
+        if "load_run" in text and "runs/demo" in text:
+            done = subprocess.run(
+                [sys.executable, "-P", "-c", text],
+                cwd=folder,
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
