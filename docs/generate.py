@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Annotated, Union, get_args, get_origin
+from typing import Annotated, Literal, Union, get_args, get_origin
 
 import typer
 import yaml
@@ -133,6 +133,8 @@ def _annotation(annotation: object) -> str:
         return _annotation(inner[0])
     if origin in (Union, UnionType):
         return " | ".join(map(_annotation, inner))
+    if origin is Literal:
+        return " | ".join(map(repr, inner))
     if origin is not None:
         return f"{origin.__name__}[{', '.join(map(_annotation, inner))}]"
     if annotation is NoneType:
@@ -181,10 +183,15 @@ def _method(method: type[Method]) -> str:
     }
     if fields:
         rows = (
-            (_code(name), _code(str(field.default)), field.description or "")
+            (
+                _code(name),
+                _code(_annotation(field.annotation)),
+                _code(str(field.default)),
+                field.description or "",
+            )
             for name, field in fields.items()
         )
-        text += f"\n## Settings\n\n{_table(('setting', 'default', 'meaning'), rows)}"
+        text += f"\n## Settings\n\n{_table(('setting', 'type', 'default', 'meaning'), rows)}"
     text += "\n## With every default written out\n\n```yaml\n"
     return text + f"{yaml.safe_dump(_spelled(method), sort_keys=False)}```\n"
 

@@ -35,8 +35,8 @@ def test_defaults_of_any_kind_are_told():
     assert "epochs" not in told
 
 
-def test_no_setting_of_a_data_set_is_without_a_meaning():
-    assert not [one.name for one in settings_reference(DataSettings) if not one.meaning]
+def test_no_setting_is_without_a_meaning():
+    assert not [one.name for one in settings_reference(Experiment) if not one.meaning]
 
 
 def test_an_experiment_has_the_settings_of_its_data_set():

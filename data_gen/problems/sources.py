@@ -66,7 +66,7 @@ class ProblemSource(BaseModel):
     config: str | None = Field(default=None, description="of a data set of the hub")
     revision: str | None = Field(default=None, description="of a data set of the hub")
     path: str | None = Field(default=None, description="a local file to read instead of the hub")
-    columns: Columns = Columns()
+    columns: Columns = Field(default=Columns(), description="which columns hold what")
     answer_from: AnswerFrom = Field(
         default="column",
         description="the column itself, its last closed box, what follows its last ####, or the"

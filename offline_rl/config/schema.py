@@ -29,10 +29,14 @@ class Experiment(DataSettings):
     """One data set, the methods that learn from it, and the benchmarks that compare them."""
 
     training: TrainingSettings = TrainingSettings()
-    methods: dict[Label, AnyMethod] = Field(min_length=1)
+    methods: dict[Label, AnyMethod] = Field(
+        min_length=1, description="by label; the label is the kind where none is given"
+    )
     sweep: Sweep | None = None
     budget: Budget | None = None
-    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[Annotated[int, Field(ge=0, lt=2**31)], ...] = Field(
+        default=(0,), min_length=1, description="training seeds: data order and initialisation"
+    )
     evaluation: EvaluationSettings
     behaviour_check: int = Field(
         default=256,

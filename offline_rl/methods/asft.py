@@ -21,7 +21,9 @@ class Asft(Imitation):
     """
 
     kind: Literal["asft"] = "asft"
-    kl_weight: float = Field(default=0.1, ge=0, allow_inf_nan=False)
+    kl_weight: float = Field(
+        default=0.1, ge=0, allow_inf_nan=False, description="of the divergence from the base"
+    )
 
     training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=2e-5)
 

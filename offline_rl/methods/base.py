@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, JsonValue
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from torch import Tensor
 
 from data_gen.filters import Filters
@@ -59,7 +59,10 @@ class Method(BaseModel, ABC):
 
     kind: str
     """The method's name in a settings file; each has its own, as `Literal` and default."""
-    training: TrainingSettings = TrainingSettings()
+    training: TrainingSettings = Field(
+        default=TrainingSettings(),
+        description="overrides the experiment's training, for this method",
+    )
 
     per: ClassVar[Literal["token", "example"]]
     """What the loss is averaged over: trained tokens, or examples."""

@@ -21,7 +21,12 @@ class Dpo(Preference):
     """
 
     kind: Literal["dpo"] = "dpo"
-    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    beta: float = Field(
+        default=0.1,
+        gt=0,
+        allow_inf_nan=False,
+        description="how strongly the policy is held to the base: smaller lets it move further",
+    )
 
     requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[TrainingSettings] = DPO_TRAINING

@@ -28,8 +28,12 @@ class IwSft(Imitation):
     """
 
     kind: Literal["iw_sft"] = "iw_sft"
-    level: Literal["sequence", "token"] = "sequence"
-    temperature: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    level: Literal["sequence", "token"] = Field(
+        default="sequence", description="one weight per completion, or one per token"
+    )
+    temperature: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="log-ratios are divided by it"
+    )
     clip: Clip | None = Field(
         default=None, description="None: (0, 16) for sequences, (0.2, 1.8) for tokens"
     )

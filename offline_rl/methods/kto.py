@@ -15,8 +15,6 @@ from offline_rl.methods.base import Requires, StepStatistic
 from offline_rl.methods.families import DPO_TRAINING, Graded, Per
 from offline_rl.settings.training import TrainingSettings
 
-_Weight = Field(default=1.0, gt=0, allow_inf_nan=False)
-
 
 def _mismatched(examples: Sequence[TokenizedExample]) -> list[TokenizedExample]:
     """Raises DataError where all examples are of one problem."""
@@ -48,9 +46,18 @@ class Kto(Graded):
     """
 
     kind: Literal["kto"] = "kto"
-    beta: float = Field(default=0.1, gt=0, allow_inf_nan=False)
-    desirable_weight: float = _Weight
-    undesirable_weight: float = _Weight
+    beta: float = Field(
+        default=0.1,
+        gt=0,
+        allow_inf_nan=False,
+        description="how strongly the policy is held to the base: smaller lets it move further",
+    )
+    desirable_weight: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="of accepted rollouts' losses"
+    )
+    undesirable_weight: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="of wrong rollouts' losses"
+    )
 
     per: ClassVar[Per] = "example"
     requires: ClassVar[Requires] = Requires(

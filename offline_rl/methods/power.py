@@ -18,7 +18,9 @@ class Power(Imitation):
     """
 
     kind: Literal["power"] = "power"
-    alpha: float = Field(default=0.5, gt=0, allow_inf_nan=False)
+    alpha: float = Field(
+        default=0.5, gt=0, allow_inf_nan=False, description="near 0: as rft; 1: as dft"
+    )
 
     def loss(self, logps: Tensor, batch: Batch) -> Tensor:
         return power_loss(logps, alpha=self.alpha)

@@ -23,7 +23,7 @@ class Psft(Imitation):
     """
 
     kind: Literal["psft"] = "psft"
-    clip: Clip = (0.8, 1.28)
+    clip: Clip = Field(default=(0.8, 1.28), description="bounds of the ratio")
     lag_steps: int = Field(default=8, ge=1, description="steps between refreshes of the old policy")
 
     training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-6, weight_decay=0.1)

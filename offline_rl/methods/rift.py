@@ -21,7 +21,9 @@ class Rift(Graded):
     """
 
     kind: Literal["rift"] = "rift"
-    penalty: float = Field(default=0.1, gt=0, allow_inf_nan=False)
+    penalty: float = Field(
+        default=0.1, gt=0, allow_inf_nan=False, description="weight of wrong rollouts' probability"
+    )
 
     training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-5)
 

@@ -19,8 +19,10 @@ class Simpo(Preference):
     """
 
     kind: Literal["simpo"] = "simpo"
-    beta: float = Field(default=2.0, gt=0, allow_inf_nan=False)
-    gamma: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    beta: float = Field(default=2.0, gt=0, allow_inf_nan=False, description="scale of the margin")
+    gamma: float = Field(
+        default=1.0, ge=0, allow_inf_nan=False, description="target of the scaled margin"
+    )
 
     training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-6, examples_per_step=128)
 

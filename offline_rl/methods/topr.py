@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor
 
 from losses import tapers, topr_loss
@@ -22,7 +23,10 @@ class Topr(Graded):
     """
 
     kind: Literal["topr"] = "topr"
-    level: Literal["sum", "mean", "token"] = "sum"
+    level: Literal["sum", "mean", "token"] = Field(
+        default="sum",
+        description="what the ratio is of: the completion, its mean token, each token",
+    )
 
     requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[TrainingSettings] = TrainingSettings(lr=1e-5)

@@ -17,7 +17,7 @@ BASE = "base"
 class Decoding(Frozen):
     """Another way of decoding policies, to tell learning from mere sharpening."""
 
-    temperature: float = Field(ge=0, allow_inf_nan=False)
+    temperature: float = Field(ge=0, allow_inf_nan=False, description="0: greedy decoding")
     samples: int | None = Field(
         default=None, ge=1, description="None: one if greedy, else as evaluation.sampling"
     )
@@ -72,7 +72,9 @@ Benchmarks = Annotated[dict[Label, BenchmarkSettings], BeforeValidator(_benchmar
 class EvaluationSettings(Frozen):
     """On what, and how, every policy is evaluated."""
 
-    sampling: Sampling = Sampling(samples=16, max_tokens=4096)
+    sampling: Sampling = Field(
+        default=Sampling(samples=16, max_tokens=4096), description="of every policy"
+    )
     sampler: AnySampler | None = Field(
         default=None, description="None: as the experiment's; a server cannot load what was trained"
     )

@@ -29,10 +29,12 @@ class Lora(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    rank: int = Field(default=16, ge=1)
-    alpha: float = Field(default=32, gt=0)
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    target_modules: str | tuple[str, ...] = "all-linear"
+    rank: int = Field(default=16, ge=1, description="of the adapter matrices")
+    alpha: float = Field(default=32, gt=0, description="scale: updates are times alpha / rank")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="of the adapters' inputs")
+    target_modules: str | tuple[str, ...] = Field(
+        default="all-linear", description="names of modules, as in peft"
+    )
     dora: bool = Field(
         default=False, description="magnitude and direction apart (arXiv 2402.09353)"
     )
@@ -68,7 +70,9 @@ class TrainingSettings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    epochs: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    epochs: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="passes over the examples"
+    )
     steps: int | None = Field(default=None, ge=1, description="optimiser steps; overrides epochs")
     total_examples: int | None = Field(
         default=None, ge=1, description="examples seen in all; overrides steps and epochs"
@@ -79,7 +83,7 @@ class TrainingSettings(BaseModel):
         description="completion tokens trained on in all; overrides steps, epochs, total_examples",
     )
     examples_per_step: int = Field(default=256, ge=1, description="whole batch, all processes")
-    lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False)
+    lr: float = Field(default=5e-5, gt=0, allow_inf_nan=False, description="highest learning rate")
     scheduler: str = Field(
         default="cosine", description="shape of the learning rate, by transformers' name for it"
     )
@@ -87,16 +91,22 @@ class TrainingSettings(BaseModel):
         default={}, description="of that scheduler, as transformers names them"
     )
     warmup: float = Field(default=0.1, ge=0, le=1, description="share of the steps")
-    betas: tuple[float, float] = (0.9, 0.95)
-    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False)
-    max_grad_norm: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    betas: tuple[float, float] = Field(default=(0.9, 0.95), description="of Adam")
+    weight_decay: float = Field(default=0.01, ge=0, allow_inf_nan=False, description="as in AdamW")
+    max_grad_norm: float = Field(
+        default=1.0, gt=0, allow_inf_nan=False, description="gradients are clipped to this norm"
+    )
     optimizer: str = Field(default="adamw_torch", description="by transformers' name for it")
     max_tokens: int = Field(default=2048, ge=2, description="longer rollouts are left out")
     tokens_per_microbatch: int = Field(
         default=16384, ge=1, description="padded tokens in one forward pass; memory, not results"
     )
-    precision: Literal["float32", "bfloat16"] = "float32"
-    gradient_checkpointing: bool = False
+    precision: Literal["float32", "bfloat16"] = Field(
+        default="float32", description="bfloat16: autocast; weights stay in float32"
+    )
+    gradient_checkpointing: bool = Field(
+        default=False, description="recompute activations in the backward pass, to save memory"
+    )
     lora: Lora | None = None
     launch: Launch | None = Field(default=None, description="None: in this process alone")
     threads: int = Field(default=1, ge=1, description="CPU threads; results depend on it")
@@ -122,7 +132,9 @@ class TrainingSettings(BaseModel):
     )
     checkpoint_every: int = Field(default=0, ge=0, description="steps between checkpoints; 0: none")
     log_every: int = Field(default=1, ge=1, description="steps between log lines")
-    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = ()
+    report_to: tuple[Literal["tensorboard", "wandb", "mlflow", "trackio"], ...] = Field(
+        default=(), description="trackers that receive learning curves and the comparison"
+    )
 
     @model_validator(mode="after")
     def _betas_in_range(self) -> "TrainingSettings":
