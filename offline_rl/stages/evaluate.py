@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from data_gen.collection import collected_chunks
 from data_gen.model_ref import ModelRef
 from data_gen.samplers import SamplerSettings
-from data_gen.types import DataError, Label, Problem, Sampling, Verifier
+from data_gen.types import DataError, Problem, Sampling, Verifier
 from data_gen.verifiers import VerifierSettings
-from eval.benchmarks import Benchmark
-from eval.evaluation import Evaluation, evaluate, load_evaluation
+from eval.evaluation import Evaluation, load_evaluation
 from offline_rl.artifacts.checksums import problems_digest
 from offline_rl.artifacts.provenance import SAMPLING_PACKAGES, Fingerprint, versions
 from offline_rl.artifacts.published_stage import PublishedStage
@@ -169,23 +169,13 @@ def _evaluate(run: Run[ModelSettings], job: Job, verify: Verifier, folder: Path)
         run.progress.say(f"{len(too_long)} prompts of {job.benchmark} exceed the context, left out")
     done, right = 0, 0
     with run.progress.task(f"evaluate {job.label}{seed} on {job.benchmark}", "samples") as task:
-
-        def on_chunk(verdicts: Sequence[Label]) -> None:
-            nonlocal done, right
-            done += len(verdicts)
-            right += sum(verdict == "correct" for verdict in verdicts)
+        for rollouts in collected_chunks(
+            fitting, sampler, verify, job.setup.sampling, folder=folder
+        ):
+            done += len(rollouts)
+            right += sum(rollout.verdict.label == "correct" for rollout in rollouts)
             total = len(fitting) * job.setup.sampling.samples
             task.update(done, total, f"{right / done:.1%} correct")
-
-        benchmark = Benchmark(job.benchmark, tuple(fitting), verify, job.setup.sampling)
-        evaluate(
-            job.label,
-            sampler,
-            benchmark,
-            training_seed=job.training_seed,
-            folder=folder,
-            on_chunk=on_chunk,
-        )
     info = EvaluationInfo(
         label=job.label,
         training_seed=job.training_seed,
