@@ -1,6 +1,6 @@
-"""What methods require beyond the policy's own log-probabilities, computed without knowing them."""
+"""The policy's log-probabilities with what else a method requires of a batch."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -15,23 +15,22 @@ from data_gen.types import DataError
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
 from offline_rl.training.base_kl import BaseDivergence
+from offline_rl.training.lm_head import LossHead, Scored
 from offline_rl.training.weight_snapshot import Snapshot
 
 LAGGED = "lagged.safetensors"
-
-Forward = Callable[[Any, Batch], Any]
 
 
 class Auxiliary:
     """Computes the lagging policy, the divergence from the base, and a step's mean.
 
-    Make it while the model is still the base. `forward(model, batch)` scores a batch.
+    Make it while the model is still the base.
     Raises DataError where the divergence is required while FSDP shards the weights.
     """
 
-    def __init__(self, requires: Requires, model: Any, forward: Forward, accelerator: Any) -> None:
+    def __init__(self, requires: Requires, model: Any, head: LossHead, accelerator: Any) -> None:
         self._requires = requires
-        self._forward = forward
+        self._head = head
         self._accelerator = accelerator
         self._step_mean: Tensor | None = None
         if requires.base_kl and accelerator.distributed_type == DistributedType.FSDP:
@@ -62,27 +61,27 @@ class Auxiliary:
         values = []
         with self._still(model):
             for batch, idle in batches:
-                logps = self._forward(model, batch).log_probs.float()
+                logps = self._head(model, batch).log_probs.float()
                 values.append(statistic.values(logps, batch)[: 0 if idle else None])
         joined = torch.cat(values).double()
         both = torch.stack([joined.sum(), joined.new_tensor(len(joined))])
         total, count = self._accelerator.reduce(both, reduction="sum")
         self._step_mean = (total / count).float()
 
-    def score(self, model: Any, batch: Batch) -> tuple[Any, Batch]:
+    def score(self, model: Any, batch: Batch) -> tuple[Scored, Batch]:
         """The forward pass, and the batch with all that the method requires."""
         bare = self._accelerator.unwrap_model(model)
         batch = replace(batch, step_mean=self._step_mean)
         if self._lagged is not None:
             with self._still(model), self._lagged.in_place(bare):
-                logps = self._forward(model, batch).log_probs.float()
+                logps = self._head(model, batch).log_probs.float()
             batch = replace(batch, lagged_logps=logps)
         if self._divergence is None:
-            return self._forward(model, batch), batch
+            return self._head(model, batch), batch
         with self._still(model):
             base_states = self._divergence.base_states(bare, batch)
         with self._divergence.watched(bare) as states:
-            output = self._forward(model, batch)
+            output = self._head(model, batch)
         with self._accelerator.autocast():
             divergence = self._divergence.between(bare, base_states, states[-1], batch)
         return output, replace(batch, base_divergence=divergence)

@@ -1,6 +1,5 @@
 """From a batch to the log-probabilities of its tokens, where possible without the full logits."""
 
-import functools
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,6 +41,7 @@ class LossHead:
 
     def __init__(self, model: Any, kind: HeadKind, accelerator: Any) -> None:
         """TRL's head is on the model already; the model is not yet wrapped for training."""
+        self.entropy = False
         causal = causal_of(model)
         with accelerator.autocast():
             reason = _not_plain(causal)
@@ -59,12 +59,15 @@ class LossHead:
         if self.kind == "chunked":
             _attach(causal)
 
-    def __call__(self, model: Any, batch: Batch, *, entropy: bool = False) -> Scored:
-        """Scores the batch; `model` may be wrapped, of the model this was made for."""
+    def __call__(self, model: Any, batch: Batch) -> Scored:
+        """Scores the batch; `model` may be wrapped, of the model this was made for.
+
+        With `entropy` set, passes with gradient give entropies too.
+        """
+        entropy = self.entropy and torch.is_grad_enabled()
         inputs = {"input_ids": batch.tokens, "attention_mask": batch.attention_mask}
         if self.kind == "chunked":
-            score = functools.partial(_chunked, batch=batch, entropy=entropy)
-            scored: Scored = model(**inputs, score=score)
+            scored: Scored = model(**inputs, batch=batch, entropy=entropy)
             return scored
         if self.kind == "trl":
             output = model(**inputs, labels=batch.labels, use_cache=False, fused_lm_head=True)
@@ -104,21 +107,22 @@ def _is_last(causal: Any, head: Any) -> bool:
 
 
 def _attach(causal: Any) -> None:
-    """Lets a forward pass take `score`, and return what it gives of the states and head weight.
+    """Lets a forward pass take a `batch`, and return its log-probabilities instead of logits.
 
-    It is called inside the pass, where autocast is on and wrappers around the model see it.
+    They are computed inside the pass, where autocast is on and wrappers around the model see it.
     """
 
     def scored(
         forward: Callable[..., Any],
         *args: Any,
-        score: Callable[[Tensor, Tensor], Scored] | None = None,
+        batch: Batch | None = None,
+        entropy: bool = False,
         **kwargs: Any,
     ) -> Any:
-        if score is None:
+        if batch is None:
             return forward(*args, **kwargs)
         states = causal.base_model(*args, **kwargs, use_cache=False).last_hidden_state
-        return score(states, causal.get_output_embeddings().weight)
+        return _chunked(states, causal.get_output_embeddings().weight, batch, entropy)
 
     wrap_forward(causal, scored)
 

@@ -146,11 +146,12 @@ def _read(
         "attention_mask": None,
         "use_cache": False,
     }
-    extra: dict[str, Any] = {}
     if kind == VARLEN:
-        extra = boundaries(lengths, tokens.device)
-    with without_mask():
-        states: Tensor = layers(**inputs, **extra).last_hidden_state
+        with without_mask():
+            output = layers(**inputs, **boundaries(lengths, tokens.device))
+    else:
+        output = layers(**inputs)
+    states: Tensor = output.last_hidden_state
     return states
 
 

@@ -19,7 +19,7 @@ from trl import SFTTrainer
 from offline_rl.batch import Batch, TokenizedExample, collate, longest, microbatches, with_reference
 from offline_rl.methods.base import Method
 from offline_rl.training.auxiliary import Auxiliary
-from offline_rl.training.lm_head import HeadKind, LossHead, Scored
+from offline_rl.training.lm_head import HeadKind, LossHead
 from offline_rl.training.model import causal_of
 from offline_rl.training.packing import Packed, Packing
 from offline_rl.training.token_stats import TokenStats
@@ -64,7 +64,7 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self._tokens_per_microbatch = tokens_per_microbatch
         self.packing = Packing(causal_of(self.model), packing, self.accelerator)
         self._head = LossHead(self.model, head, self.accelerator)
-        self._auxiliary = Auxiliary(method.requires, self.model, self._forward, self.accelerator)
+        self._auxiliary = Auxiliary(method.requires, self.model, self._head, self.accelerator)
         self._start_tolerance = _FLOAT32_ROUNDING
         self.examples_seen = 0
         self.tokens_seen = 0
@@ -144,7 +144,8 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
         self.tokens_seen += tokens
         pieces = self._share(microbatches(examples, self._tokens_per_microbatch))
         total = torch.zeros((), device=self.args.device)
-        self._token_stats = TokenStats(self.args.device, entropy=self._logs_now())
+        self._head.entropy = self._logs_now()
+        self._token_stats = TokenStats(self.args.device, entropy=self._head.entropy)
         self._method_metrics = {}
         with self.maybe_activation_offload_context:
             for number, (piece, idle) in enumerate(pieces, 1):
@@ -184,10 +185,6 @@ class OfflineTrainer(SFTTrainer):  # type: ignore[misc] # the library is taken a
             for name, values in self._method.metrics(logps, inputs).items():
                 self._method_metrics.setdefault(name, []).append(values.float())
         return loss
-
-    def _forward(self, model: Any, batch: Batch) -> Scored:
-        entropy = torch.is_grad_enabled() and self._logs_now()
-        return self._head(model, batch, entropy=entropy)
 
     def _logs_now(self) -> bool:
         """Whether this step's figures are written down; entropies cost, and are taken only then."""
