@@ -124,7 +124,7 @@ class Accuracy:
         """A row for every benchmark, and for the mean over them if the label has them all."""
         for benchmark, entries in self._rows:
             means = _means([one for entry in entries for one in self._figures[entry.benchmark]])
-            yield _over_seeds(benchmark, entries, means, self._resampled)
+            yield _label_row(benchmark, entries, means, self._resampled)
 
     def seed_rows(self) -> Iterator[SeedRow]:
         """For every training seed what `rows` has for all of them."""
@@ -143,7 +143,7 @@ def _means(figures: Sequence[Figures]) -> Figures:
     return Figures(*(float(np.mean(one)) for one in zip(*figures, strict=True)))
 
 
-def _over_seeds(
+def _label_row(
     benchmark: str, entries: Sequence[Entry], means: Figures, resampled: Resampled
 ) -> CheckedLabelRow:
     """avg@k, IQM and pass@k with their errors, of one benchmark or of the mean over several."""

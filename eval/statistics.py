@@ -106,7 +106,7 @@ def seed_standard_deviation(tables: Sequence[Table]) -> float:
 def _headline(over_problems: Sequence[Table], methods: Sequence[Sequence[Table]]) -> Estimate:
     weight = 1 / len(over_problems)
     problems = _sum([_over_problems(values, weight) for values in over_problems])
-    seeds = _over_seeds([tables for tables in methods if len(tables[0]) > 1])
+    seeds = _seed_component([tables for tables in methods if len(tables[0]) > 1])
     value = weight * math.fsum(float(values.mean()) for values in over_problems)
     return _estimate(value, problems, seeds)
 
@@ -118,7 +118,7 @@ def _over_problems(values: Table, weight: float = 1.0) -> _Component:
     return _Component(variance * weight**2, n - 1)
 
 
-def _over_seeds(methods: Sequence[Sequence[Table]]) -> _Component:
+def _seed_component(methods: Sequence[Sequence[Table]]) -> _Component:
     """What training seeds add to the variance, for each method max(0, s^2 - MSR / n) / S.
 
     s^2 is the variance of per-seed means. MSR, the residual mean square of the problem x seed

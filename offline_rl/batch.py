@@ -102,7 +102,7 @@ def tokenize(example: Example) -> TokenizedExample:
     return tuple(rows)
 
 
-def labelled(
+def with_signals(
     example: TokenizedExample, signals: Sequence[float], accepted: Sequence[bool]
 ) -> TokenizedExample:
     """The example with a signal for each of its rows, and whether each is an accepted one."""

@@ -200,7 +200,7 @@ def test_a_killed_run_of_other_settings_leaves_nothing_that_passes_for_its_own(t
 def test_an_evaluation_of_other_weights_than_are_there_is_left_out(tiny_copy):
     """As between a policy's training and its evaluation, when it is trained again."""
     stage = PublishedStage(tiny_copy / "models/rft/seed-0")
-    manifest = stage.published()
+    manifest = stage.require_manifest()
     weights = stage.folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"\1")
     files = {**manifest.files, weights.name: FileEntry.at(weights)}

@@ -27,7 +27,7 @@ class PublishedStage:
         """None where nothing whole is published. Raises DataError for another version's format."""
         return read_manifest(self.folder)
 
-    def published(self) -> StageManifest:
+    def require_manifest(self) -> StageManifest:
         """The manifest. Raises FileNotFoundError where nothing whole is published."""
         if self.manifest is None:
             raise FileNotFoundError(f"{self.folder}: this stage is not finished")
@@ -44,7 +44,7 @@ class PublishedStage:
 
     def digest(self) -> str:
         """A hash of what the stage holds or held, clock readings aside."""
-        manifest = self.published()
+        manifest = self.require_manifest()
         files = {name: file.sha256 for name, file in manifest.files.items()} | manifest.dropped
         return digest({n: f for n, f in files.items() if n not in manifest.uncounted})
 
@@ -75,8 +75,8 @@ class PublishedStage:
         return kind.parse(content, path)
 
     def without_weights(self) -> StageManifest:
-        """The manifest as if weights had been dropped. Raises as `published`."""
-        manifest = self.published()
+        """The manifest as if weights had been dropped. Raises as `require_manifest`."""
+        manifest = self.require_manifest()
         return manifest.without({name for name in manifest.files if name.endswith(_WEIGHTS)})
 
     def drop(self, pattern: str) -> None:

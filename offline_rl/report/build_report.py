@@ -10,8 +10,8 @@ from offline_rl.report.fairness import (
     kernel_notes,
     left_out_notes,
     setting_notes,
-    with_budgets,
     with_marks,
+    with_training_costs,
 )
 
 
@@ -31,7 +31,7 @@ def build_report(results: RunResults) -> Report:
         results,
         replace(
             compared,
-            comparison=with_budgets(compared.comparison, training),
+            comparison=with_training_costs(compared.comparison, training),
             pairwise=with_marks(compared.pairwise, training),
         ),
         notes=(

@@ -39,7 +39,7 @@ def spent(training: pd.DataFrame) -> pd.DataFrame:
     return means.groupby(["model", "label"], sort=False).mean()
 
 
-def with_budgets(comparison: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
+def with_training_costs(comparison: pd.DataFrame, training: pd.DataFrame) -> pd.DataFrame:
     """`comparison` with what each method took to be trained; empty for what was not trained."""
     means = spent(training).rename(columns={"trained_tokens_seen": "tokens_seen"})
     return comparison.join(means.add_prefix("training_"), on=["model", "label"])

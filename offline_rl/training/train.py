@@ -19,7 +19,7 @@ from data_gen.types import DataError, Rollout
 from data_gen.views import is_accepted, problem_groups
 from offline_rl.artifacts.atomic import disk_errors_name
 from offline_rl.artifacts.records import TrainingReport
-from offline_rl.batch import TokenizedExample, labelled, longest, tokenize
+from offline_rl.batch import TokenizedExample, longest, tokenize, with_signals
 from offline_rl.methods.base import Method
 from offline_rl.methods.registry import code_of
 from offline_rl.settings.training import CHECKPOINTS, TrainingSettings
@@ -184,7 +184,7 @@ def prepare(
         problems += 1
         count += len(group)
         for example in method.examples(group, selection, seed):
-            tokens = labelled(
+            tokens = with_signals(
                 tokenize(example),
                 method.signals(example, group, selection),
                 [is_accepted(rollout, selection.min_reward) for rollout in example],

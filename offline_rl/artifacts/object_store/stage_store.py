@@ -41,7 +41,7 @@ class StageStore:
         What `take` has found damaged is mended. A failure is kept, and not for others to take.
         """
         published = stage.published
-        manifest = published.published() if self._weights else published.without_weights()
+        manifest = published.require_manifest() if self._weights else published.without_weights()
         key = f"{name}/{_key(stage)}"
         content = content_of(manifest.text())
         mend = key in self._damaged
