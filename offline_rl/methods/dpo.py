@@ -4,13 +4,12 @@ import math
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field
 from torch import Tensor
 
 from losses import dpo_loss, sequence_logps
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
-from offline_rl.methods.families import DPO_TRAINING, Preference, margin_metrics, sides
+from offline_rl.methods.families import BETA, DPO_TRAINING, Preference, margin_metrics, sides
 from offline_rl.settings.training import TrainingSettings
 
 
@@ -21,12 +20,7 @@ class Dpo(Preference):
     """
 
     kind: Literal["dpo"] = "dpo"
-    beta: float = Field(
-        default=0.1,
-        gt=0,
-        allow_inf_nan=False,
-        description="how strongly the policy is held to the base: smaller lets it move further",
-    )
+    beta: float = BETA
 
     requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[TrainingSettings] = DPO_TRAINING

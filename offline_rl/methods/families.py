@@ -1,9 +1,9 @@
 """What methods have in common by what they learn from: accepted rollouts, pairs, or all of them."""
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, JsonValue
+from pydantic import AfterValidator, Field, JsonValue
 from torch import Tensor
 
 from data_gen.selection import Selection
@@ -24,6 +24,14 @@ def _holds_one(clip: tuple[float, float]) -> tuple[float, float]:
 
 Clip = Annotated[tuple[float, float], AfterValidator(_holds_one)]
 """Bounds of a ratio, which is 1 at equal policies."""
+
+BETA: Any = Field(
+    default=0.1,
+    gt=0,
+    allow_inf_nan=False,
+    description="how strongly the policy is held to the base: smaller lets it move further",
+)
+"""The `beta` of dpo, ipo and kto."""
 
 DPO_TRAINING = TrainingSettings(lr=1e-6, examples_per_step=128, warmup=0.05)
 """Training settings of dpo, ipo and kto."""

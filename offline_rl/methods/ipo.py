@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import ClassVar, Literal
 
-from pydantic import Field
 from torch import Tensor
 
 from losses import ipo_loss, mean_logps
 from offline_rl.batch import Batch
 from offline_rl.methods.base import Requires
-from offline_rl.methods.families import DPO_TRAINING, Preference, margin_metrics, sides
+from offline_rl.methods.families import BETA, DPO_TRAINING, Preference, margin_metrics, sides
 from offline_rl.settings.training import TrainingSettings
 
 
@@ -22,12 +21,7 @@ class Ipo(Preference):
     """
 
     kind: Literal["ipo"] = "ipo"
-    beta: float = Field(
-        default=0.1,
-        gt=0,
-        allow_inf_nan=False,
-        description="how strongly the policy is held to the base: smaller lets it move further",
-    )
+    beta: float = BETA
 
     requires: ClassVar[Requires] = Requires(reference=True)
     training_defaults: ClassVar[TrainingSettings] = DPO_TRAINING

@@ -12,7 +12,7 @@ from data_gen.types import DataError
 from losses import kto_loss, sequence_logps
 from offline_rl.batch import Batch, TokenizedExample
 from offline_rl.methods.base import Requires, StepStatistic
-from offline_rl.methods.families import DPO_TRAINING, Graded, Per
+from offline_rl.methods.families import BETA, DPO_TRAINING, Graded, Per
 from offline_rl.settings.training import TrainingSettings
 
 
@@ -46,12 +46,7 @@ class Kto(Graded):
     """
 
     kind: Literal["kto"] = "kto"
-    beta: float = Field(
-        default=0.1,
-        gt=0,
-        allow_inf_nan=False,
-        description="how strongly the policy is held to the base: smaller lets it move further",
-    )
+    beta: float = BETA
     desirable_weight: float = Field(
         default=1.0, gt=0, allow_inf_nan=False, description="of accepted rollouts' losses"
     )
