@@ -197,6 +197,26 @@ def test_a_killed_run_of_other_settings_leaves_nothing_that_passes_for_its_own(t
         load_run(tiny_copy)
 
 
+def test_settings_that_nobody_has_run_have_no_results(tiny_copy):
+    """As those of a run on several base models are, for a model that it has not come to."""
+    settings = tiny_copy / "experiment.yaml"
+    settings.write_text(settings.read_text().replace("temperature: 1.0", "temperature: 0.7"))
+    with pytest.raises(DataError, match=r"no finished evaluation yet.* of other settings or data"):
+        load_run(tiny_copy)
+
+
+def test_policies_of_another_data_set_than_is_there_are_left_out(tiny_copy):
+    stage = PublishedStage(tiny_copy / "dataset")
+    manifest = stage.require_manifest()
+    part = stage.folder / "part-00000.parquet"
+    part.write_bytes(part.read_bytes()[:-1] + b"\1")
+    files = {**manifest.files, part.name: FileEntry.at(part)}
+    (stage.folder / MANIFEST).write_text(manifest.model_copy(update={"files": files}).text())
+    report = load_run(tiny_copy)
+    assert set(report.comparison.label) == {"base"}
+    assert any("models/rft/seed-0" in note.text for note in report.notes)
+
+
 def test_an_evaluation_of_other_weights_than_are_there_is_left_out(tiny_copy):
     """As between a policy's training and its evaluation, when it is trained again."""
     stage = PublishedStage(tiny_copy / "models/rft/seed-0")

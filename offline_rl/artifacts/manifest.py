@@ -14,7 +14,7 @@ from offline_rl.artifacts.records import ChecksummedRecord, StrictModel
 
 MANIFEST = "stage.json"
 INPUTS = "inputs.json"
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Of the files that a stage holds; a folder of another format is refused. 0.3 wrote none."""
 
 
@@ -56,7 +56,7 @@ class StageManifest(FileListing):
     """`inputs` are all that the result depends on; `dropped` are files deleted since, with their
     checksums; `uncounted` names files that no digest counts, for they hold clock readings."""
 
-    format: Literal[1]
+    format: Literal[2]
     inputs: dict[str, JsonValue]
     files: dict[Annotated[str, AfterValidator(_of_a_stage)], FileEntry]
     dropped: dict[str, Sha256] = Field(default_factory=dict)
@@ -98,7 +98,8 @@ def check_version(value: Any, where: str) -> None:
     """Raises DataError for what another version wrote in another format."""
     found = value.get("format") if isinstance(value, dict) else None
     if found != FORMAT:
-        version = "0.3 or older" if found is None else "a newer one"
+        older = isinstance(found, int) and found < FORMAT
+        version = "0.3 or older" if found is None else "an older one" if older else "a newer one"
         raise DataError(
             f"{where}: written by another version of offline-rl ({version}), whose run folders"
             " this version does not read: run the experiment into a new folder (--out); rollouts"

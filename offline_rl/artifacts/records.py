@@ -350,10 +350,11 @@ class Overlap(Record):
 class CurrentStages(ChecksummedRecord):
     """The hash of the inputs that each stage of a run has with the run's settings; in its folder.
 
-    A stage whose stage.json has others was made with other settings. Absent are stages whose inputs
-    are not known yet, since they follow from one that is not finished.
+    `settings` is the hash of these settings. A stage whose stage.json has other inputs was made
+    with others. Stages whose inputs are not known yet are not listed.
     """
 
     FILE = "stages.json"
 
+    settings: Sha256
     stages: dict[str, Sha256]

@@ -1,5 +1,6 @@
 """Settings as YAML that is read back to the same value."""
 
+import hashlib
 from collections.abc import Mapping
 
 from data_gen.problems.sources import ProblemSource
@@ -12,6 +13,11 @@ from offline_rl.settings.data import DataSettings
 def dump_settings(settings: DataSettings) -> str:
     """The settings as resolved."""
     return to_yaml(_resolved(settings))
+
+
+def settings_digest(settings: DataSettings) -> str:
+    """A hash of the settings as resolved."""
+    return hashlib.sha256(dump_settings(settings).encode()).hexdigest()
 
 
 def dump_several_models(series: SeveralModels) -> str:

@@ -1,11 +1,14 @@
 """What is finished in a run's folder; nothing is sampled or trained."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+
+from pydantic import JsonValue
 
 from data_gen.types import DataError
 from eval.notes import Note
+from offline_rl.artifacts.checksums import digest
 from offline_rl.artifacts.layout import SETTINGS
 from offline_rl.artifacts.provenance import public_name
 from offline_rl.artifacts.published_stage import PublishedStage
@@ -19,7 +22,7 @@ from offline_rl.artifacts.records import (
     TrainingFailure,
     TrainingReport,
 )
-from offline_rl.config.dump import dump_settings
+from offline_rl.config.dump import dump_settings, settings_digest
 from offline_rl.config.schema import Experiment
 from offline_rl.report import Samples, curves_table, data_table, training_table
 from offline_rl.report.contents import RunResults
@@ -32,13 +35,13 @@ from offline_rl.results.run_notes import (
     overlap_note,
     rounding_notes,
 )
-from offline_rl.results.run_stages import RunStages
+from offline_rl.results.run_stages import MadeFrom, RunStages
 from offline_rl.settings.evaluation import BASE
 from offline_rl.stages.budget import with_budget
 from offline_rl.stages.evaluate import evaluation_folder
 from offline_rl.stages.filter import dataset_folder
 from offline_rl.stages.leakage_check import overlap_folder
-from offline_rl.stages.logprob_check import gap_notes, read_gap
+from offline_rl.stages.logprob_check import behaviour_folder, gap_notes, read_gap
 from offline_rl.stages.policies import policy_folder, read_policy
 from offline_rl.stages.run_sweep import read_trials, trial_notes, with_best
 
@@ -49,7 +52,7 @@ def collect_run(experiment: Experiment, folder: Path) -> RunResults:
     What was made with other settings than the experiment's is left out, with a note. Raises
     DataError where nothing can be compared yet.
     """
-    stages = RunStages(folder)
+    stages = RunStages(folder, settings_digest(experiment))
     dataset = stages.at(dataset_folder(folder))
     if dataset.manifest is None:
         if dataset.damage() is not None:
@@ -59,23 +62,36 @@ def collect_run(experiment: Experiment, folder: Path) -> RunResults:
     trials = read_trials(experiment, folder)
     experiment = with_best(experiment, folder)
     model, evaluation = public_name(experiment.model), experiment.evaluation
-    samples = list(stages.evaluations(evaluation, BASE, None, model=model))
+    hashes = _hashes(dataset)
+
+    def of_base(inputs: Mapping[str, JsonValue]) -> bool:
+        return digest(inputs["model"]) == hashes["model_sha256"]
+
+    def of_dataset(inputs: Mapping[str, JsonValue]) -> bool:
+        return inputs["dataset"] == hashes["dataset_sha256"]
+
+    samples = list(stages.evaluations(evaluation, BASE, None, model=model, made_from=of_base))
     policies: list[TrainedPolicy] = []
     for label in experiment.methods:
         for seed in experiment.seeds:
-            stage = stages.current(policy_folder(folder, label, seed))
+            stage = stages.current(policy_folder(folder, label, seed), of_dataset)
             if stage is None:
                 continue
             policies.append(read_policy(stage, label, seed))
             if isinstance(policies[-1].outcome, TrainingReport):
-                samples += stages.evaluations(evaluation, label, seed, model=model, policy=stage)
+                samples += stages.evaluations(
+                    evaluation, label, seed, model=model, made_from=_sampled_from(stage)
+                )
     if not samples:
-        raise DataError(f"{folder}: no finished evaluation yet, so there is nothing to compare")
+        others = f" ({len(stages.stale)} stages are of other settings or data)"
+        raise DataError(
+            f"{folder}: no finished evaluation yet, so there is nothing to compare"
+            f"{others if stages.stale else ''}"
+        )
     about_data = list(_data_notes(stages, evaluation.benchmarks))
-    gap = read_gap(folder)
+    gap = read_gap(folder) if stages.current(behaviour_folder(folder)) is not None else None
     measured = {} if gap is None else gap.model_dump(exclude_none=True)
     summary = dataset.read(DatasetSummary)
-    hashes = _hashes(dataset)
     return RunResults(
         name=experiment.name,
         samples=tuple(samples),
@@ -115,6 +131,10 @@ def again(folder: Path) -> str:
     """The command that repeats a run, without the path of its folder on this machine."""
     settings = f"{folder.resolve().name}/{SETTINGS}"
     return f"offline-rl run {shlex.quote(settings)} --out NEW_FOLDER"
+
+
+def _sampled_from(policy: PublishedStage) -> MadeFrom:
+    return lambda inputs: inputs["model"] == {"policy": policy.digest()}
 
 
 def _data_notes(stages: RunStages, benchmarks: Iterable[str]) -> Iterator[Note]:

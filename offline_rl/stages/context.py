@@ -5,11 +5,11 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from data_gen.problems.sources import LoadedProblems, ProblemSource
 from data_gen.types import DataError, Problem, Verifier
-from offline_rl.artifacts.atomic import disk_errors_name, write_atomically
+from offline_rl.artifacts.atomic import write_atomically
 from offline_rl.artifacts.checksums import DamagedArtifact, digest
 from offline_rl.artifacts.object_store.stage_store import StageStore
 from offline_rl.artifacts.provenance import Fingerprint
@@ -35,6 +35,8 @@ class Run(Generic[Settings]):
     """The base model's fingerprint."""
     store: StageStore | None = None
     """Where finished stages are put as well, and taken from."""
+    settings_sha256: str | None = None
+    """Hash of the settings by which `expect` records stages; None: it records nothing."""
     _loaded: dict[ProblemSource, LoadedProblems] = field(default_factory=dict)
     _expected: dict[str, str] = field(default_factory=dict)
 
@@ -51,14 +53,19 @@ class Run(Generic[Settings]):
         """Keeps what an earlier run of the same settings has recorded by `expect`."""
         # A damaged record is one of nothing: the run writes it again as it goes.
         with suppress(FileNotFoundError, DamagedArtifact):
-            self._expected.update(CurrentStages.read(self.folder).stages)
+            record = CurrentStages.read(self.folder)
+            if record.settings == self.settings_sha256:
+                self._expected.update(record.stages)
 
     def expect(self, *stages: Stage) -> None:
         """Records what these stages are made from, by which the report knows them as the run's."""
+        if self.settings_sha256 is None:
+            return
         expected = {self._name(stage): digest(stage.inputs) for stage in stages}
         if not expected.items() <= self._expected.items():
             self._expected.update(expected)
-            CurrentStages(stages=self._expected).write(self.folder)
+            record = CurrentStages(settings=self.settings_sha256, stages=self._expected)
+            record.write(self.folder)
 
     def is_needed(self, stage: Stage) -> bool:
         """Whether a stage must be done; says so where that is not plain."""
@@ -138,10 +145,3 @@ def _engine_before(note: Path) -> dict[str, str]:
     except (FileNotFoundError, ValueError):
         return {}
     return before if isinstance(before, dict) and "threads" in before else {}
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes readable JSON inside of a stage's unpublished folder."""
-    text = json.dumps(value, indent=1, allow_nan=False) + "\n"
-    with disk_errors_name(path):
-        path.write_text(text, encoding="utf-8")

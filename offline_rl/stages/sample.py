@@ -1,10 +1,10 @@
 """The rollouts as they were sampled and verified here, or brought along."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import JsonValue
+from pydantic_core import from_json
 
 from data_gen.cards.dataset_card import dataset_card
 from data_gen.cards.origin import ImportedFrom, ModelAndPrompt, ProblemSet
@@ -186,7 +186,12 @@ def _place(source: Imported) -> Path:
 def _made(place: Path) -> JsonValue:
     """How rollouts of our own were made, by any version, where a file beside them says so."""
     note = place / RolloutsAbout.FILE
-    made: JsonValue = json.loads(note.read_text(encoding="utf-8")) if note.is_file() else None
+    if not note.is_file():
+        return None
+    try:
+        made: JsonValue = from_json(note.read_bytes(), allow_inf_nan=False)
+    except ValueError as error:
+        raise DataError(f"{note}: not JSON ({error})") from error
     return made
 
 

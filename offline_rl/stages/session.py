@@ -21,7 +21,12 @@ S = TypeVar("S", bound=ModelSettings)
 
 @contextmanager
 def at_work(
-    settings: S, folder: Path, progress: Progress, *, store: StageStore | None = None
+    settings: S,
+    folder: Path,
+    progress: Progress,
+    *,
+    store: StageStore | None = None,
+    settings_sha256: str | None = None,
 ) -> Iterator[Run[S]]:
     """Verifier and engines end with the block.
 
@@ -38,7 +43,7 @@ def at_work(
         base = model_fingerprint(settings.base_model)
         if settings.remote_code:
             progress.say(f"the code that comes with {settings.model} runs (remote_code: true)")
-        yield Run(settings, folder, progress, engines, verify, base, store)
+        yield Run(settings, folder, progress, engines, verify, base, store, settings_sha256)
 
 
 def store_of(settings: DataSettings) -> StageStore | None:

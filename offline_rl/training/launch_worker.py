@@ -7,7 +7,7 @@ import sys
 import threading
 from pathlib import Path
 
-from data_gen.store.rollouts import load_rollouts
+from data_gen.store.rollouts import StoredRollouts
 from offline_rl.methods.failure import reason_of
 from offline_rl.training.launch_messages import (
     Message,
@@ -40,7 +40,7 @@ def main(path: Path) -> int:
     try:
         train(
             job.method,
-            load_rollouts(job.rollouts, untrusted=False),
+            StoredRollouts(Path(job.rollouts)),
             job.folder,
             model=job.model,
             training=job.training,

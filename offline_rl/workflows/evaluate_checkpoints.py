@@ -32,7 +32,6 @@ def evaluate_checkpoint(
     verifier or version are not mixed under one label.
     """
     with at_work(settings, folder, progress or Silent()) as run:
-        run.recall_expected()
         _evaluate(run)
         report = build_report(collect_checkpoints(folder))
         write_report(folder / REPORT, report)

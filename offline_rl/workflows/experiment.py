@@ -12,9 +12,9 @@ from offline_rl.artifacts.layout import REPORT, SETTINGS
 from offline_rl.artifacts.object_store.run_store import put_snapshot
 from offline_rl.artifacts.provenance import describe_environment
 from offline_rl.artifacts.published_stage import PublishedStage
-from offline_rl.artifacts.records import CurrentStages, EvaluationInfo, RolloutsAbout
+from offline_rl.artifacts.records import EvaluationInfo, RolloutsAbout
 from offline_rl.artifacts.stage import Stage
-from offline_rl.config.dump import dump_settings
+from offline_rl.config.dump import dump_settings, settings_digest
 from offline_rl.config.schema import Experiment
 from offline_rl.progress import Progress, Silent
 from offline_rl.report import Report
@@ -48,6 +48,7 @@ def generate(
     `run` does.
     """
     with _at_work(settings, Path(folder), progress) as work:
+        _write_settings(work)
         stage = _data(work)
     return stage.folder
 
@@ -72,6 +73,8 @@ def run(
         for source in experiment.evaluation.benchmarks.values():
             work.load(source)  # A missing benchmark is an error before hours of sampling.
         check_apart(work)
+        _write_settings(work)
+        work.expect(*(job.stage for job in base_jobs(work)))
         dataset = _data(work)
         check_apart_from(work, dataset)
         # Neither needs a model; what rules out training is an error before the base is sampled.
@@ -111,16 +114,12 @@ def run(
 
 @contextmanager
 def _at_work(settings: S, folder: Path, progress: Progress | None) -> Iterator[Run[S]]:
-    """As `at_work`, in a folder that tells its settings; with its end the run is stored."""
-    store, text = store_of(settings), dump_settings(settings)
-    with at_work(settings, folder, progress or Silent(), store=store) as work:
-        place = folder / SETTINGS
-        if place.is_file() and place.read_bytes() == text.encode():
-            work.recall_expected()
-        else:
-            # Nothing here is known to be of these settings.
-            (folder / CurrentStages.FILE).unlink(missing_ok=True)
-            write_atomically(place, text)
+    """As `at_work`; with its end the run is stored."""
+    store, known_as = store_of(settings), settings_digest(settings)
+    with at_work(
+        settings, folder, progress or Silent(), store=store, settings_sha256=known_as
+    ) as work:
+        work.recall_expected()
         yield work
         if store is not None:
             put_snapshot(store, folder)
@@ -137,6 +136,10 @@ def _evaluating(work: Run[Experiment]) -> Iterator[Run[Experiment]]:
     work.engines.close()
     with engines_of(settings, settings.evaluation_sampler, work.progress) as engines:
         yield replace(work, engines=engines)
+
+
+def _write_settings(work: Run[DataSettings]) -> None:
+    write_atomically(work.folder / SETTINGS, dump_settings(work.settings))
 
 
 def _data(work: Run[DataSettings]) -> Stage:

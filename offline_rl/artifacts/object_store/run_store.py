@@ -171,6 +171,19 @@ def _fetch_files(objects: Objects, place: str, manifest: RunManifest, folder: Pa
         # The settings last: a folder without them is not taken for a run's.
         for name in sorted(manifest.files, key=lambda name: name == SETTINGS):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_atomically(folder / name, (partial / name).read_bytes())
+            if name == CurrentStages.FILE:
+                _add_known(partial, folder)
+            else:
+                write_atomically(folder / name, (partial / name).read_bytes())
     finally:
         shutil.rmtree(partial)
+
+
+def _add_known(fetched: Path, folder: Path) -> None:
+    """Writes the fetched record of stages, with what a run in this folder knew of the others."""
+    record = CurrentStages.read(fetched)
+    if (folder / CurrentStages.FILE).is_file():
+        here = CurrentStages.read(folder)
+        if here.settings == record.settings:
+            record = record.model_copy(update={"stages": {**record.stages, **here.stages}})
+    record.write(folder)
